@@ -1,0 +1,114 @@
+//! Where the desired state lives. The only I/O in this crate, and never on the path of a request.
+//!
+//! # Why one compare-and-set on one ordinal
+//!
+//! Two operators, a plan and a guard may act within the same second, on several routers. Each write
+//! names the revision it was decided on and is refused if anybody has written since; the writer
+//! then decides again on what is there now. So every change is decided on the state it changes, and
+//! the history is one line.
+//!
+//! Implementations differ in where they write, not in what they promise: [`conformance`] runs the
+//! same cases against each of them.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::migration::MigrationId;
+use crate::state::{Document, Heartbeat, HistoryEntry, Pin, Pins, Revision};
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the store did not answer. A variant exists only where a caller reacts differently.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error("state is at revision {actual}, not {expected}")]
+    Conflict { expected: Revision, actual: Revision },
+
+    #[error("the store is unavailable: {0}")]
+    Unavailable(#[source] Source),
+
+    #[error("the stored state is unreadable: {0}")]
+    Corrupt(#[source] Source),
+}
+
+impl StoreError {
+    pub fn unavailable(source: impl Into<Source>) -> Self {
+        Self::Unavailable(source.into())
+    }
+
+    pub fn corrupt(source: impl Into<Source>) -> Self {
+        Self::Corrupt(source.into())
+    }
+
+    /// Whether the same call may succeed later. Routing goes on from the last snapshot in every
+    /// case.
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Conflict { .. } | Self::Corrupt(_) => false,
+        }
+    }
+}
+
+/// What the store holds for one migration. A document that does not read is refused alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    State {
+        document: Document,
+        pins: Pins,
+    },
+    /// Why the document or one of its pins does not read, in words for an operator.
+    Unreadable(String),
+}
+
+/// Everything at one revision, never a mix of two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    pub revision: Revision,
+    pub migrations: BTreeMap<MigrationId, Stored>,
+}
+
+/// One change of one migration with its audit entry. All of it is stored, or nothing.
+#[derive(Clone, Debug)]
+pub struct Write {
+    pub migration: MigrationId,
+    pub document: Document,
+    /// At most one pin is set (`Some`) or removed (`None`) by a change.
+    pub pin: Option<(String, Option<Pin>)>,
+    pub entry: HistoryEntry,
+}
+
+/// Which part of a history is read: newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// Only entries older than this revision.
+    pub before: Option<Revision>,
+    pub limit: usize,
+}
+
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Reads everything at one revision.
+    async fn load(&self) -> Result<Loaded, StoreError>;
+
+    /// Stores `write` as the revision after `expected` if nobody has written since `expected`.
+    ///
+    /// Otherwise answers [`StoreError::Conflict`]: load, decide again, retry.
+    async fn replace(&self, expected: Revision, write: Write) -> Result<Revision, StoreError>;
+
+    /// Resolves once the state may be newer than `seen`.
+    ///
+    /// May wake for nothing; must not sleep through a change.
+    async fn changed(&self, seen: Revision) -> Result<(), StoreError>;
+
+    /// The audit of one migration, newest first.
+    async fn history(&self, migration: &MigrationId, page: Page) -> Result<Vec<HistoryEntry>, StoreError>;
+
+    /// Says that a replica lives; an old word is forgotten after a minute.
+    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), StoreError>;
+
+    /// The last word of each replica, by its name.
+    async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError>;
+}

@@ -1,0 +1,150 @@
+//! The effective configuration: a value of these types is usable as it stands.
+//!
+//! # Why parsed and not validated
+//!
+//! [`file`] is what an operator may write, with positions for error messages; [`Config::load`] turns
+//! it into this module's types once and reports everything that is wrong in one run. After that
+//! nobody checks again, because nothing here can be wrong.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flags::snapshot::Definitions;
+use ipnet::IpNet;
+
+/// Everything one router needs to start.
+#[derive(Debug)]
+pub struct Config {
+    /// Names this fleet's keys in a shared store.
+    pub environment: String,
+    /// The last good state, for a start without the store.
+    pub snapshot: PathBuf,
+    /// The Host given to HTTP/1.0 requests that have none.
+    pub default_host: String,
+    pub workers: usize,
+    pub kill_file: Option<PathBuf>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub drain: Drain,
+    pub log: Log,
+    /// Whether responses tell side, reason and timing.
+    pub expose: bool,
+    pub listen: Vec<SocketAddr>,
+    pub admin: Admin,
+    pub store: StoreConfig,
+    pub timeouts: Timeouts,
+    pub limits: Limits,
+    pub upstreams: Vec<Upstream>,
+    /// What each route of [`Definitions::routes`] needs beyond matching, by its index.
+    pub routes: Vec<RouteSettings>,
+    pub definitions: Definitions,
+    /// Keys of the file that this version reads but does not act on yet, for a warning at start.
+    pub without_effect: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    /// How long new connections are still taken while `/readyz` already says no.
+    pub delay: Duration,
+    /// How long open requests may take after that.
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    pub format: LogFormat,
+    /// The share of requests that leave a line, out of 2^32; requests that failed always do.
+    pub access_sample: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub address: SocketAddr,
+    /// Empty: one is made at start and printed once.
+    pub tokens: Vec<dashboards::auth::Token>,
+}
+
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    Embedded(PathBuf),
+    /// The address with its password; never logged as a whole.
+    Redis(String),
+}
+
+/// Time-outs of the client side and of bodies; none of them breaks a stream that moves.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From the first byte of a request head to its last.
+    pub head: Duration,
+    /// Between two pieces of a body, either way.
+    pub body_idle: Duration,
+    pub tunnel_idle: Duration,
+    /// Between two requests of a connection.
+    pub keep_alive: Duration,
+    /// After about this long (with jitter) a connection is asked to close after its next response.
+    pub connection_age: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open client connections of the whole router.
+    pub connections: usize,
+    pub head_bytes: usize,
+    pub fields: usize,
+    pub target_bytes: usize,
+    pub tunnels: usize,
+}
+
+/// The service behind a side.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub name: String,
+    pub endpoints: Vec<Endpoint>,
+    pub connect_timeout: Duration,
+    /// From the last byte of the request to the head of the response.
+    pub first_byte_timeout: Duration,
+    /// Requests in flight of the whole router before further ones wait; 0 is no limit.
+    pub in_flight: usize,
+    /// Requests that may wait for a place, and for how long, before 503.
+    pub queue: usize,
+    pub queue_timeout: Duration,
+    /// Idle connections kept per worker and endpoint, and for how long.
+    pub idle_connections: usize,
+    pub idle_timeout: Duration,
+    pub health: Option<Health>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// As written, for logs and messages: `http://10.0.0.7:3001`.
+    pub url: String,
+    pub host: String,
+    pub port: u16,
+}
+
+/// An active check: GET `path`, any status in 200..400 within `timeout` is healthy.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pub path: String,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Checks in a row until an endpoint counts as down, and as up again.
+    pub fall: u32,
+    pub rise: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct RouteSettings {
+    /// The largest request body; none: unlimited, streamed.
+    pub body_max: Option<u64>,
+    /// Protocols that a client may upgrade to, lower case.
+    pub upgrades: Vec<String>,
+    /// For routes that lead to an upstream of no migration: its place in [`Config::upstreams`].
+    pub upstream: Option<usize>,
+}
