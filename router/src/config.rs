@@ -67,7 +67,25 @@ pub struct Log {
 pub struct Admin {
     pub address: SocketAddr,
     /// Empty: one is made at start and printed once.
-    pub tokens: Vec<dashboards::auth::Token>,
+    pub tokens: Vec<Token>,
+}
+
+/// A bearer token as the file names it; `app` hands it to the admin side in that side's own type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Who acts, as the history records it.
+    pub name: String,
+    pub role: Role,
+    pub sha256: [u8; 32],
+}
+
+/// What the bearer of a [`Token`] may do; each role may do what the one before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Viewer,
+    Reporter,
+    Operator,
+    Admin,
 }
 
 #[derive(Clone, Debug)]
