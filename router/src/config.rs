@@ -2,13 +2,17 @@
 //!
 //! # Why parsed and not validated
 //!
-//! [`file`] is what an operator may write, with positions for error messages; [`Config::load`] turns
+//! `file` is what an operator may write, with positions for error messages; [`Config::load`] turns
 //! it into this module's types once and reports everything that is wrong in one run. After that
 //! nobody checks again, because nothing here can be wrong.
 
+mod errors;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use errors::ConfigErrors;
 
 use flags::snapshot::Definitions;
 use ipnet::IpNet;
@@ -165,4 +169,20 @@ pub struct RouteSettings {
     pub upgrades: Vec<String>,
     /// For routes that lead to an upstream of no migration: its place in [`Config::upstreams`].
     pub upstream: Option<usize>,
+}
+
+impl Config {
+    /// Reads and checks a file; relative paths in it are relative to its folder.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigErrors::of_file(&name, &format!("the file cannot be read: {error}")))?;
+        let base = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::parse(&name, &text, base)
+    }
+
+    /// Checks a text; `name` is what messages call it, `base` what relative paths are relative to.
+    pub fn parse(name: &str, _text: &str, _base: &Path) -> Result<Self, ConfigErrors> {
+        Err(ConfigErrors::of_file(name, "this build cannot read files yet"))
+    }
 }

@@ -1,1 +1,5 @@
+//! The data plane and the binary `crossfade`.
 
+pub mod cli;
+pub mod config;
+pub mod logging;
