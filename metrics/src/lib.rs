@@ -1,1 +1,14 @@
+//! What was seen and what it means: observations now, comparison and guards on top of them.
+//!
+//! # Why apart from the data plane
+//!
+//! A judgement must be replayable from counts, without a connection in sight; and the data plane
+//! must be able to count without knowing who reads. This crate knows nothing about HTTP servers.
 
+pub mod events;
+pub mod families;
+pub mod observe;
+pub mod outcome;
+
+pub use observe::{MigrationCells, MirrorDrop, Observer, Shard, UpstreamCells, WorkerCells};
+pub use outcome::{CodeClass, Failure, Outcome};

@@ -1,0 +1,120 @@
+//! Every metric name, label and help text.
+//!
+//! # Why in one place
+//!
+//! Names and labels are an interface: dashboards, alerts and recording rules of operators depend on
+//! them, so a change must be seen as one. A test pins the whole exposition.
+//!
+//! Labels come from closed sets (migrations and endpoints of the file, and enums of the code);
+//! never a path, a user or anything else that a caller can choose.
+
+/// What Prometheus calls the type of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One metric with all its series.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Family {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// The labels, in the order in which the code gives their values.
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+}
+
+macro_rules! families {
+    ($($constant:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(pub const $constant: Family =
+            Family { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };)*
+
+        /// Every family, in the order of this file.
+        pub const ALL: &[&Family] = &[$(&$constant),*];
+    };
+}
+
+families! {
+    REQUESTS = Counter "crossfade_requests_total" ["migration", "side", "code_class"]
+        "Requests over, by the side that answered and the class of the status that the caller met.";
+    REQUEST_DURATION = Histogram "crossfade_request_duration_seconds" ["migration", "side"]
+        "Time from the request head until the answer was sent whole.";
+    ADDED_LATENCY = Histogram "crossfade_added_latency_seconds" ["migration", "side"]
+        "Time that a request spent in the router itself, not waiting for an upstream or its caller.";
+    DECISIONS = Counter "crossfade_decisions_total" ["migration", "side", "reason"]
+        "Requests decided, by side and by the first rule of precedence that applied.";
+    FAILURES = Counter "crossfade_failures_total" ["migration", "side", "failure"]
+        "Attempts at a side that gave no whole answer, whether or not a fallback saved the caller.";
+    FALLBACKS = Counter "crossfade_fallbacks_total" ["migration"]
+        "Requests that new failed and that were given to legacy.";
+    MIRRORS = Counter "crossfade_mirrors_total" ["migration", "side"]
+        "Copies sent to a side.";
+    MIRRORS_FINISHED = Counter "crossfade_mirrors_finished_total" ["migration", "side", "result"]
+        "Copies that ended, answered or failed.";
+    MIRRORS_DROPPED = Counter "crossfade_mirrors_dropped_total" ["migration", "reason"]
+        "Copies that were not sent, by reason.";
+    MODE_INFO = Gauge "crossfade_mode_info" ["migration", "mode"]
+        "1 for the mode in which this router serves the migration, 0 for the others.";
+    ROLLOUT_RATIO = Gauge "crossfade_rollout_ratio" ["migration"]
+        "Configured share of new, 0 to 1; acts in mode gradual.";
+    OBSERVED_RATIO = Gauge "crossfade_observed_ratio" ["migration"]
+        "Share of new among the decisions of about the last minute; NaN without any.";
+    MIGRATION_PROBLEM = Gauge "crossfade_migration_problem" ["migration"]
+        "1 while the stored state of the migration is not the one served from; the status says why.";
+    ROLLBACKS = Counter "crossfade_rollbacks_total" ["migration"]
+        "Entries into emergency_rollback that this router has followed.";
+    OTHER_REQUESTS = Counter "crossfade_other_requests_total" ["code_class"]
+        "Requests of routes without a migration.";
+    OTHER_DURATION = Histogram "crossfade_other_request_duration_seconds" []
+        "Time from the request head until the answer was sent whole, on routes without a migration.";
+    UNROUTED = Counter "crossfade_unrouted_requests_total" ["code_class"]
+        "Requests that no route takes.";
+    REFUSED = Counter "crossfade_refused_requests_total" ["code"]
+        "Requests that the router itself answered with an error, by its code.";
+    CONNECTIONS = Gauge "crossfade_connections" []
+        "Client connections that are open.";
+    CONNECTIONS_OPENED = Counter "crossfade_connections_opened_total" []
+        "Client connections accepted.";
+    TUNNELS = Gauge "crossfade_tunnels" []
+        "Upgraded connections that are open.";
+    UPSTREAM_UP = Gauge "crossfade_upstream_up" ["upstream", "endpoint"]
+        "1 while every worker sends requests to the endpoint, 0 while any holds it out.";
+    UPSTREAM_CONNECTIONS = Counter "crossfade_upstream_connections_total" ["upstream", "endpoint", "state"]
+        "Requests sent on a new or on a reused connection.";
+    UPSTREAM_CONNECT_FAILURES = Counter "crossfade_upstream_connect_failures_total" ["upstream", "endpoint"]
+        "Connections that could not be made.";
+    UPSTREAM_IN_FLIGHT = Gauge "crossfade_upstream_in_flight" ["upstream", "endpoint"]
+        "Requests under way to the endpoint.";
+    UPSTREAM_EJECTIONS = Counter "crossfade_upstream_ejections_total" ["upstream", "endpoint"]
+        "Times that a worker took the endpoint out for its failures.";
+    UPSTREAM_SHED = Counter "crossfade_upstream_shed_total" ["upstream", "endpoint"]
+        "Requests refused because the admission limit was reached.";
+    STORE_UP = Gauge "crossfade_store_up" []
+        "1 while the last call of the store succeeded.";
+    STORE_REVISION = Gauge "crossfade_store_revision" []
+        "Revision of the store when it last answered.";
+    STORE_STALENESS = Gauge "crossfade_store_staleness_seconds" []
+        "Time since the store last answered, or since the start.";
+    STORE_ERRORS = Counter "crossfade_store_errors_total" []
+        "Calls of the store that failed.";
+    STORE_REVISION_WENT_BACK = Counter "crossfade_store_revision_went_back_total" []
+        "Times that the store was older than what this router had already served: it lost writes.";
+    REPLICA_REVISION = Gauge "crossfade_replica_revision" []
+        "Revision that this router serves from.";
+    KILLED = Gauge "crossfade_killed" []
+        "1 while the kill file sends everything to legacy.";
+    DRAINING = Gauge "crossfade_draining" []
+        "1 once the router finishes what is open and accepts nothing new.";
+    CONFIG_RELOADS = Counter "crossfade_config_reloads_total" ["result"]
+        "Files read, the first included, that were taken or refused.";
+    CONFIG_LAST_RELOAD = Gauge "crossfade_config_last_reload_success_timestamp_seconds" []
+        "When the last file was taken, in seconds since 1970.";
+    CONFIG_INFO = Gauge "crossfade_config_info" ["hash"]
+        "1, with the SHA-256 of the effective file.";
+    BUILD_INFO = Gauge "crossfade_build_info" ["version"]
+        "1, with the version of the router.";
+    ACCESS_LOG_DROPPED = Counter "crossfade_access_log_dropped_total" []
+        "Lines of the access log that were lost because it could not be written in time.";
+}

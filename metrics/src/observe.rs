@@ -1,0 +1,303 @@
+//! Per-worker counters in, one aggregator out.
+//!
+//! # Why shards
+//!
+//! A counter that all workers share is a cache line that all workers fight over, and a label
+//! look-up per request costs more than the decision. So each worker counts into cells of its own
+//! [`Shard`], resolved when its definitions change, and the scrape sums the shards. An [`Observer`]
+//! never runs on the path of a request.
+//!
+//! A migration or endpoint that the file no longer names disappears from the scrape once no worker
+//! holds its cells, so that reloads do not add up.
+//!
+//! Not here: what the counts mean (guards), and any label that a caller can choose.
+
+mod cells;
+mod exposition;
+mod histogram;
+mod process;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use flags::{MigrationId, Side, Snapshot};
+use prometheus::Registry;
+
+use cells::{CLASSES, DROPS, FAILURES, REASONS};
+pub use cells::{MigrationCells, MirrorDrop, UpstreamCells, WorkerCells};
+use histogram::BucketTotals;
+pub use histogram::{CELLS, Durations, cell_start_us};
+pub use process::ProcessCells;
+
+use crate::outcome::{CodeClass, Failure};
+
+/// How far back the observed share looks.
+pub const OBSERVED_WINDOW: Duration = Duration::from_secs(60);
+
+/// Ticks kept for the observed share; more frequent ticks shorten its window, never grow its memory.
+const TICKS_MAX: usize = 128;
+
+/// Names of one endpoint: its upstream and its address.
+type EndpointName = (String, String);
+
+/// Everything this process has seen; one per process.
+#[derive(Debug)]
+pub struct Observer {
+    registry: Registry,
+    refusal_codes: &'static [&'static str],
+    shards: Mutex<Vec<Arc<ShardCells>>>,
+    /// Holds the cells of everything declared, so that its series exist before the first request.
+    resident: Arc<ShardCells>,
+    process: ProcessCells,
+    ticks: Mutex<VecDeque<Tick>>,
+}
+
+/// The cells of one worker.
+#[derive(Debug)]
+struct ShardCells {
+    worker: Arc<WorkerCells>,
+    migrations: Mutex<HashMap<MigrationId, Arc<MigrationCells>>>,
+    upstreams: Mutex<BTreeMap<EndpointName, Arc<UpstreamCells>>>,
+}
+
+/// Decisions by side at one instant.
+#[derive(Debug)]
+struct Tick {
+    at: Instant,
+    decisions: BTreeMap<MigrationId, [u64; 2]>,
+}
+
+/// A lock over plain data is as good as before when a holder has panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ShardCells {
+    fn new(refusal_codes: usize) -> Arc<Self> {
+        let worker = Arc::new(WorkerCells::new(refusal_codes));
+        Arc::new(Self { worker, migrations: Mutex::default(), upstreams: Mutex::default() })
+    }
+
+    fn migration(&self, id: &MigrationId) -> Arc<MigrationCells> {
+        Arc::clone(lock(&self.migrations).entry(id.clone()).or_default())
+    }
+
+    fn upstream(&self, upstream: &str, endpoint: &str) -> Arc<UpstreamCells> {
+        Arc::clone(lock(&self.upstreams).entry((upstream.into(), endpoint.into())).or_default())
+    }
+}
+
+/// Where one thread counts. Each thread takes its own, because its cells have one writer.
+#[derive(Debug)]
+pub struct Shard {
+    cells: Arc<ShardCells>,
+}
+
+impl Shard {
+    /// The cells of a migration; to be kept, because finding them takes a lock.
+    pub fn migration(&self, id: &MigrationId) -> Arc<MigrationCells> {
+        self.cells.migration(id)
+    }
+
+    /// The cells of an endpoint; to be kept, because finding them takes a lock.
+    pub fn upstream(&self, upstream: &str, endpoint: &str) -> Arc<UpstreamCells> {
+        self.cells.upstream(upstream, endpoint)
+    }
+
+    pub fn worker(&self) -> &Arc<WorkerCells> {
+        &self.cells.worker
+    }
+}
+
+impl Observer {
+    /// `refusal_codes` are the codes of the router's own errors, in the order of their indices.
+    pub fn new(refusal_codes: &'static [&'static str]) -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new();
+        let observer = Arc::new(Self {
+            registry: registry.clone(),
+            refusal_codes,
+            shards: Mutex::default(),
+            resident: ShardCells::new(refusal_codes.len()),
+            process: ProcessCells::new(Instant::now()),
+            ticks: Mutex::default(),
+        });
+        registry.register(Box::new(exposition::Exposition::of(&observer)?))?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(observer)
+    }
+
+    /// Cells for one more writing thread. They count until the process ends.
+    pub fn shard(&self) -> Shard {
+        let cells = ShardCells::new(self.refusal_codes.len());
+        lock(&self.shards).push(Arc::clone(&cells));
+        Shard { cells }
+    }
+
+    /// What belongs to the process and to no worker: snapshot, store, file.
+    pub const fn process(&self) -> &ProcessCells {
+        &self.process
+    }
+
+    /// The router serves from this snapshot now.
+    pub fn snapshot_swapped(&self, snapshot: &Snapshot) {
+        self.process.snapshot_swapped(snapshot);
+    }
+
+    /// Every family in the text format of Prometheus.
+    pub fn gather(&self) -> Result<String, prometheus::Error> {
+        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Says which migrations the file names; their series exist from now on, at 0.
+    pub fn declare_migrations(&self, ids: &[MigrationId]) {
+        for id in ids {
+            self.resident.migration(id);
+        }
+        let named: BTreeSet<&MigrationId> = ids.iter().collect();
+        for shard in self.all_shards() {
+            lock(&shard.migrations).retain(|id, cells| named.contains(id) || Arc::strong_count(cells) > 1);
+        }
+        self.process.retain_migrations(&named);
+    }
+
+    /// Says which endpoints (upstream, address) the file names; their series exist from now on, at 0.
+    pub fn declare_upstreams(&self, endpoints: &[(String, String)]) {
+        for (upstream, endpoint) in endpoints {
+            self.resident.upstream(upstream, endpoint);
+        }
+        let named: BTreeSet<&EndpointName> = endpoints.iter().collect();
+        for shard in self.all_shards() {
+            lock(&shard.upstreams).retain(|name, cells| named.contains(name) || Arc::strong_count(cells) > 1);
+        }
+    }
+
+    /// Takes the decisions so far as the newest point of the observed share; called each second.
+    pub fn tick(&self, now: Instant) {
+        let totals = self.totals();
+        let decisions =
+            totals.iter().map(|(id, total)| (id.clone(), Side::ALL.map(|side| total.side(side).decided()))).collect();
+        let mut ticks = lock(&self.ticks);
+        // One tick from before the window stays, so that the window is covered whole.
+        while ticks.get(1).is_some_and(|second| now.saturating_duration_since(second.at) >= OBSERVED_WINDOW)
+            || ticks.len() >= TICKS_MAX
+        {
+            ticks.pop_front();
+        }
+        ticks.push_back(Tick { at: now, decisions });
+    }
+
+    /// The share of new among the decisions of about the last minute; `None` without any.
+    pub fn observed_ratio(&self, id: &MigrationId) -> Option<f64> {
+        let ticks = lock(&self.ticks);
+        let of = |tick: &Tick| tick.decisions.get(id).copied().unwrap_or_default();
+        let (first, last) = (of(ticks.front()?), of(ticks.back()?));
+        let [legacy, new] = [0, 1].map(|side| last[side].saturating_sub(first[side]));
+        let total = legacy.saturating_add(new);
+        (total > 0).then(|| new as f64 / total as f64)
+    }
+
+    /// Counts of every migration since the start, summed over workers.
+    pub fn totals(&self) -> BTreeMap<MigrationId, MigrationTotals> {
+        let mut totals = BTreeMap::<MigrationId, MigrationTotals>::new();
+        for shard in self.all_shards() {
+            for (id, cells) in lock(&shard.migrations).iter() {
+                totals.entry(id.clone()).or_default().add(cells);
+            }
+        }
+        totals
+    }
+
+    /// How long requests of one side took since the start, at full resolution.
+    pub fn durations(&self, id: &MigrationId, side: Side) -> Durations {
+        let mut durations = Durations::default();
+        for shard in self.all_shards() {
+            if let Some(cells) = lock(&shard.migrations).get(id) {
+                cells.side(side).cells.add_to(&mut durations);
+            }
+        }
+        durations
+    }
+
+    fn all_shards(&self) -> Vec<Arc<ShardCells>> {
+        let mut shards = lock(&self.shards).clone();
+        shards.push(Arc::clone(&self.resident));
+        shards
+    }
+}
+
+/// Counts of one migration.
+#[derive(Clone, Debug, Default)]
+pub struct MigrationTotals {
+    sides: [SideTotals; 2],
+    pub fallbacks: u64,
+    pub(crate) mirrors_dropped: [u64; DROPS],
+}
+
+impl MigrationTotals {
+    pub const fn side(&self, side: Side) -> &SideTotals {
+        match side {
+            Side::Legacy => &self.sides[0],
+            Side::New => &self.sides[1],
+        }
+    }
+
+    fn add(&mut self, cells: &MigrationCells) {
+        for (total, side) in self.sides.iter_mut().zip(&cells.sides) {
+            total.add(side);
+        }
+        self.fallbacks += cells.fallbacks.get();
+        add(&mut self.mirrors_dropped, &cells.mirrors_dropped);
+    }
+}
+
+/// Counts of one side of one migration.
+#[derive(Clone, Debug, Default)]
+pub struct SideTotals {
+    decisions: [u64; REASONS],
+    requests: [u64; CLASSES],
+    failures: [u64; FAILURES],
+    pub mirrored: u64,
+    pub mirror_finished: u64,
+    pub mirror_failed: u64,
+    duration: BucketTotals,
+    added: BucketTotals,
+}
+
+impl SideTotals {
+    /// Requests that were decided for this side, for whatever reason.
+    pub fn decided(&self) -> u64 {
+        self.decisions.iter().sum()
+    }
+
+    /// Requests over, by the class of what the caller met.
+    pub const fn requests(&self, class: CodeClass) -> u64 {
+        self.requests[class as usize]
+    }
+
+    /// Attempts that failed, by kind.
+    pub const fn failures(&self, failure: Failure) -> u64 {
+        self.failures[failure as usize]
+    }
+
+    fn add(&mut self, cells: &cells::SideCells) {
+        add(&mut self.decisions, &cells.decisions);
+        add(&mut self.requests, &cells.requests);
+        add(&mut self.failures, &cells.failures);
+        self.mirrored += cells.mirrored.get();
+        self.mirror_finished += cells.mirror_finished.get();
+        self.mirror_failed += cells.mirror_failed.get();
+        cells.duration.add_to(&mut self.duration);
+        cells.added.add_to(&mut self.added);
+    }
+}
+
+fn add<const N: usize>(totals: &mut [u64; N], counters: &[cells::Counter; N]) {
+    for (total, counter) in totals.iter_mut().zip(counters) {
+        *total += counter.get();
+    }
+}

@@ -1,0 +1,308 @@
+//! What a worker counts into: plain cells, resolved once, added to without a lock.
+//!
+//! # Why an atomic that is never added to atomically
+//!
+//! Each cell has one writer, the worker whose shard it is of, so an increment is a load, an add and
+//! a store, all relaxed: a nanosecond, and no cache line is fought over. The scrape reads the same
+//! cells from another thread, which is what the atomic is for. A second writer would lose counts
+//! (never memory), so a thread takes its own [`Shard`](super::Shard).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use flags::{Reason, Side};
+
+use super::histogram::{ADDED, Buckets, Cells, DURATION};
+use crate::events::LogLimit;
+use crate::outcome::{CodeClass, Failure};
+
+/// A monotonic count with one writer and any number of readers.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub(super) fn add(&self, more: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters indexed by a closed enum.
+pub(super) type Counters<const N: usize> = [Counter; N];
+
+pub(super) const REASONS: usize = Reason::ALL.len();
+pub(super) const CLASSES: usize = CodeClass::ALL.len();
+pub(super) const FAILURES: usize = Failure::ALL.len();
+pub(super) const DROPS: usize = MirrorDrop::ALL.len();
+
+/// Why a copy was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MirrorDrop {
+    /// As many copies as allowed are under way already.
+    Busy,
+    /// The bytes kept for copies are used up.
+    Memory,
+    /// The body is longer than a copy may be.
+    TooLarge,
+    /// The router is draining.
+    Draining,
+}
+
+impl MirrorDrop {
+    pub const ALL: [Self; 4] = [Self::Busy, Self::Memory, Self::TooLarge, Self::Draining];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Memory => "memory",
+            Self::TooLarge => "too_large",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// What one worker saw of one side of one migration.
+#[derive(Debug, Default)]
+pub(super) struct SideCells {
+    pub(super) decisions: Counters<REASONS>,
+    pub(super) requests: Counters<CLASSES>,
+    pub(super) failures: Counters<FAILURES>,
+    pub(super) mirrored: Counter,
+    pub(super) mirror_finished: Counter,
+    pub(super) mirror_failed: Counter,
+    pub(super) duration: Buckets<16>,
+    pub(super) added: Buckets<13>,
+    pub(super) cells: Cells,
+}
+
+/// What one worker saw of one migration.
+#[derive(Debug, Default)]
+pub struct MigrationCells {
+    pub(super) sides: [SideCells; 2],
+    pub(super) fallbacks: Counter,
+    pub(super) mirrors_dropped: Counters<DROPS>,
+    pub(crate) mirror_log: LogLimit,
+}
+
+impl MigrationCells {
+    #[inline]
+    pub(super) const fn side(&self, side: Side) -> &SideCells {
+        match side {
+            Side::Legacy => &self.sides[0],
+            Side::New => &self.sides[1],
+        }
+    }
+
+    /// A request was decided. Every request of a migration, exactly once.
+    #[inline]
+    pub fn decided(&self, side: Side, reason: Reason) {
+        self.side(side).decisions[reason as usize].add(1);
+    }
+
+    /// A request is over: the side that answered the caller (the decided one if none did), the
+    /// status that the caller met (0: none), the whole time and the router's own part of it.
+    ///
+    /// Every request of a migration, exactly once.
+    #[inline]
+    pub fn answered(&self, side: Side, status: u16, duration: Duration, added: Duration) {
+        let cells = self.side(side);
+        cells.requests[CodeClass::of(status) as usize].add(1);
+        let cell = cells.duration.record(&DURATION, duration);
+        cells.cells.count(cell);
+        cells.added.record(&ADDED, added);
+    }
+
+    /// An attempt at a side failed, whether or not another one then saved the caller.
+    #[inline]
+    pub fn failed(&self, side: Side, failure: Failure) {
+        self.side(side).failures[failure as usize].add(1);
+    }
+
+    /// A request that new failed was given to legacy.
+    #[inline]
+    pub fn fallback(&self) {
+        self.fallbacks.add(1);
+    }
+
+    /// A copy was sent to this side.
+    #[inline]
+    pub fn mirrored(&self, side: Side) {
+        self.side(side).mirrored.add(1);
+    }
+
+    /// A copy to this side ended, with an answer or without one.
+    #[inline]
+    pub fn mirror_finished(&self, side: Side, answered: bool) {
+        let cells = self.side(side);
+        if answered { cells.mirror_finished.add(1) } else { cells.mirror_failed.add(1) }
+    }
+
+    /// A copy was not sent; [`crate::events::MirrorDropped`] also logs it.
+    #[inline]
+    pub fn mirror_dropped(&self, why: MirrorDrop) {
+        self.mirrors_dropped[why as usize].add(1);
+    }
+}
+
+/// What one worker saw of one endpoint of one upstream.
+#[derive(Debug)]
+pub struct UpstreamCells {
+    pub(super) connected: Counter,
+    pub(super) reused: Counter,
+    pub(super) connect_failed: Counter,
+    pub(super) started: Counter,
+    pub(super) finished: Counter,
+    pub(super) ejected: Counter,
+    pub(super) shed: Counter,
+    pub(super) up: AtomicBool,
+}
+
+impl Default for UpstreamCells {
+    fn default() -> Self {
+        Self {
+            connected: Counter::default(),
+            reused: Counter::default(),
+            connect_failed: Counter::default(),
+            started: Counter::default(),
+            finished: Counter::default(),
+            ejected: Counter::default(),
+            shed: Counter::default(),
+            up: AtomicBool::new(true),
+        }
+    }
+}
+
+impl UpstreamCells {
+    /// A request goes out on a new connection.
+    #[inline]
+    pub fn connected(&self) {
+        self.connected.add(1);
+    }
+
+    /// A request goes out on a pooled connection.
+    #[inline]
+    pub fn reused(&self) {
+        self.reused.add(1);
+    }
+
+    /// A connection could not be made.
+    #[inline]
+    pub fn connect_failed(&self) {
+        self.connect_failed.add(1);
+    }
+
+    /// A request is under way; each is followed by one [`Self::finished`].
+    #[inline]
+    pub fn started(&self) {
+        self.started.add(1);
+    }
+
+    #[inline]
+    pub fn finished(&self) {
+        self.finished.add(1);
+    }
+
+    /// The endpoint was taken out for its failures; [`crate::events::EndpointEjected`] also logs it.
+    #[inline]
+    pub fn ejected(&self) {
+        self.ejected.add(1);
+    }
+
+    /// Whether this worker sends requests to the endpoint.
+    #[inline]
+    pub fn up(&self, up: bool) {
+        self.up.store(up, Ordering::Relaxed);
+    }
+
+    /// A request was refused because the admission limit was reached.
+    #[inline]
+    pub fn shed(&self) {
+        self.shed.add(1);
+    }
+}
+
+/// What one worker saw that belongs to no migration.
+#[derive(Debug)]
+pub struct WorkerCells {
+    pub(super) connections_opened: Counter,
+    pub(super) connections_closed: Counter,
+    pub(super) tunnels_opened: Counter,
+    pub(super) tunnels_closed: Counter,
+    pub(super) refused: Box<[Counter]>,
+    pub(super) unrouted: Counters<CLASSES>,
+    pub(super) other: Counters<CLASSES>,
+    pub(super) other_duration: Buckets<16>,
+    pub(super) access_log_dropped: Counter,
+    pub(crate) refused_log: LogLimit,
+}
+
+impl WorkerCells {
+    pub(super) fn new(refusal_codes: usize) -> Self {
+        Self {
+            connections_opened: Counter::default(),
+            connections_closed: Counter::default(),
+            tunnels_opened: Counter::default(),
+            tunnels_closed: Counter::default(),
+            refused: (0..refusal_codes).map(|_| Counter::default()).collect(),
+            unrouted: Counters::default(),
+            other: Counters::default(),
+            other_duration: Buckets::default(),
+            access_log_dropped: Counter::default(),
+            refused_log: LogLimit::default(),
+        }
+    }
+
+    /// A client connected; each is followed by one [`Self::connection_closed`].
+    #[inline]
+    pub fn connection_opened(&self) {
+        self.connections_opened.add(1);
+    }
+
+    #[inline]
+    pub fn connection_closed(&self) {
+        self.connections_closed.add(1);
+    }
+
+    /// A connection became a tunnel; each is followed by one [`Self::tunnel_closed`].
+    #[inline]
+    pub fn tunnel_opened(&self) {
+        self.tunnels_opened.add(1);
+    }
+
+    #[inline]
+    pub fn tunnel_closed(&self) {
+        self.tunnels_closed.add(1);
+    }
+
+    /// The router itself refused a request; the index is that of the code in the list given to
+    /// [`Observer::new`](super::Observer::new). [`crate::events::RequestRefused`] also logs it.
+    #[inline]
+    pub fn refused(&self, code_index: usize) {
+        if let Some(counter) = self.refused.get(code_index) {
+            counter.add(1);
+        }
+    }
+
+    /// A request that no route takes.
+    #[inline]
+    pub fn unrouted(&self, status: u16) {
+        self.unrouted[CodeClass::of(status) as usize].add(1);
+    }
+
+    /// A request of a route without a migration: a plain upstream or a fixed answer.
+    #[inline]
+    pub fn request_without_migration(&self, status: u16, duration: Duration) {
+        self.other[CodeClass::of(status) as usize].add(1);
+        self.other_duration.record(&DURATION, duration);
+    }
+
+    /// A line of the access log was lost because the log could not keep up.
+    #[inline]
+    pub fn access_log_dropped(&self) {
+        self.access_log_dropped.add(1);
+    }
+}

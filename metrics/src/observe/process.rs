@@ -1,0 +1,156 @@
+//! What belongs to the process and to no worker: its snapshot, its store, its file.
+//!
+//! # Why ordinary atomics and a lock here
+//!
+//! These change a few times a minute and from any thread, so the plain cells of a worker would
+//! lose counts and buy nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use flags::{BasisPoints, MigrationId, Mode, Revision, Snapshot};
+
+use super::lock;
+
+/// Where one migration stands in the snapshot that this router serves from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) mode: Mode,
+    pub(super) share: BasisPoints,
+    pub(super) problem: bool,
+}
+
+/// State and counts of the process.
+#[derive(Debug)]
+pub struct ProcessCells {
+    standings: Mutex<BTreeMap<MigrationId, Standing>>,
+    rollbacks: Mutex<BTreeMap<MigrationId, u64>>,
+    replica_revision: AtomicU64,
+    killed: AtomicBool,
+    draining: AtomicBool,
+    store_revision: AtomicU64,
+    store_up: AtomicBool,
+    store_seen: Mutex<Instant>,
+    store_errors: AtomicU64,
+    revision_went_back: AtomicU64,
+    reloads: [AtomicU64; 2],
+    reloaded_seconds: AtomicU64,
+    config_hash: Mutex<String>,
+}
+
+impl ProcessCells {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            standings: Mutex::default(),
+            rollbacks: Mutex::default(),
+            replica_revision: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            store_revision: AtomicU64::new(0),
+            store_up: AtomicBool::new(false),
+            store_seen: Mutex::new(now),
+            store_errors: AtomicU64::new(0),
+            revision_went_back: AtomicU64::new(0),
+            reloads: Default::default(),
+            reloaded_seconds: AtomicU64::new(0),
+            config_hash: Mutex::default(),
+        }
+    }
+
+    /// The router serves from this snapshot now.
+    pub(super) fn snapshot_swapped(&self, snapshot: &Snapshot) {
+        let standings = snapshot
+            .iter()
+            .map(|(at, migration, placed)| {
+                let mode = snapshot.effective_mode(at);
+                let standing = Standing { mode, share: placed.document.share, problem: placed.problem.is_some() };
+                (migration.id.clone(), standing)
+            })
+            .collect();
+        *lock(&self.standings) = standings;
+        self.replica_revision.store(snapshot.revision().0, Ordering::Relaxed);
+        self.killed.store(snapshot.killed(), Ordering::Relaxed);
+    }
+
+    /// The store answered, and stood at this revision.
+    pub fn store_answered(&self, revision: Revision, now: Instant) {
+        self.store_revision.store(revision.0, Ordering::Relaxed);
+        self.store_up.store(true, Ordering::Relaxed);
+        *lock(&self.store_seen) = now;
+    }
+
+    /// A call of the store failed.
+    pub fn store_failed(&self) {
+        self.store_errors.fetch_add(1, Ordering::Relaxed);
+        self.store_up.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn revision_went_back(&self) {
+        self.revision_went_back.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rolled_back(&self, id: &MigrationId) {
+        *lock(&self.rollbacks).entry(id.clone()).or_default() += 1;
+    }
+
+    pub(crate) fn draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// A file was taken; `config_hash` is that of the effective file.
+    pub(crate) fn config_loaded(&self, config_hash: &str) {
+        self.reloads[0].fetch_add(1, Ordering::Relaxed);
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.reloaded_seconds.store(since_epoch.as_secs(), Ordering::Relaxed);
+        config_hash.clone_into(&mut lock(&self.config_hash));
+    }
+
+    /// A file was refused.
+    pub(crate) fn config_refused(&self) {
+        self.reloads[1].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn retain_migrations(&self, named: &BTreeSet<&MigrationId>) {
+        lock(&self.rollbacks).retain(|id, _| named.contains(id));
+    }
+
+    pub(super) fn read(&self, now: Instant) -> ProcessTotals {
+        let load = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        ProcessTotals {
+            standings: lock(&self.standings).clone(),
+            rollbacks: lock(&self.rollbacks).clone(),
+            replica_revision: load(&self.replica_revision),
+            killed: self.killed.load(Ordering::Relaxed),
+            draining: self.draining.load(Ordering::Relaxed),
+            store_revision: load(&self.store_revision),
+            store_up: self.store_up.load(Ordering::Relaxed),
+            store_staleness: now.saturating_duration_since(*lock(&self.store_seen)),
+            store_errors: load(&self.store_errors),
+            revision_went_back: load(&self.revision_went_back),
+            reloads: [load(&self.reloads[0]), load(&self.reloads[1])],
+            reloaded_seconds: load(&self.reloaded_seconds),
+            config_hash: lock(&self.config_hash).clone(),
+        }
+    }
+}
+
+/// The cells at one instant.
+#[derive(Debug)]
+pub(super) struct ProcessTotals {
+    pub(super) standings: BTreeMap<MigrationId, Standing>,
+    pub(super) rollbacks: BTreeMap<MigrationId, u64>,
+    pub(super) replica_revision: u64,
+    pub(super) killed: bool,
+    pub(super) draining: bool,
+    pub(super) store_revision: u64,
+    pub(super) store_up: bool,
+    pub(super) store_staleness: Duration,
+    pub(super) store_errors: u64,
+    pub(super) revision_went_back: u64,
+    /// Taken, refused.
+    pub(super) reloads: [u64; 2],
+    pub(super) reloaded_seconds: u64,
+    pub(super) config_hash: String,
+}
