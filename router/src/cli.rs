@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand, exit codes in one place.
 
+pub mod demo;
+
 use std::process::ExitCode;
 
 use clap::Parser;
