@@ -1,1 +1,5 @@
+//! The promises of the router, each as a sentence, against the binary that ships.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as the test itself does")]
+
+mod tidy;

@@ -1,0 +1,163 @@
+//! A client that sends exactly the bytes it is given.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::http::{Answer, BodyReader, Framing, Head};
+use crate::within;
+
+/// One connection to the router. Every wait has the deadline of the harness.
+#[derive(Debug)]
+pub struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let connected = within("a connection is made", TcpStream::connect(address)).await;
+        let stream = match connected {
+            Ok(stream) => stream,
+            Err(error) => panic!("{address} does not take a connection: {error}"),
+        };
+        let _ = stream.set_nodelay(true);
+        Self { stream, buffer: Vec::new() }
+    }
+
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a connected socket has an address")
+    }
+
+    /// Sends bytes; a peer that has closed meanwhile shows when its answer is read.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = within("bytes are sent", self.stream.write_all(bytes.as_ref())).await;
+    }
+
+    /// Sends bytes and says whether the peer still took them.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        within("bytes are sent", self.stream.write_all(bytes.as_ref())).await.is_ok()
+    }
+
+    /// Ends our direction of the connection.
+    pub async fn shut_down_writing(&mut self) {
+        let _ = within("the connection is half closed", self.stream.shutdown()).await;
+    }
+
+    /// Sends a bodyless GET and reads its answer.
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.request("GET", path, "", "").await
+    }
+
+    /// Sends a GET with further header lines, each ending in CRLF.
+    pub async fn get_with(&mut self, path: &str, lines: &str) -> Answer {
+        self.request("GET", path, lines, "").await
+    }
+
+    /// Sends a request with header lines (each ending in CRLF) and a body, and reads its answer.
+    pub async fn request(&mut self, method: &str, path: &str, lines: &str, body: &str) -> Answer {
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        self.send(format!("{method} {path} HTTP/1.1\r\nHost: shop.test\r\n{lines}{length}\r\n{body}")).await;
+        self.answer_to(method).await
+    }
+
+    /// Reads one response to anything but a HEAD.
+    pub async fn answer(&mut self) -> Answer {
+        self.answer_to("GET").await
+    }
+
+    /// Reads one response, with the interim ones before it.
+    ///
+    /// # Panics
+    ///
+    /// When the connection ends before a head.
+    pub async fn answer_to(&mut self, method: &str) -> Answer {
+        let mut interim = Vec::new();
+        let head = loop {
+            let Some(head) = self.head().await else {
+                let rest = String::from_utf8_lossy(&self.buffer).into_owned();
+                panic!("the connection closed without an answer; there came {rest:?} and {interim:?}")
+            };
+            if head.status() >= 200 || head.status() == 101 {
+                break head;
+            }
+            interim.push(head);
+        };
+        let mut reader = BodyReader::new(Framing::of_response(&head, method));
+        let (mut body, mut whole) = (Vec::new(), true);
+        loop {
+            reader.feed(&mut self.buffer, &mut |bytes| body.extend_from_slice(bytes));
+            if reader.is_done() {
+                break;
+            }
+            if !self.fill().await {
+                whole = reader.ends_with_close();
+                break;
+            }
+        }
+        Answer { head, body, trailers: reader.trailers, interim, whole }
+    }
+
+    /// Reads a head; none when the connection ends first.
+    pub async fn head(&mut self) -> Option<Head> {
+        loop {
+            if let Some(head) = Head::take(&mut self.buffer) {
+                return Some(head);
+            }
+            if !self.fill().await {
+                return None;
+            }
+        }
+    }
+
+    /// Reads until these bytes have come, and gives everything up to and with them.
+    ///
+    /// # Panics
+    ///
+    /// When the connection ends first.
+    pub async fn until(&mut self, marker: &[u8]) -> Vec<u8> {
+        loop {
+            if let Some(at) = self.buffer.windows(marker.len()).position(|window| window == marker) {
+                return self.buffer.drain(..at + marker.len()).collect();
+            }
+            let more = self.fill().await;
+            assert!(more, "the connection ended; there came {:?}", String::from_utf8_lossy(&self.buffer));
+        }
+    }
+
+    /// Reads and drops the rest of a body of this length; says whether it all came.
+    pub async fn discard(&mut self, bytes: u64) -> bool {
+        let mut left = bytes;
+        loop {
+            let n = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
+            self.buffer.drain(..n);
+            left -= n as u64;
+            if left == 0 {
+                return true;
+            }
+            if !self.fill().await {
+                return false;
+            }
+        }
+    }
+
+    /// Reads to the end of the connection and gives what came.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        while self.fill().await {}
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Whether the peer closes without sending anything more.
+    pub async fn closes(&mut self) -> bool {
+        self.rest().await.is_empty()
+    }
+
+    /// Reads more; false at the end of the stream, clean or not.
+    async fn fill(&mut self) -> bool {
+        let mut piece = vec![0; 64 * 1024];
+        let n = within("the peer answers or closes", self.stream.read(&mut piece)).await.unwrap_or(0);
+        self.buffer.extend_from_slice(&piece[..n]);
+        n > 0
+    }
+}

@@ -1,0 +1,81 @@
+//! A real Redis on a free port, which a test may kill and start again.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::backend::refused_address;
+use crate::wait_for;
+
+/// Runs in a directory of its own and ends when dropped.
+#[derive(Debug)]
+pub struct RedisServer {
+    pub address: SocketAddr,
+    directory: TempDir,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts a server; none, with a visible line, when the machine has no `redis-server`.
+    pub async fn start() -> Option<Self> {
+        let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().await;
+        if found.is_err() {
+            eprintln!("SKIPPED: there is no redis-server on this machine (tests/run installs it)");
+            return None;
+        }
+        // Another process may take the port in between; then the next one is tried.
+        for _ in 0..5 {
+            let directory = TempDir::new().expect("a temporary directory");
+            let mut server = Self { address: refused_address(), directory, child: None };
+            if server.try_start().await {
+                return Some(server);
+            }
+        }
+        panic!("redis-server does not start on any of five free ports");
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// Ends it at once, as a crash would.
+    pub async fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill().await;
+        }
+    }
+
+    /// Starts it again on the same port, with what it held: it writes everything to disk at once.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come back.
+    pub async fn restart(&mut self) {
+        assert!(self.try_start().await, "redis-server does not come back on {}", self.address);
+    }
+
+    async fn try_start(&mut self) -> bool {
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--save", ""])
+            .args(["--port", &self.address.port().to_string()])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = child.expect("redis-server was found before");
+        let address = self.address;
+        let mut ended = false;
+        wait_for("redis-server takes connections", || {
+            ended = child.try_wait().ok().flatten().is_some();
+            async move { (ended || TcpStream::connect(address).await.is_ok()).then_some(()) }
+        })
+        .await;
+        self.child = Some(child);
+        !ended
+    }
+}
