@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "flags/src/key.rs",
     "flags/src/mode.rs",
     "flags/src/route.rs",
+    "flags/src/route/pattern.rs",
     "flags/src/rule.rs",
     "flags/src/snapshot.rs",
     "flags/src/state.rs",
