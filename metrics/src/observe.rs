@@ -155,29 +155,37 @@ impl Observer {
 
     /// Says which migrations the file names; their series exist from now on, at 0.
     pub fn declare_migrations(&self, ids: &[MigrationId]) {
+        let named: BTreeSet<&MigrationId> = ids.iter().collect();
+        self.process.declare_migrations(&named);
+        lock(&self.resident.migrations).retain(|id, _| named.contains(id));
         for id in ids {
             self.resident.migration(id);
         }
-        let named: BTreeSet<&MigrationId> = ids.iter().collect();
-        for shard in self.all_shards() {
-            lock(&shard.migrations).retain(|id, cells| named.contains(id) || Arc::strong_count(cells) > 1);
-        }
-        self.process.retain_migrations(&named);
     }
 
     /// Says which endpoints (upstream, address) the file names; their series exist from now on, at 0.
     pub fn declare_upstreams(&self, endpoints: &[(String, String)]) {
+        let named: BTreeSet<&EndpointName> = endpoints.iter().collect();
+        lock(&self.resident.upstreams).retain(|name, _| named.contains(name));
         for (upstream, endpoint) in endpoints {
             self.resident.upstream(upstream, endpoint);
         }
-        let named: BTreeSet<&EndpointName> = endpoints.iter().collect();
-        for shard in self.all_shards() {
-            lock(&shard.upstreams).retain(|name, cells| named.contains(name) || Arc::strong_count(cells) > 1);
+    }
+
+    /// Forgets what the file no longer names and no worker holds.
+    fn prune(&self) {
+        let migrations: BTreeSet<MigrationId> = lock(&self.resident.migrations).keys().cloned().collect();
+        let upstreams: BTreeSet<EndpointName> = lock(&self.resident.upstreams).keys().cloned().collect();
+        for shard in lock(&self.shards).iter() {
+            lock(&shard.migrations).retain(|id, cells| migrations.contains(id) || Arc::strong_count(cells) > 1);
+            lock(&shard.upstreams).retain(|name, cells| upstreams.contains(name) || Arc::strong_count(cells) > 1);
         }
     }
 
-    /// Takes the decisions so far as the newest point of the observed share; called each second.
+    /// Takes the decisions so far as the newest point of the observed share, and forgets what is
+    /// no longer named; called each second.
     pub fn tick(&self, now: Instant) {
+        self.prune();
         let totals = self.totals();
         let decisions =
             totals.iter().map(|(id, total)| (id.clone(), Side::ALL.map(|side| total.side(side).decided()))).collect();
@@ -301,3 +309,6 @@ fn add<const N: usize>(totals: &mut [u64; N], counters: &[cells::Counter; N]) {
         *total += counter.get();
     }
 }
+
+#[cfg(test)]
+mod tests;

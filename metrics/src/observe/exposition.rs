@@ -1,22 +1,36 @@
-//! The scrape: shards summed and written as families.
+//! The scrape: shards summed once and written as families.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
+use flags::{Mode, Reason, Side};
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::Observer;
+use super::cells::{CLASSES, MirrorDrop, UpstreamCells, WorkerCells};
+use super::histogram::{ADDED, BucketTotals, DURATION};
+use super::process::ProcessTotals;
+use super::{EndpointName, MigrationTotals, Observer, add, lock};
+use crate::families::{self, Family, Kind};
+use crate::outcome::{CodeClass, Failure};
 
 /// All families as one collector, so that one scrape reads each cell once.
 #[derive(Debug)]
 pub(super) struct Exposition {
+    /// Weak, because the observer owns the registry that owns this.
     observer: Weak<Observer>,
     descriptions: Vec<Desc>,
 }
 
 impl Exposition {
     pub(super) fn of(observer: &Arc<Observer>) -> Result<Self, prometheus::Error> {
-        Ok(Self { observer: Arc::downgrade(observer), descriptions: Vec::new() })
+        let describe = |family: &&Family| {
+            let labels = family.labels.iter().copied().map(String::from).collect();
+            Desc::new(family.name.into(), family.help.into(), labels, HashMap::new())
+        };
+        let descriptions = families::ALL.iter().map(describe).collect::<Result<_, _>>()?;
+        Ok(Self { observer: Arc::downgrade(observer), descriptions })
     }
 }
 
@@ -26,7 +40,243 @@ impl Collector for Exposition {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let _ = self.observer.upgrade();
-        Vec::new()
+        let Some(observer) = self.observer.upgrade() else { return Vec::new() };
+        let mut page = Page::default();
+        page.migrations(&observer);
+        page.upstreams(&observer);
+        page.worker(&observer);
+        page.process(&observer.process.read(Instant::now()));
+        page.finish()
+    }
+}
+
+/// What one scrape has written so far.
+#[derive(Debug, Default)]
+struct Page(BTreeMap<&'static str, (&'static Family, Vec<Metric>)>);
+
+impl Page {
+    fn push(&mut self, family: &'static Family, values: &[&str], set: impl FnOnce(&mut Metric)) {
+        let label = |(name, value): (&&str, &&str)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).into());
+            pair.set_value((*value).into());
+            pair
+        };
+        debug_assert_eq!(family.labels.len(), values.len(), "{}", family.name);
+        let mut metric = Metric::from_label(family.labels.iter().zip(values).map(label).collect());
+        set(&mut metric);
+        self.0.entry(family.name).or_insert_with(|| (family, Vec::new())).1.push(metric);
+    }
+
+    fn counter(&mut self, family: &'static Family, values: &[&str], value: u64) {
+        let mut counter = Counter::default();
+        counter.set_value(value as f64);
+        self.push(family, values, |metric| metric.set_counter(counter));
+    }
+
+    fn gauge(&mut self, family: &'static Family, values: &[&str], value: f64) {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        self.push(family, values, |metric| metric.set_gauge(gauge));
+    }
+
+    fn histogram(&mut self, family: &'static Family, values: &[&str], bounds_us: &[u64], totals: &BucketTotals) {
+        let mut cumulative = 0;
+        let mut buckets = Vec::with_capacity(bounds_us.len());
+        // Read without stopping the writers: the count is that of the buckets, so they always agree.
+        for (bound, count) in bounds_us.iter().zip(&totals.counts) {
+            cumulative += count;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound as f64 / 1e6);
+            bucket.set_cumulative_count(cumulative);
+            buckets.push(bucket);
+        }
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(totals.counts.iter().sum());
+        histogram.set_sample_sum(totals.sum_us as f64 / 1e6);
+        self.push(family, values, |metric| metric.set_histogram(histogram));
+    }
+
+    fn migrations(&mut self, observer: &Observer) {
+        for (id, totals) in observer.totals() {
+            let name = id.as_str();
+            self.migration(name, &totals);
+            let observed = observer.observed_ratio(&id).unwrap_or(f64::NAN);
+            self.gauge(&families::OBSERVED_RATIO, &[name], observed);
+        }
+    }
+
+    fn migration(&mut self, id: &str, totals: &MigrationTotals) {
+        for side in Side::ALL {
+            let seen = totals.side(side);
+            let side = side.name();
+            for reason in Reason::ALL {
+                let value = seen.decisions[reason as usize];
+                self.counter(&families::DECISIONS, &[id, side, reason.name()], value);
+            }
+            for class in CodeClass::ALL {
+                self.counter(&families::REQUESTS, &[id, side, class.name()], seen.requests(class));
+            }
+            for failure in Failure::ALL {
+                self.counter(&families::FAILURES, &[id, side, failure.name()], seen.failures(failure));
+            }
+            self.counter(&families::MIRRORS, &[id, side], seen.mirrored);
+            self.counter(&families::MIRRORS_FINISHED, &[id, side, "answered"], seen.mirror_finished);
+            self.counter(&families::MIRRORS_FINISHED, &[id, side, "failed"], seen.mirror_failed);
+            self.histogram(&families::REQUEST_DURATION, &[id, side], &DURATION.bounds_us, &seen.duration);
+            self.histogram(&families::ADDED_LATENCY, &[id, side], &ADDED.bounds_us, &seen.added);
+        }
+        self.counter(&families::FALLBACKS, &[id], totals.fallbacks);
+        for drop in MirrorDrop::ALL {
+            let value = totals.mirrors_dropped[drop as usize];
+            self.counter(&families::MIRRORS_DROPPED, &[id, drop.name()], value);
+        }
+    }
+
+    fn upstreams(&mut self, observer: &Observer) {
+        let mut totals = BTreeMap::<EndpointName, EndpointTotals>::new();
+        for shard in observer.all_shards() {
+            for (name, cells) in lock(&shard.upstreams).iter() {
+                totals.entry(name.clone()).or_default().add(cells);
+            }
+        }
+        for ((upstream, endpoint), totals) in &totals {
+            let names = [upstream.as_str(), endpoint.as_str()];
+            let [upstream, endpoint] = names;
+            self.gauge(&families::UPSTREAM_UP, &names, if totals.down { 0.0 } else { 1.0 });
+            self.counter(&families::UPSTREAM_CONNECTIONS, &[upstream, endpoint, "new"], totals.connected);
+            self.counter(&families::UPSTREAM_CONNECTIONS, &[upstream, endpoint, "reused"], totals.reused);
+            self.counter(&families::UPSTREAM_CONNECT_FAILURES, &names, totals.connect_failed);
+            self.gauge(&families::UPSTREAM_IN_FLIGHT, &names, open(totals.started, totals.finished));
+            self.counter(&families::UPSTREAM_EJECTIONS, &names, totals.ejected);
+            self.counter(&families::UPSTREAM_SHED, &names, totals.shed);
+        }
+    }
+
+    fn worker(&mut self, observer: &Observer) {
+        let mut totals = WorkerTotals { refused: vec![0; observer.refusal_codes.len()], ..WorkerTotals::default() };
+        for shard in observer.all_shards() {
+            totals.add(&shard.worker);
+        }
+        self.counter(&families::CONNECTIONS_OPENED, &[], totals.connections_opened);
+        self.gauge(&families::CONNECTIONS, &[], open(totals.connections_opened, totals.connections_closed));
+        self.gauge(&families::TUNNELS, &[], open(totals.tunnels_opened, totals.tunnels_closed));
+        for (code, value) in observer.refusal_codes.iter().zip(&totals.refused) {
+            self.counter(&families::REFUSED, &[code], *value);
+        }
+        for class in CodeClass::ALL {
+            self.counter(&families::OTHER_REQUESTS, &[class.name()], totals.other[class as usize]);
+            self.counter(&families::UNROUTED, &[class.name()], totals.unrouted[class as usize]);
+        }
+        self.histogram(&families::OTHER_DURATION, &[], &DURATION.bounds_us, &totals.other_duration);
+        self.counter(&families::ACCESS_LOG_DROPPED, &[], totals.access_log_dropped);
+    }
+
+    fn process(&mut self, totals: &ProcessTotals) {
+        let yes = |is: bool| if is { 1.0 } else { 0.0 };
+        for (id, standing) in &totals.standings {
+            let id = id.as_str();
+            for mode in Mode::ALL {
+                self.gauge(&families::MODE_INFO, &[id, mode.name()], yes(mode == standing.mode));
+            }
+            self.gauge(&families::ROLLOUT_RATIO, &[id], f64::from(standing.share.get()) / 10_000.0);
+            self.gauge(&families::MIGRATION_PROBLEM, &[id], yes(standing.problem));
+        }
+        for (id, value) in &totals.rollbacks {
+            self.counter(&families::ROLLBACKS, &[id.as_str()], *value);
+        }
+        self.gauge(&families::REPLICA_REVISION, &[], totals.replica_revision as f64);
+        self.gauge(&families::KILLED, &[], yes(totals.killed));
+        self.gauge(&families::DRAINING, &[], yes(totals.draining));
+        self.gauge(&families::STORE_UP, &[], yes(totals.store_up));
+        self.gauge(&families::STORE_REVISION, &[], totals.store_revision as f64);
+        self.gauge(&families::STORE_STALENESS, &[], totals.store_staleness.as_secs_f64());
+        self.counter(&families::STORE_ERRORS, &[], totals.store_errors);
+        self.counter(&families::STORE_REVISION_WENT_BACK, &[], totals.revision_went_back);
+        for (result, value) in ["taken", "refused"].into_iter().zip(totals.reloads) {
+            self.counter(&families::CONFIG_RELOADS, &[result], value);
+        }
+        self.gauge(&families::CONFIG_LAST_RELOAD, &[], totals.reloaded_seconds as f64);
+        self.gauge(&families::CONFIG_INFO, &[&totals.config_hash], 1.0);
+        self.gauge(&families::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    }
+
+    fn finish(self) -> Vec<MetricFamily> {
+        let write = |(family, metrics): (&'static Family, Vec<Metric>)| {
+            let mut written = MetricFamily::default();
+            written.set_name(family.name.into());
+            written.set_help(family.help.into());
+            written.set_field_type(match family.kind {
+                Kind::Counter => MetricType::COUNTER,
+                Kind::Gauge => MetricType::GAUGE,
+                Kind::Histogram => MetricType::HISTOGRAM,
+            });
+            written.set_metric(metrics);
+            written
+        };
+        self.0.into_values().map(write).collect()
+    }
+}
+
+/// What is open now; the two are read one after the other, so that the difference may lag but is
+/// never less than nothing.
+fn open(started: u64, finished: u64) -> f64 {
+    started.saturating_sub(finished) as f64
+}
+
+/// Counts of one endpoint, summed over workers.
+#[derive(Debug, Default)]
+struct EndpointTotals {
+    connected: u64,
+    reused: u64,
+    connect_failed: u64,
+    started: u64,
+    finished: u64,
+    ejected: u64,
+    shed: u64,
+    down: bool,
+}
+
+impl EndpointTotals {
+    fn add(&mut self, cells: &UpstreamCells) {
+        self.connected += cells.connected.get();
+        self.reused += cells.reused.get();
+        self.connect_failed += cells.connect_failed.get();
+        self.finished += cells.finished.get();
+        self.started += cells.started.get();
+        self.ejected += cells.ejected.get();
+        self.shed += cells.shed.get();
+        self.down |= !cells.up.load(std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Counts that belong to no migration, summed over workers.
+#[derive(Debug, Default)]
+struct WorkerTotals {
+    connections_opened: u64,
+    connections_closed: u64,
+    tunnels_opened: u64,
+    tunnels_closed: u64,
+    refused: Vec<u64>,
+    unrouted: [u64; CLASSES],
+    other: [u64; CLASSES],
+    other_duration: BucketTotals,
+    access_log_dropped: u64,
+}
+
+impl WorkerTotals {
+    fn add(&mut self, cells: &WorkerCells) {
+        self.connections_closed += cells.connections_closed.get();
+        self.connections_opened += cells.connections_opened.get();
+        self.tunnels_closed += cells.tunnels_closed.get();
+        self.tunnels_opened += cells.tunnels_opened.get();
+        for (total, counter) in self.refused.iter_mut().zip(cells.refused.iter()) {
+            *total += counter.get();
+        }
+        add(&mut self.unrouted, &cells.unrouted);
+        add(&mut self.other, &cells.other);
+        cells.other_duration.add_to(&mut self.other_duration);
+        self.access_log_dropped += cells.access_log_dropped.get();
     }
 }

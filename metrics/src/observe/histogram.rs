@@ -15,7 +15,7 @@ use super::cells::Counter;
 const SUB_BITS: u32 = 3;
 const SUB: usize = 1 << SUB_BITS;
 
-/// Doublings above the exact cells: the last cell begins at 2^33 us (2.4 h) and takes the rest.
+/// Doublings, the exact cells included: the last cell begins at 2.2 h and takes the rest.
 const OCTAVES: usize = 31;
 
 /// Cells of a full-resolution histogram.
@@ -175,5 +175,74 @@ impl Durations {
             seen >= rank
         })?;
         Some(Duration::from_micros(cell_start_us(cell + 1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Where a search, instead of the table, puts a duration.
+    fn searched(bounds_us: &[u64], micros: u64) -> usize {
+        bounds_us.iter().position(|bound| micros <= *bound).unwrap_or(bounds_us.len())
+    }
+
+    #[track_caller]
+    fn check(micros: u64) {
+        let cell = cell_of(micros);
+        assert!(cell_start_us(cell) <= micros, "{micros} is below its cell {cell}");
+        assert!(cell == CELLS - 1 || micros < cell_start_us(cell + 1), "{micros} is above its cell {cell}");
+        assert_eq!(DURATION.bucket_of(cell, micros), searched(&DURATION.bounds_us, micros), "{micros}");
+        assert_eq!(ADDED.bucket_of(cell, micros), searched(&ADDED.bounds_us, micros), "{micros}");
+    }
+
+    #[test]
+    fn every_edge_is_counted_on_its_right_side() {
+        let edges = (0..CELLS).map(cell_start_us).chain(DURATION.bounds_us).chain(ADDED.bounds_us);
+        for edge in edges {
+            for micros in [edge.saturating_sub(1), edge, edge + 1] {
+                check(micros);
+            }
+        }
+        check(u64::MAX);
+    }
+
+    #[test]
+    fn no_cell_holds_two_bounds() {
+        for bounds in [&DURATION.bounds_us[..], &ADDED.bounds_us[..]] {
+            let cells: Vec<_> = bounds.iter().map(|bound| cell_of(*bound)).collect();
+            assert!(cells.windows(2).all(|pair| pair[0] < pair[1]), "{cells:?}");
+        }
+    }
+
+    #[test]
+    fn a_quantile_of_nothing_is_nothing() {
+        assert_eq!(Durations::default().quantile(0.5), None);
+        assert_eq!(Durations(vec![0; CELLS]).quantile(1.0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_agrees_with_a_search(micros: u64, shift in 0..64u32) {
+            check(micros >> shift);
+        }
+
+        #[test]
+        fn a_quantile_is_at_least_the_true_one_and_at_most_an_eighth_more(
+            mut micros in proptest::collection::vec(8..10_000_000u64, 1..200),
+            quantile in 0.0..=1.0f64,
+        ) {
+            let mut durations = Durations(vec![0; CELLS]);
+            for micros in &micros {
+                durations.0[cell_of(*micros)] += 1;
+            }
+            micros.sort_unstable();
+            let rank = ((micros.len() as f64 * quantile).ceil() as usize).max(1);
+            let exact = micros[rank - 1];
+            let found = durations.quantile(quantile).unwrap().as_micros() as u64;
+            prop_assert!(exact <= found && found <= exact + exact / 8 + 1, "{exact} {found}");
+        }
     }
 }

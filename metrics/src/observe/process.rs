@@ -92,7 +92,9 @@ impl ProcessCells {
     }
 
     pub(crate) fn rolled_back(&self, id: &MigrationId) {
-        *lock(&self.rollbacks).entry(id.clone()).or_default() += 1;
+        if let Some(count) = lock(&self.rollbacks).get_mut(id) {
+            *count += 1;
+        }
     }
 
     pub(crate) fn draining(&self) {
@@ -112,8 +114,13 @@ impl ProcessCells {
         self.reloads[1].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn retain_migrations(&self, named: &BTreeSet<&MigrationId>) {
-        lock(&self.rollbacks).retain(|id, _| named.contains(id));
+    /// Counts rollbacks of these from now on, and of no others.
+    pub(super) fn declare_migrations(&self, named: &BTreeSet<&MigrationId>) {
+        let mut rollbacks = lock(&self.rollbacks);
+        rollbacks.retain(|id, _| named.contains(id));
+        for id in named {
+            rollbacks.entry((*id).clone()).or_default();
+        }
     }
 
     pub(super) fn read(&self, now: Instant) -> ProcessTotals {
