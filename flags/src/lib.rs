@@ -7,6 +7,7 @@
 //! nothing about HTTP servers, connections or metrics.
 
 pub mod bucket;
+pub mod control;
 pub mod decide;
 pub mod jwt;
 pub mod key;
@@ -14,9 +15,11 @@ pub mod migration;
 pub mod mode;
 pub mod route;
 pub mod rule;
+pub mod saved;
 pub mod snapshot;
 pub mod state;
 pub mod store;
+pub mod watch;
 
 pub use bucket::{BasisPoints, Bucket, HashKind};
 pub use decide::{Decision, Facts, Reason, decide};

@@ -17,7 +17,7 @@ use crate::jwt::JwtVerifier;
 use crate::migration::{Migration, MigrationId};
 use crate::mode::Mode;
 use crate::route::{Ambiguous, Route, RouteTable};
-use crate::state::{Document, Pin, Pins, Revision, SCHEMA};
+use crate::state::{self, Document, Pin, Pins, Revision, SCHEMA};
 use crate::store::{Loaded, Stored};
 
 /// The position of a migration in [`Definitions`]; stable within one generation.
@@ -196,6 +196,11 @@ impl Placed {
         self.rolled_back_here || self.document.mode == Mode::EmergencyRollback
     }
 
+    /// Whether this is neither stored nor of the file but legacy for want of anything known.
+    pub(crate) fn is_a_guess(&self) -> bool {
+        self.document.revision == Revision::ZERO && self.document.actor == state::GUESS
+    }
+
     /// The mode in which this router serves, which a local rollback may put ahead of the store's.
     pub fn effective_mode(&self) -> Mode {
         if self.rolled_back_here { Mode::EmergencyRollback } else { self.document.mode }
@@ -297,6 +302,11 @@ impl Snapshot {
     }
 }
 
+/// A migration that the store knows nothing about.
+fn settled(document: Document, rolled_back_here: bool) -> Arc<Placed> {
+    Arc::new(Placed { document, pins: Arc::default(), rolled_back_here, problem: None })
+}
+
 fn place(
     migration: &Migration,
     stored: Option<&Stored>,
@@ -304,6 +314,12 @@ fn place(
     before: Option<Arc<Placed>>,
 ) -> Arc<Placed> {
     let refused = |problem: String| {
+        if let Some(same) = &before
+            && same.problem.as_ref() == Some(&problem)
+            && same.rolled_back_here == rolled_back_here
+        {
+            return Arc::clone(same);
+        }
         let (document, pins) = match &before {
             Some(last_good) => (last_good.document.clone(), Arc::clone(&last_good.pins)),
             None => (Document::unreadable(migration), Arc::default()),
@@ -311,10 +327,14 @@ fn place(
         Arc::new(Placed { document, pins, rolled_back_here, problem: Some(problem) })
     };
     match stored {
-        None => {
-            let document = Document::initial(migration);
-            Arc::new(Placed { document, pins: Arc::default(), rolled_back_here, problem: None })
-        }
+        None => match &before {
+            // A document does not go away by itself, and what replaced it is not the file's initial state.
+            Some(stored) if stored.document.revision > Revision::ZERO => {
+                refused("its document is gone from the store; the last one holds".into())
+            }
+            Some(initial) if !initial.is_a_guess() => settled(initial.document.clone(), rolled_back_here),
+            Some(_) | None => settled(Document::initial(migration), rolled_back_here),
+        },
         Some(Stored::Unreadable(problem)) => refused(problem.clone()),
         Some(Stored::State { document, pins }) => {
             if let Some(problem) = unusable(document) {
@@ -338,7 +358,7 @@ fn place(
     }
 }
 
-fn unusable(document: &Document) -> Option<String> {
+pub(crate) fn unusable(document: &Document) -> Option<String> {
     if document.schema != SCHEMA {
         return Some(format!("its schema is {}, this version reads {SCHEMA}", document.schema));
     }

@@ -32,6 +32,9 @@ pub const PINS_MAX: usize = 100_000;
 /// The longest reason that is recorded, in bytes.
 pub const REASON_BYTES_MAX: usize = 1_000;
 
+/// The actor of a document that nobody wrote.
+pub(crate) const GUESS: &str = "router";
+
 /// The ordinal of the store's state: one more for each write in the environment.
 ///
 /// A document carries the revision of its own last change; the store as a whole that of the last
@@ -106,7 +109,7 @@ impl Document {
         let mut document = Self::initial(migration);
         document.mode = Mode::LegacyOnly;
         document.share = BasisPoints::ZERO;
-        document.actor = "router".into();
+        document.actor = GUESS.into();
         document.reason = "the stored state is unreadable".into();
         document
     }

@@ -10,13 +10,22 @@
 //! Implementations differ in where they write, not in what they promise: [`conformance`] runs the
 //! same cases against each of them.
 
+pub mod embedded;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::migration::MigrationId;
+use crate::mode::Mode;
 use crate::state::{Document, Heartbeat, HistoryEntry, Pin, Pins, Revision};
+
+/// The most entries of a history that one call answers.
+pub const PAGE_MAX: usize = 1_000;
+
+/// How long the last word of a replica is kept.
+pub const REPLICA_FORGOTTEN_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -86,6 +95,33 @@ pub struct Page {
     /// Only entries older than this revision.
     pub before: Option<Revision>,
     pub limit: usize,
+}
+
+/// Reads the stored form of one migration, or says what is wrong with it.
+///
+/// A rolled-back migration is read without the pins that do not read: a damaged pin must not keep a
+/// rollback from taking effect.
+fn readable(document: &[u8], pins: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Stored {
+    let document: Document = match serde_json::from_slice(document) {
+        Ok(document) => document,
+        Err(error) => return Stored::Unreadable(format!("its document does not read: {error}")),
+    };
+    let mut of_migration = Pins::new();
+    for (key, pin) in pins {
+        let read = String::from_utf8(key).map_err(|error| (error.to_string(), error.into_bytes()));
+        let read = read.and_then(|key| match serde_json::from_slice(&pin) {
+            Ok(pin) => Ok((key, pin)),
+            Err(error) => Err((error.to_string(), key.into_bytes())),
+        });
+        match read {
+            Ok((key, pin)) => drop(of_migration.insert(key, pin)),
+            Err(_) if document.mode == Mode::EmergencyRollback => {}
+            Err((error, key)) => {
+                return Stored::Unreadable(format!("its pin of \"{}\" does not read: {error}", key.escape_ascii()));
+            }
+        }
+    }
+    Stored::State { document, pins: of_migration }
 }
 
 #[async_trait]

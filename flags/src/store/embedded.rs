@@ -1,0 +1,255 @@
+//! The store of a single router: one file on its own disk.
+//!
+//! # Why an embedded store
+//!
+//! A first rollout should not need a second service. One process holds the file, so an announcement
+//! is a value in memory; everything else is promised and tested as it is for a shared store.
+//!
+//! Deliberately not supported: two routers on one file. The second is told who is in its way.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Store, StoreError, Write, readable};
+use crate::migration::MigrationId;
+use crate::state::{Heartbeat, HistoryEntry, Revision};
+
+/// The ordinal of the whole, under the one key `revision`.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const DOCUMENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("documents");
+/// By migration and key.
+const PINS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("pins");
+/// By migration and revision.
+const HISTORY: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("history");
+
+const REVISION: &str = "revision";
+
+/// State in one `redb` file.
+pub struct Embedded {
+    file: Arc<File>,
+    revision: watch::Sender<Revision>,
+    /// One process, so what replicas say of themselves need not outlive it.
+    replicas: Mutex<BTreeMap<String, Heartbeat>>,
+}
+
+struct File {
+    path: PathBuf,
+    database: Database,
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedded").field("path", &self.file.path).finish_non_exhaustive()
+    }
+}
+
+impl Embedded {
+    /// Opens the file, or makes it. A file that cannot be used is left as it is.
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let path = path.into();
+        let opened = path.clone();
+        let (file, revision) = blocking(&path, move || open(opened)).await?;
+        let (revision, _) = watch::channel(revision);
+        Ok(Self { file: Arc::new(file), revision, replicas: Mutex::default() })
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&File) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let file = Arc::clone(&self.file);
+        blocking(&self.file.path, move || work(&file)).await
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn load(&self) -> Result<Loaded, StoreError> {
+        self.run(File::load).await
+    }
+
+    async fn replace(&self, expected: Revision, write: Write) -> Result<Revision, StoreError> {
+        let revision = self.revision.clone();
+        // Announced where it is written, so that a caller who gives up waiting does not hide it.
+        self.run(move |file| {
+            let next = file.replace(expected, &write)?;
+            revision.send_replace(next);
+            Ok(next)
+        })
+        .await
+    }
+
+    async fn changed(&self, seen: Revision) -> Result<(), StoreError> {
+        let mut revision = self.revision.subscribe();
+        let waited = revision.wait_for(|current| *current != seen).await;
+        waited.map(|_| ()).map_err(StoreError::unavailable)
+    }
+
+    async fn history(&self, migration: &MigrationId, page: Page) -> Result<Vec<HistoryEntry>, StoreError> {
+        let migration = migration.clone();
+        self.run(move |file| file.history(&migration, page)).await
+    }
+
+    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), StoreError> {
+        let mut replicas = self.replicas.lock().unwrap_or_else(PoisonError::into_inner);
+        replicas.retain(|_, beat| is_remembered(beat, heartbeat.time));
+        replicas.insert(heartbeat.replica.clone(), heartbeat.clone());
+        Ok(())
+    }
+
+    async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError> {
+        let now = Timestamp::now();
+        let mut replicas = self.replicas.lock().unwrap_or_else(PoisonError::into_inner);
+        replicas.retain(|_, beat| is_remembered(beat, now));
+        Ok(replicas.values().cloned().collect())
+    }
+}
+
+fn is_remembered(beat: &Heartbeat, now: Timestamp) -> bool {
+    now.duration_since(beat.time) < REPLICA_FORGOTTEN_AFTER
+}
+
+impl File {
+    fn load(&self) -> Result<Loaded, StoreError> {
+        let read = self.database.begin_read().map_err(|error| self.failed(error))?;
+        let meta = read.open_table(META).map_err(|error| self.failed(error))?;
+        let revision = meta.get(REVISION).map_err(|error| self.failed(error))?.map_or(0, |value| value.value());
+        let documents = read.open_table(DOCUMENTS).map_err(|error| self.failed(error))?;
+        let pins = read.open_table(PINS).map_err(|error| self.failed(error))?;
+        let mut migrations = BTreeMap::new();
+        for row in documents.iter().map_err(|error| self.failed(error))? {
+            let (id, document) = row.map_err(|error| self.failed(error))?;
+            let Ok(migration) = MigrationId::new(id.value()) else { continue };
+            let mut of_migration = Vec::new();
+            for pin in pins.range((id.value(), "")..).map_err(|error| self.failed(error))? {
+                let (key, pin) = pin.map_err(|error| self.failed(error))?;
+                if key.value().0 != id.value() {
+                    break;
+                }
+                of_migration.push((key.value().1.as_bytes().to_vec(), pin.value().to_vec()));
+            }
+            migrations.insert(migration, readable(document.value(), of_migration));
+        }
+        Ok(Loaded { revision: Revision(revision), migrations })
+    }
+
+    fn replace(&self, expected: Revision, write: &Write) -> Result<Revision, StoreError> {
+        let transaction = self.database.begin_write().map_err(|error| self.failed(error))?;
+        let next = expected.next();
+        {
+            let mut meta = transaction.open_table(META).map_err(|error| self.failed(error))?;
+            let actual = meta.get(REVISION).map_err(|error| self.failed(error))?.map_or(0, |value| value.value());
+            if actual != expected.0 {
+                return Err(StoreError::Conflict { expected, actual: Revision(actual) });
+            }
+            meta.insert(REVISION, next.0).map_err(|error| self.failed(error))?;
+            let id = write.migration.as_str();
+            let mut documents = transaction.open_table(DOCUMENTS).map_err(|error| self.failed(error))?;
+            documents.insert(id, encode(&write.document)?.as_slice()).map_err(|error| self.failed(error))?;
+            let mut pins = transaction.open_table(PINS).map_err(|error| self.failed(error))?;
+            match &write.pin {
+                Some((key, Some(pin))) => {
+                    let pin = encode(pin)?;
+                    pins.insert((id, key.as_str()), pin.as_slice()).map_err(|error| self.failed(error))?;
+                }
+                Some((key, None)) => {
+                    pins.remove((id, key.as_str())).map_err(|error| self.failed(error))?;
+                }
+                None => {}
+            }
+            let mut history = transaction.open_table(HISTORY).map_err(|error| self.failed(error))?;
+            let entry = encode(&write.entry)?;
+            history.insert((id, next.0), entry.as_slice()).map_err(|error| self.failed(error))?;
+        }
+        transaction.commit().map_err(|error| self.failed(error))?;
+        Ok(next)
+    }
+
+    fn history(&self, migration: &MigrationId, page: Page) -> Result<Vec<HistoryEntry>, StoreError> {
+        let read = self.database.begin_read().map_err(|error| self.failed(error))?;
+        let history = read.open_table(HISTORY).map_err(|error| self.failed(error))?;
+        let end = page.before.map_or(u64::MAX, |before| before.0);
+        let id = migration.as_str();
+        let rows = history.range((id, 0)..(id, end)).map_err(|error| self.failed(error))?;
+        rows.rev()
+            .take(page.limit.min(PAGE_MAX))
+            .map(|row| {
+                let (_, entry) = row.map_err(|error| self.failed(error))?;
+                decode(entry.value())
+            })
+            .collect()
+    }
+
+    fn failed(&self, error: impl Into<redb::Error>) -> StoreError {
+        explain(&self.path, error.into())
+    }
+}
+
+fn open(path: PathBuf) -> Result<(File, Revision), StoreError> {
+    let database = Database::create(&path).map_err(|error| explain(&path, error.into()))?;
+    let file = File { path, database };
+    // Made at once, so that readers need not tell a new file from a damaged one.
+    let transaction = file.database.begin_write().map_err(|error| file.failed(error))?;
+    transaction.open_table(META).map_err(|error| file.failed(error))?;
+    transaction.open_table(DOCUMENTS).map_err(|error| file.failed(error))?;
+    transaction.open_table(PINS).map_err(|error| file.failed(error))?;
+    transaction.open_table(HISTORY).map_err(|error| file.failed(error))?;
+    transaction.commit().map_err(|error| file.failed(error))?;
+    let revision = file.load()?.revision;
+    Ok((file, revision))
+}
+
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        // The database panics on some damaged files instead of refusing them.
+        Err(error) if error.is_panic() => Err(damaged(path, "its reader gave up on it")),
+        Err(error) => Err(StoreError::unavailable(error)),
+    }
+}
+
+fn explain(path: &Path, error: redb::Error) -> StoreError {
+    let shown = path.display();
+    match error {
+        redb::Error::DatabaseAlreadyOpen => StoreError::unavailable(format!(
+            "the embedded store {shown} is in use by another router; stop that one, or give each router its own file, or share state through Redis (store.redis)"
+        )),
+        redb::Error::Corrupted(detail) => damaged(path, &detail),
+        redb::Error::UpgradeRequired(version) => {
+            damaged(path, &format!("its format is version {version}, which this router does not read"))
+        }
+        redb::Error::TableTypeMismatch { .. } | redb::Error::TableIsMultimap(_) => {
+            damaged(path, "it is a database of another program")
+        }
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => damaged(path, &error.to_string()),
+        redb::Error::Io(error) => StoreError::unavailable(format!("the embedded store {shown}: {error}")),
+        error => StoreError::unavailable(format!("the embedded store {shown}: {error}")),
+    }
+}
+
+fn damaged(path: &Path, detail: &str) -> StoreError {
+    let shown = path.display();
+    StoreError::corrupt(format!(
+        "the file {shown} is not a usable embedded store ({detail}); nothing was changed in it. Restore it from a backup, \
+         or move it aside (mv {shown} {shown}.damaged) and start again: the router then serves its saved snapshot"
+    ))
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(StoreError::corrupt)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(StoreError::corrupt)
+}

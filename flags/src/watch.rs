@@ -1,0 +1,351 @@
+//! The only swapper: whatever changes what this router serves arrives here and becomes a snapshot.
+//!
+//! # Why one place
+//!
+//! A snapshot is joined from four things that change on their own: the store's state, the
+//! operator's file, the kill file and rollbacks made on this router alone. Joined in one place,
+//! under one lock that no request takes, they cannot overtake each other.
+//!
+//! # Why a poll beside the announcements
+//!
+//! An announcement is fast and may be lost without a trace, so it only shortens the wait. A full
+//! read about every second is what makes a change certain to arrive.
+//!
+//! # What happens without the store
+//!
+//! The last snapshot serves for as long as it takes. At a start without the store the saved
+//! snapshot serves, and without that legacy does. A store that answers with an older state than
+//! was served has lost data (a flush, a fail-over to a lagging replica): it is not believed.
+
+mod background;
+mod health;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::sync::{Notify, watch};
+
+pub use background::Background;
+pub use health::{Counts, StoreHealth};
+
+use self::health::{Counters, Health};
+use crate::migration::MigrationId;
+use crate::mode::Mode;
+use crate::saved::Saved;
+use crate::snapshot::{Definitions, Local, Snapshot, unusable};
+use crate::state::Revision;
+use crate::store::{Loaded, Store, StoreError, Stored};
+
+/// How long one read of the store may take.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a watcher must be told about its router.
+#[derive(Clone, Debug)]
+pub struct WatchOptions {
+    /// The name of this router among its fleet.
+    pub replica: String,
+    /// The version of this program, for the heartbeat.
+    pub version: String,
+    /// Where the last good state is kept.
+    pub saved: PathBuf,
+    /// How long a start waits for the store before it goes on without.
+    pub store_patience: Duration,
+}
+
+impl WatchOptions {
+    pub fn new(replica: impl Into<String>, saved: impl Into<PathBuf>) -> Self {
+        let version = env!("CARGO_PKG_VERSION").into();
+        Self { replica: replica.into(), version, saved: saved.into(), store_patience: Duration::from_secs(3) }
+    }
+}
+
+/// A rollback that holds on this router and is not stored yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalRollback {
+    pub migration: MigrationId,
+    pub actor: String,
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<serde_json::Value>,
+    pub time: Timestamp,
+}
+
+/// Why a new file was not taken; what served goes on serving.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReloadError {
+    #[error(
+        "the hash or the salt of {} would change while {} rollout is neither 0 nor 100 %, which would move callers to the other side; keep `hash` and `program`, or finish the rollout first",
+        named(.0),
+        if .0.len() == 1 { "its" } else { "their" }
+    )]
+    WouldMoveCallers(Vec<MigrationId>),
+}
+
+fn named(ids: &[MigrationId]) -> String {
+    ids.iter().map(|id| format!("migration \"{id}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// Serves snapshots and swaps them.
+pub struct Watch {
+    store: Arc<dyn Store>,
+    options: WatchOptions,
+    snapshots: Arc<ArcSwap<Snapshot>>,
+    swapped: watch::Sender<Revision>,
+    joined: Mutex<Joined>,
+    /// Reads of the store one after the other, so that an older one cannot be taken for a loss.
+    reading: tokio::sync::Mutex<()>,
+    health: Health,
+    counters: Counters,
+    /// There is a rollback to be stored.
+    rollbacks_wait: Notify,
+}
+
+/// What a snapshot is joined from. Locked for moments and never across an await.
+struct Joined {
+    definitions: Arc<Definitions>,
+    loaded: Loaded,
+    killed: bool,
+    rollbacks: Vec<Pending>,
+}
+
+struct Pending {
+    rollback: LocalRollback,
+    /// Writers that are about to store it.
+    claims: usize,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("replica", &self.options.replica).finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    /// Loads a first snapshot and keeps it current until the [`Background`] is shut down.
+    ///
+    /// Never fails: without the store the saved snapshot serves, and without that legacy.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        definitions: Definitions,
+        options: WatchOptions,
+    ) -> (Arc<Self>, Background) {
+        background::start(store, definitions, options).await
+    }
+
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.snapshots.load_full()
+    }
+
+    /// For workers, which keep an [`arc_swap::Cache`] of it.
+    pub const fn snapshots(&self) -> &Arc<ArcSwap<Snapshot>> {
+        &self.snapshots
+    }
+
+    /// The revision of the current snapshot, sent after each swap, the same one again included.
+    pub fn subscribe(&self) -> watch::Receiver<Revision> {
+        self.swapped.subscribe()
+    }
+
+    pub const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The name of this router among its fleet.
+    pub fn replica(&self) -> &str {
+        &self.options.replica
+    }
+
+    pub fn store_health(&self) -> StoreHealth {
+        let waiting = self.lock().rollbacks.iter().map(|pending| pending.rollback.migration.clone()).collect();
+        self.health.report(waiting)
+    }
+
+    /// What happened since the start, for counters.
+    pub fn counts(&self) -> Counts {
+        self.counters.read()
+    }
+
+    /// Takes a new file. Migrations that it keeps keep their state.
+    pub fn reload(&self, definitions: Definitions) -> Result<(), ReloadError> {
+        let mut joined = self.lock();
+        let current = self.current();
+        let moved: Vec<_> = current
+            .iter()
+            .filter(|(_, before, placed)| {
+                let Some(at) = definitions.find(&before.id) else { return false };
+                let after = &definitions.migrations()[at.0];
+                let same_file = after.hash == before.hash && after.salt() == before.salt();
+                let document = &placed.document;
+                let same_split = after.hash == document.hash && after.salt() == document.salt;
+                !same_file && !same_split && !document.share.is_an_end()
+            })
+            .map(|(_, migration, _)| migration.id.clone())
+            .collect();
+        if !moved.is_empty() {
+            return Err(ReloadError::WouldMoveCallers(moved));
+        }
+        let generation = joined.definitions.generation + 1;
+        joined.definitions = Arc::new(definitions.with_generation(generation));
+        let definitions = Arc::clone(&joined.definitions);
+        joined.rollbacks.retain(|pending| definitions.find(&pending.rollback.migration).is_some());
+        self.swap(&joined);
+        Ok(())
+    }
+
+    /// Everything to legacy on this router while `killed`, whatever the store says.
+    pub fn set_killed(&self, killed: bool) {
+        let mut joined = self.lock();
+        if joined.killed == killed {
+            return;
+        }
+        joined.killed = killed;
+        if killed {
+            tracing::warn!("the kill file exists: every migration is served by legacy on this router");
+        } else {
+            tracing::warn!("the kill file is gone: the stored modes hold again on this router");
+        }
+        self.swap(&joined);
+    }
+
+    /// Rolls a migration back on this router at once. It is stored for the fleet as soon as the
+    /// store takes it, and holds here until the store says the same.
+    pub fn roll_back_here(&self, rollback: LocalRollback) {
+        drop(self.claim_rollback(rollback));
+    }
+
+    /// Whether a rollback of this migration waits to be stored.
+    pub fn is_rolled_back_here(&self, migration: &MigrationId) -> bool {
+        self.lock().rollbacks.iter().any(|pending| pending.rollback.migration == *migration)
+    }
+
+    /// Rolls back here, and leaves storing it to the caller until the claim is dropped.
+    pub(crate) fn claim_rollback(&self, rollback: LocalRollback) -> RollbackClaim<'_> {
+        let migration = rollback.migration.clone();
+        let mut joined = self.lock();
+        let known = joined.rollbacks.iter_mut().find(|pending| pending.rollback.migration == migration);
+        let is_new = if let Some(pending) = known {
+            pending.claims += 1;
+            false
+        } else if joined.definitions.find(&migration).is_some() {
+            joined.rollbacks.push(Pending { rollback, claims: 1 });
+            let current = self.current();
+            let rolled_back = current.find(&migration).is_some_and(|at| current.placed(at).rolled_back());
+            self.swap(&joined);
+            !rolled_back
+        } else {
+            false
+        };
+        RollbackClaim { watch: self, migration, is_new }
+    }
+
+    pub(crate) fn unclaimed_rollbacks(&self) -> Vec<LocalRollback> {
+        let joined = self.lock();
+        let unclaimed = joined.rollbacks.iter().filter(|pending| pending.claims == 0);
+        unclaimed.map(|pending| pending.rollback.clone()).collect()
+    }
+
+    /// Reads the store and swaps if it says something new. An error is noted and otherwise nothing.
+    pub async fn refresh(&self) {
+        // An error is in the health already, for those who look.
+        let _ = self.try_refresh().await;
+    }
+
+    pub(crate) async fn try_refresh(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.reading.lock().await;
+        let read = tokio::time::timeout(LOAD_TIMEOUT, self.store.load()).await;
+        let read = read.unwrap_or_else(|_| Err(StoreError::unavailable("it did not answer in time")));
+        match read {
+            Ok(loaded) => {
+                self.accept(loaded);
+                Ok(())
+            }
+            Err(error) => {
+                self.counters.store_error();
+                self.health.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    fn accept(&self, loaded: Loaded) {
+        let mut joined = self.lock();
+        let served = joined.loaded.revision;
+        if !self.health.answered(loaded.revision, served) {
+            return;
+        }
+        let waiting = joined.rollbacks.len();
+        joined.rollbacks.retain(|pending| !says_rolled_back(&loaded, &pending.rollback.migration));
+        if joined.loaded == loaded && joined.rollbacks.len() == waiting && !self.health.is_from_saved() {
+            return;
+        }
+        joined.loaded = loaded;
+        self.health.no_longer_from_saved();
+        self.swap(&joined);
+    }
+
+    /// Builds and publishes; the caller holds the lock, so that swaps are in order.
+    fn swap(&self, joined: &Joined) {
+        let previous = self.current();
+        let rolled_back = joined.rollbacks.iter().map(|pending| pending.rollback.migration.clone()).collect();
+        let local = Local { killed: joined.killed, rolled_back };
+        let definitions = Arc::clone(&joined.definitions);
+        let snapshot = Snapshot::build(definitions, &joined.loaded, local, Some(&previous));
+        health::log_problems(&previous, &snapshot, &self.counters);
+        let revision = snapshot.revision();
+        self.snapshots.store(Arc::new(snapshot));
+        self.counters.built();
+        self.swapped.send_replace(revision);
+    }
+
+    /// What a start without the store needs.
+    fn to_save(&self) -> Saved {
+        let joined = self.lock();
+        let rollbacks = joined.rollbacks.iter().map(|pending| pending.rollback.clone()).collect();
+        Saved::of(&self.current(), rollbacks)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Joined> {
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn says_rolled_back(loaded: &Loaded, migration: &MigrationId) -> bool {
+    match loaded.migrations.get(migration) {
+        Some(Stored::State { document, .. }) => {
+            document.mode == Mode::EmergencyRollback && unusable(document).is_none()
+        }
+        Some(Stored::Unreadable(_)) | None => false,
+    }
+}
+
+/// The promise to store a rollback; dropped, also by a caller who went away, the watcher does it.
+#[derive(Debug)]
+pub(crate) struct RollbackClaim<'a> {
+    watch: &'a Watch,
+    migration: MigrationId,
+    is_new: bool,
+}
+
+impl RollbackClaim<'_> {
+    /// Whether the claim is what rolled the migration back here.
+    pub(crate) const fn is_new(&self) -> bool {
+        self.is_new
+    }
+}
+
+impl Drop for RollbackClaim<'_> {
+    fn drop(&mut self) {
+        let mut joined = self.watch.lock();
+        let pending = joined.rollbacks.iter_mut().find(|pending| pending.rollback.migration == self.migration);
+        if let Some(pending) = pending {
+            pending.claims = pending.claims.saturating_sub(1);
+            self.watch.rollbacks_wait.notify_one();
+        }
+    }
+}

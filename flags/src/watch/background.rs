@@ -1,0 +1,256 @@
+//! What keeps a snapshot current: start, poll, save, heartbeat, and the rollbacks still to be stored.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::health::{Counters, Health};
+use super::{Joined, Pending, Watch, WatchOptions};
+use crate::control::Control;
+use crate::migration::MigrationId;
+use crate::saved::Saved;
+use crate::snapshot::{Definitions, Local, Snapshot};
+use crate::state::{Heartbeat, Revision};
+use crate::store::{Loaded, Store, Stored};
+
+/// How often the store is read without being asked to, and by how much that varies, so that a
+/// fleet does not read in step.
+const POLL: Duration = Duration::from_secs(1);
+const POLL_JITTER_PERCENT: u32 = 20;
+
+/// Reading takes at most this share of the time, one part in so many, however large the state is.
+const READING_SHARE: u32 = 20;
+
+/// How long to wait after a failed read during the start.
+const START_RETRY: Duration = Duration::from_millis(100);
+
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// How long a heartbeat may take before the next is more useful.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The tasks of a [`Watch`]; dropped, they end at once.
+#[derive(Debug)]
+pub struct Background {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Ends the tasks, after the state was saved once more.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        for task in std::mem::take(&mut self.tasks) {
+            // A task that panicked has nothing left to end.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+pub(super) async fn start(
+    store: Arc<dyn Store>,
+    definitions: Definitions,
+    options: WatchOptions,
+) -> (Arc<Watch>, Background) {
+    let saved = read_saved(&options).await;
+    let watch = Arc::new(unread(store, definitions, options, saved));
+    read_first(&watch).await;
+    let (stop, stopped) = watch::channel(false);
+    let tasks = vec![
+        tokio::spawn(until(stopped.clone(), poll(Arc::clone(&watch)))),
+        tokio::spawn(until(stopped.clone(), store_rollbacks(Arc::clone(&watch)))),
+        tokio::spawn(until(stopped.clone(), beat(Arc::clone(&watch)))),
+        tokio::spawn(save(Arc::clone(&watch), stopped)),
+    ];
+    (watch, Background { stop, tasks })
+}
+
+async fn read_saved(options: &WatchOptions) -> Saved {
+    let path = options.saved.clone();
+    let read = tokio::task::spawn_blocking(move || Saved::read(&path)).await;
+    let error = match read {
+        Ok(Ok(saved)) => return saved.unwrap_or_default(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(%error, "starting without the saved snapshot");
+    Saved::default()
+}
+
+/// A watcher that serves what was saved, or legacy, and has not asked the store yet.
+fn unread(store: Arc<dyn Store>, definitions: Definitions, options: WatchOptions, saved: Saved) -> Watch {
+    let definitions = Arc::new(definitions);
+    let loaded = from_saved(&definitions, &saved);
+    let is_defined = |id: &MigrationId| definitions.find(id).is_some();
+    let rollbacks: Vec<_> = saved
+        .local_rollbacks
+        .into_iter()
+        .filter(|rollback| is_defined(&rollback.migration))
+        .map(|rollback| Pending { rollback, claims: 0 })
+        .collect();
+    let rolled_back = rollbacks.iter().map(|pending| pending.rollback.migration.clone()).collect();
+    let local = Local { killed: false, rolled_back };
+    let snapshot = Snapshot::build(Arc::clone(&definitions), &loaded, local, None);
+    let (swapped, _) = watch::channel(snapshot.revision());
+    Watch {
+        store,
+        options,
+        snapshots: Arc::new(ArcSwap::from_pointee(snapshot)),
+        swapped,
+        joined: Mutex::new(Joined { definitions, loaded, killed: false, rollbacks }),
+        reading: tokio::sync::Mutex::default(),
+        health: Health::starting(),
+        counters: Counters::default(),
+        rollbacks_wait: Notify::new(),
+    }
+}
+
+/// The saved state as if it were loaded. What it does not know stays on legacy, whatever the file's
+/// initial state is, because the store may know that it has moved.
+fn from_saved(definitions: &Definitions, saved: &Saved) -> Loaded {
+    let migrations: BTreeMap<MigrationId, Stored> = definitions
+        .migrations()
+        .iter()
+        .map(|definition| {
+            let stored = match saved.migrations.get(&definition.id) {
+                Some(known) => Stored::State { document: known.document.clone(), pins: known.pins.clone() },
+                None => Stored::Unreadable("the store has not answered yet and no saved snapshot knows it".into()),
+            };
+            (definition.id.clone(), stored)
+        })
+        .collect();
+    Loaded { revision: saved.revision, migrations }
+}
+
+async fn read_first(watch: &Watch) {
+    let give_up = Instant::now() + watch.options.store_patience;
+    loop {
+        let read = tokio::time::timeout_at(give_up, watch.try_refresh()).await;
+        match read {
+            Ok(Ok(())) => return,
+            Ok(Err(_)) if Instant::now() + START_RETRY < give_up => tokio::time::sleep(START_RETRY).await,
+            Ok(Err(_)) | Err(_) => break,
+        }
+    }
+    let revision = watch.current().revision();
+    if revision == Revision::ZERO {
+        tracing::error!("starting without the store and without a saved snapshot: legacy serves everything");
+    } else {
+        tracing::error!(revision = revision.0, "starting without the store: the saved snapshot serves");
+    }
+}
+
+/// Runs `task` until it is stopped; a task is only ever stopped where it waits.
+async fn until(mut stopped: watch::Receiver<bool>, task: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = stopped.wait_for(|stop| *stop) => {}
+        () = task => {}
+    }
+}
+
+async fn poll(watch: Arc<Watch>) {
+    let mut pause = jittered(POLL);
+    loop {
+        let seen = watch.current().revision();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            woken = watch.store.changed(seen) => {
+                if woken.is_err() {
+                    // The store says why when it is read; until then the poll's pace is enough.
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+        let begun = Instant::now();
+        watch.refresh().await;
+        pause = jittered(POLL).max(begun.elapsed() * READING_SHARE);
+    }
+}
+
+/// Stores what was rolled back here alone: when it happens, and again at the poll's pace.
+async fn store_rollbacks(watch: Arc<Watch>) {
+    let control = Control::new(Arc::clone(&watch));
+    loop {
+        control.store_local_rollbacks().await;
+        // Ends early when a rollback is made.
+        let _ = tokio::time::timeout(jittered(POLL), watch.rollbacks_wait.notified()).await;
+    }
+}
+
+async fn beat(watch: Arc<Watch>) {
+    let mut swapped = watch.subscribe();
+    loop {
+        swapped.mark_unchanged();
+        let snapshot = watch.current();
+        let heartbeat = Heartbeat {
+            replica: watch.options.replica.clone(),
+            revision: snapshot.revision(),
+            config_hash: snapshot.definitions().config_hash.clone(),
+            version: watch.options.version.clone(),
+            time: Timestamp::now(),
+            draining: false,
+        };
+        // A heartbeat that does not arrive is noticed by those who miss it.
+        let _ = tokio::time::timeout(HEARTBEAT_TIMEOUT, watch.store.beat(&heartbeat)).await;
+        let _ = tokio::time::timeout(HEARTBEAT, swapped.changed()).await;
+    }
+}
+
+/// Saves after each swap, many swaps at once if the disk is slow, and once more at the end.
+async fn save(watch: Arc<Watch>, mut stopped: watch::Receiver<bool>) {
+    let mut swapped = watch.subscribe();
+    let mut failed_before = false;
+    loop {
+        let last = *stopped.borrow();
+        swapped.mark_unchanged();
+        let error = save_once(&watch).await;
+        match &error {
+            Some(error) => {
+                watch.counters.save_failed();
+                if !failed_before {
+                    tracing::error!(%error, "the state cannot be saved for a start without the store");
+                }
+            }
+            None if failed_before => tracing::info!("the state is saved again"),
+            None => {}
+        }
+        failed_before = error.is_some();
+        if last {
+            return;
+        }
+        tokio::select! {
+            _ = swapped.changed() => {}
+            _ = stopped.wait_for(|stop| *stop) => {}
+        }
+    }
+}
+
+async fn save_once(watch: &Watch) -> Option<String> {
+    let (saved, path) = (watch.to_save(), watch.options.saved.clone());
+    match tokio::task::spawn_blocking(move || saved.write(&path)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn jittered(base: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without randomness the fleet reads in step, which is no reason not to read.
+    let _ = getrandom::fill(&mut random);
+    let span = 2 * POLL_JITTER_PERCENT + 1;
+    base * (100 - POLL_JITTER_PERCENT + u32::from_ne_bytes(random) % span) / 100
+}

@@ -1,0 +1,144 @@
+//! What is known of the store, told once per change of condition.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::migration::MigrationId;
+use crate::snapshot::Snapshot;
+use crate::state::Revision;
+use crate::store::StoreError;
+
+/// How the store does, as an operator should see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreHealth {
+    /// Whether the last read was answered.
+    pub reachable: bool,
+    pub last_success: Option<Timestamp>,
+    /// Why the last read failed; none after a read that did not.
+    pub last_error: Option<String>,
+    /// The state served comes from the saved snapshot, or from none, and not from the store.
+    pub from_saved: bool,
+    /// The store answers with an older state than is served: it lost data and is not believed.
+    pub revision_went_back: bool,
+    /// Rolled back here and not stored yet.
+    pub rollbacks_waiting: Vec<MigrationId>,
+}
+
+/// What happened since the start. Each only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub snapshots_built: u64,
+    /// Times that a stored document became unusable.
+    pub documents_refused: u64,
+    pub store_errors: u64,
+    pub saves_failed: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    snapshots_built: AtomicU64,
+    documents_refused: AtomicU64,
+    store_errors: AtomicU64,
+    saves_failed: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn built(&self) {
+        self.snapshots_built.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn document_refused(&self) {
+        self.documents_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn store_error(&self) {
+        self.store_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn save_failed(&self) {
+        self.saves_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> Counts {
+        Counts {
+            snapshots_built: self.snapshots_built.load(Ordering::Relaxed),
+            documents_refused: self.documents_refused.load(Ordering::Relaxed),
+            store_errors: self.store_errors.load(Ordering::Relaxed),
+            saves_failed: self.saves_failed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Health(Mutex<StoreHealth>);
+
+impl Health {
+    pub(super) fn starting() -> Self {
+        Self(Mutex::new(StoreHealth { from_saved: true, ..StoreHealth::default() }))
+    }
+
+    pub(super) fn report(&self, rollbacks_waiting: Vec<MigrationId>) -> StoreHealth {
+        StoreHealth { rollbacks_waiting, ..self.lock().clone() }
+    }
+
+    pub(super) fn is_from_saved(&self) -> bool {
+        self.lock().from_saved
+    }
+
+    pub(super) fn no_longer_from_saved(&self) {
+        self.lock().from_saved = false;
+    }
+
+    pub(super) fn failed(&self, error: &StoreError) {
+        let mut health = self.lock();
+        let text = error.to_string();
+        if health.last_error.as_ref() != Some(&text) {
+            tracing::error!(error = %text, "the store cannot be read; the last snapshot goes on serving");
+        }
+        health.reachable = false;
+        health.last_error = Some(text);
+    }
+
+    /// Notes an answer; false if it is older than what is served.
+    pub(super) fn answered(&self, stored: Revision, served: Revision) -> bool {
+        let mut health = self.lock();
+        if health.last_error.take().is_some() {
+            tracing::info!(revision = stored.0, "the store can be read again");
+        }
+        health.reachable = true;
+        health.last_success = Some(Timestamp::now());
+        let went_back = stored < served;
+        if went_back && !health.revision_went_back {
+            tracing::error!(
+                stored = stored.0,
+                served = served.0,
+                "the store has lost its state and is not believed: restore it from its backup, or remove the saved snapshots and restart the routers"
+            );
+        } else if !went_back && health.revision_went_back {
+            tracing::info!(revision = stored.0, "the store has its state again");
+        }
+        health.revision_went_back = went_back;
+        !went_back
+    }
+
+    fn lock(&self) -> MutexGuard<'_, StoreHealth> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells and counts what became wrong or right with a migration's stored state.
+pub(super) fn log_problems(before: &Snapshot, after: &Snapshot, counters: &Counters) {
+    for (_, definition, placed) in after.iter() {
+        let known = before.find(&definition.id).and_then(|at| before.placed(at).problem.as_ref());
+        match (known, &placed.problem) {
+            (known, Some(problem)) if known != Some(problem) => {
+                tracing::error!(migration = %definition.id, %problem, "the stored state of a migration cannot be used as it is");
+                counters.document_refused();
+            }
+            (Some(_), None) => tracing::info!(migration = %definition.id, "the stored state of a migration is usable"),
+            _ => {}
+        }
+    }
+}
