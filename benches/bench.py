@@ -1,0 +1,216 @@
+"""What the benchmarks share: two upstreams, proxies on free ports, load, and CPU time from /proc.
+
+Everything runs on loopback, is pinned to cores, and is ended by its process id when the block that
+started it ends, however it ends.
+"""
+
+import contextlib
+import http.client
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROXY_CORE, LOAD_CORE = 0, 1
+BOTH_CORES = {PROXY_CORE, LOAD_CORE}
+CONNECTIONS = 64
+ROUTES = 100
+BODY_BYTES = 512
+TICKS = os.sysconf("SC_CLK_TCK")
+START_SECONDS = 20
+
+
+def skip(why):
+    print(f"SKIPPED: {why}", file=sys.stderr)
+    sys.exit(0)
+
+
+def need(tools):
+    """Skips, visibly, where a tool is missing or the machine is too small to pin to."""
+    missing = [tool for tool in tools if not shutil.which(tool)]
+    if missing:
+        skip(f"{', '.join(missing)} not installed (apt-get install nginx haproxy wrk)")
+    if not BOTH_CORES <= os.sched_getaffinity(0):
+        skip("two cores are needed, one for the proxy and one for load and upstreams")
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def router_binary():
+    """The release build, or the one that CROSSFADE names."""
+    if named := os.environ.get("CROSSFADE"):
+        return str(Path(named).resolve())
+    subprocess.run(["cargo", "build", "--release", "--bin", "crossfade"], cwd=ROOT, check=True)
+    target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
+    return str(Path(target) / "release" / "crossfade")
+
+
+@contextlib.contextmanager
+def running(command, cores, port, log, env=None):
+    """A server pinned to cores, from the moment it accepts until the block ends."""
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not accepts(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{command[0]} did not start:\n{Path(log).read_text(errors='replace')[-4000:]}")
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def accepts(port):
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
+
+
+def cpu_seconds(pid):
+    """User and system time of a process and its children, as (user, system)."""
+    user = system = 0
+    for one in tree(pid):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+            user, system = user + int(fields[11]), system + int(fields[12])
+    return user / TICKS, system / TICKS
+
+
+def tree(pid):
+    found = [pid]
+    for one in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{one}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def nginx(folder, name, workers_conf):
+    """Writes a configuration without logs and answers the command that runs it in the foreground."""
+    path = folder / f"{name}.conf"
+    path.write_text(f"""
+worker_processes 1; daemon off; pid {folder}/{name}.pid; error_log stderr crit;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; server_tokens off; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 75s;
+  client_body_temp_path {folder}/{name}-body; proxy_temp_path {folder}/{name}-proxy;
+  fastcgi_temp_path {folder}/{name}-f; uwsgi_temp_path {folder}/{name}-u; scgi_temp_path {folder}/{name}-s;
+  {workers_conf}
+}}
+""")
+    return ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(path)]
+
+
+def upstreams(folder, legacy, new):
+    """The command of two systems that answer 512 bytes, all L or all N."""
+    servers = "".join(
+        f'server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ default_type text/plain; return 200 "{side * BODY_BYTES}"; }} }}'
+        for port, side in ((legacy, "L"), (new, "N"))
+    )
+    return nginx(folder, "upstreams", servers)
+
+
+def router_file(folder, port, admin, legacy, new, workers, mode, percent, token_sha256):
+    """The configuration of a router with 100 routes, a sticky key and everything else as it is by default."""
+    routes = "\n".join(f"  - {{migration: bench, path: '/api/r{n}/{{id}}'}}" for n in range(ROUTES))
+    path = folder / "crossfade.yaml"
+    path.write_text(f"""
+environment: bench
+snapshot: ./crossfade.snapshot
+workers: {workers}
+log: {{format: text, access: {{sample: 0%}}}}
+listen: [{{address: "127.0.0.1:{port}"}}]
+admin:
+  address: 127.0.0.1:{admin}
+  tokens: [{{name: bench, role: admin, sha256: {token_sha256}}}]
+store: {{embedded: ./crossfade.redb}}
+upstreams:
+  legacy: {{endpoints: ["http://127.0.0.1:{legacy}"]}}
+  new: {{endpoints: ["http://127.0.0.1:{new}"]}}
+migrations:
+  - id: bench
+    legacy: legacy
+    new: new
+    key: ["header:x-user-id"]
+    initial: {{mode: {mode}, percent: {percent}}}
+routes:
+{routes}
+""")
+    return path
+
+
+def wrk_script(folder):
+    """Requests of many callers, prepared, so that the load costs the same for every proxy."""
+    path = folder / "load.lua"
+    path.write_text(f"""
+local requests, at = {{}}, 0
+function init()
+  for n = 1, 512 do
+    requests[n] = wrk.format("GET", "/api/r" .. (n * 37) % {ROUTES} .. "/" .. n, {{["X-User-Id"] = "user-" .. n}})
+  end
+end
+function request() at = at % 512 + 1; return requests[at] end
+""")
+    return path
+
+
+def wrk_command(port, script, seconds):
+    return ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s",
+            "-s", str(script), f"http://127.0.0.1:{port}"]
+
+
+def wrk_result(output):
+    """Requests, requests a second, and everything that went wrong."""
+    count = int(re.search(r"(\d+) requests in", output)[1])
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])
+    wrong = [int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", output)]
+    if errors := re.search(r"Socket errors: (.*)", output):
+        wrong += [int(n) for n in re.findall(r"\d+", errors[1])]
+    return count, rate, sum(wrong)
+
+
+def ask(port, key, n=0):
+    """Which side answers this caller: L, N, or the status that is not 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", f"/api/r{n % ROUTES}/1", headers={"X-User-Id": key})
+        response = connection.getresponse()
+        body = response.read()
+        whole = response.status == 200 and len(body) == BODY_BYTES
+        return body[:1].decode() if whole else str(response.status)
+    finally:
+        connection.close()
+
+
+def machine():
+    """What the figures were measured on."""
+    info = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*:\s*(.*)", info)
+    return {
+        "cpu": model[1] if model else "unknown",
+        "cores": os.cpu_count(),
+        "kernel": os.uname().release,
+        "load_average": os.getloadavg()[0],
+    }
