@@ -12,13 +12,29 @@
 pub mod auth;
 pub mod health;
 
+mod api;
+mod gate;
+mod ofrep;
+mod page;
+mod probes;
+mod problem;
+mod story;
+mod wire;
+
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use flags::control::Control;
+use flags::watch::Watch;
+use tower_http::catch_panic::CatchPanicLayer;
 
 pub use health::Health;
+
+use crate::problem::{Code, Problem};
 
 /// Renders every metric of this process as Prometheus text.
 pub type Gather = dyn Fn() -> Result<String, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;
@@ -26,6 +42,8 @@ pub type Gather = dyn Fn() -> Result<String, Box<dyn std::error::Error + Send + 
 /// What the admin side needs of the rest of the process.
 #[derive(Clone)]
 pub struct State {
+    pub control: Arc<Control>,
+    pub watch: Arc<Watch>,
     pub health: Arc<dyn Health>,
     pub gather: Arc<Gather>,
     /// The name of this router among its replicas.
@@ -40,7 +58,7 @@ pub struct State {
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { health: _, gather: _, replica, environment, tokens, address } = self;
+        let Self { control: _, watch: _, health: _, gather: _, replica, environment, tokens, address } = self;
         f.debug_struct("State")
             .field("replica", replica)
             .field("environment", environment)
@@ -50,8 +68,56 @@ impl fmt::Debug for State {
     }
 }
 
+/// [`State`] with what the handlers make of it, shared by all of them.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Inner>);
+
+pub(crate) struct Inner {
+    state: State,
+    pub(crate) access: auth::Access,
+}
+
+impl Deref for Shared {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Deref for Inner {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
 /// Everything the admin listener serves.
 pub fn app(state: State) -> Router {
-    let _ = state;
-    Router::new()
+    let address = state.address;
+    let access = auth::Access::new(state.tokens.clone());
+    let shared = Shared(Arc::new(Inner { state, access }));
+    let limited = Router::new()
+        .merge(api::router())
+        .merge(ofrep::router())
+        .merge(story::router())
+        .merge(page::router())
+        .layer(from_fn_with_state(gate::places(), gate::bounded));
+    limited
+        .merge(probes::router())
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_with_this_method)
+        .with_state(shared)
+        .layer(from_fn_with_state(address, gate::same_place))
+        .layer(CatchPanicLayer::custom(gate::panicked))
+        .layer(from_fn(gate::hardened))
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(Code::NotFound, "there is nothing at this path: GET /api/v1/openapi.json lists the calls of the API")
+}
+
+async fn not_with_this_method() -> Problem {
+    Problem::new(Code::MethodNotAllowed, "this path takes other methods, which Allow lists")
 }
