@@ -15,6 +15,7 @@
 //!
 //! Not here: who may ask (`dashboards::auth`), and whether now is a good time (gates, approvals).
 
+mod change;
 mod error;
 mod next;
 
@@ -24,15 +25,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+pub use change::{Applied, Ask, Change};
 pub use error::{ControlError, InvalidPin, InvalidReason};
 
 use self::next::{Next, Standing, next};
-use crate::bucket::BasisPoints;
-use crate::migration::{Migration, MigrationId, Side};
+use crate::migration::{Migration, MigrationId};
 use crate::mode::Mode;
 use crate::snapshot::{Snapshot, unusable};
 use crate::state::{
-    ChangeKind, Document, Heartbeat, HistoryEntry, Pin, PinChange, Pins, Position, REASON_BYTES_MAX, Revision, SCHEMA,
+    ChangeKind, Document, Heartbeat, HistoryEntry, Pin, Pins, Position, REASON_BYTES_MAX, Revision, SCHEMA,
 };
 use crate::store::{Loaded, Page, Store, StoreError, Stored, Write};
 use crate::watch::{LocalRollback, Watch};
@@ -48,65 +49,6 @@ const CONVERGENCE_POLL: Duration = Duration::from_millis(50);
 
 /// A router that has said nothing for this long is taken for gone.
 const LIVE_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
-
-/// What somebody asks of one migration, and why.
-#[derive(Clone, Debug)]
-pub struct Change {
-    pub ask: Ask,
-    /// The token's name, `guard` or `plan`.
-    pub actor: String,
-    pub reason: String,
-    /// The revision of the migration that the asker has seen; a rollback ignores it.
-    pub if_revision: Option<Revision>,
-    /// Answer what would happen and write nothing.
-    pub dry_run: bool,
-    /// Do not wait for routers that have not applied the previous change.
-    pub force: bool,
-    pub evidence: Option<serde_json::Value>,
-}
-
-impl Change {
-    pub fn new(ask: Ask, actor: impl Into<String>, reason: impl Into<String>) -> Self {
-        let (actor, reason) = (actor.into(), reason.into());
-        Self { ask, actor, reason, if_revision: None, dry_run: false, force: false, evidence: None }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    Mode(Mode),
-    Rollout(BasisPoints),
-    RollBack,
-    /// Leave `emergency_rollback` to this mode.
-    Acknowledge(Mode),
-    Pin {
-        key: String,
-        side: Side,
-        until: Option<Timestamp>,
-    },
-    Unpin {
-        key: String,
-    },
-    /// The inverse of the newest change.
-    Undo,
-}
-
-/// What a change did, with what it takes to print its inverse.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    pub migration: MigrationId,
-    /// The migration's revision after the change; without one, its present revision.
-    pub revision: Revision,
-    pub kind: ChangeKind,
-    pub before: Position,
-    pub after: Position,
-    pub pin: Option<PinChange>,
-    pub dry_run: bool,
-    /// False: the state already was as asked, and nothing was written.
-    pub changed: bool,
-    /// True: acts on this router only, until the store is back.
-    pub here_only: bool,
-}
 
 /// Changes migrations and reads their audit.
 #[derive(Clone)]

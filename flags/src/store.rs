@@ -10,7 +10,10 @@
 //! Implementations differ in where they write, not in what they promise: [`conformance`] runs the
 //! same cases against each of them.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod embedded;
+pub mod redis;
 
 use std::collections::BTreeMap;
 

@@ -58,6 +58,11 @@ impl Step {
     }
 }
 
+/// The steps of a backend that reads a request whole and then sends these bytes.
+pub fn answers(bytes: impl Into<Vec<u8>>) -> Vec<Step> {
+    vec![Step::ReadBody, Step::send(bytes)]
+}
+
 /// A whole response with a status and a body, framed by its length.
 pub fn response(status: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
@@ -91,6 +96,8 @@ struct Memory {
     /// What arrived, by connection.
     bytes: Vec<Vec<u8>>,
     scripts: HashMap<String, Vec<Step>>,
+    /// Used up by one request each, before `scripts`.
+    once: Vec<(String, Vec<Step>)>,
     default_script: Option<Vec<Step>>,
 }
 
@@ -175,6 +182,11 @@ impl Backend {
     /// What to do with requests whose target starts with this path, from now on.
     pub fn on(&self, path: &str, steps: impl Into<Vec<Step>>) {
         self.shared.memory().scripts.insert(path.into(), steps.into());
+    }
+
+    /// What to do with the next request whose target starts with this path, once.
+    pub fn once(&self, path: &str, steps: impl Into<Vec<Step>>) {
+        self.shared.memory().once.push((path.into(), steps.into()));
     }
 
     /// What to do with requests that no path names, from now on; none: 200 with the name.
@@ -327,9 +339,11 @@ impl Connection {
             let mut memory = self.shared.memory();
             self.current = Some(memory.seen.len());
             memory.seen.push(seen);
+            let once = memory.once.iter().position(|(path, _)| target.starts_with(path.as_str()));
+            let once = once.map(|at| memory.once.remove(at).1);
             let by_path = memory.scripts.iter().filter(|(path, _)| target.starts_with(path.as_str()));
             let longest = by_path.max_by_key(|(path, _)| path.len()).map(|(_, steps)| steps.clone());
-            longest.or_else(|| memory.default_script.clone())
+            once.or(longest).or_else(|| memory.default_script.clone())
         };
         let steps = steps.unwrap_or_else(|| {
             let name = self.shared.name;

@@ -11,6 +11,8 @@ use crate::within;
 /// One connection to the router. Every wait has the deadline of the harness.
 #[derive(Debug)]
 pub struct Client {
+    /// What requests that this client writes itself say in their Host field.
+    pub host: String,
     stream: TcpStream,
     buffer: Vec<u8>,
 }
@@ -23,7 +25,7 @@ impl Client {
             Err(error) => panic!("{address} does not take a connection: {error}"),
         };
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: Vec::new() }
+        Self { host: "shop.test".into(), stream, buffer: Vec::new() }
     }
 
     pub fn local_address(&self) -> SocketAddr {
@@ -58,7 +60,9 @@ impl Client {
     /// Sends a request with header lines (each ending in CRLF) and a body, and reads its answer.
     pub async fn request(&mut self, method: &str, path: &str, lines: &str, body: &str) -> Answer {
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        self.send(format!("{method} {path} HTTP/1.1\r\nHost: shop.test\r\n{lines}{length}\r\n{body}")).await;
+        let host = &self.host;
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{lines}{length}\r\n{body}");
+        self.send(request).await;
         self.answer_to(method).await
     }
 
@@ -159,5 +163,47 @@ impl Client {
         let n = within("the peer answers or closes", self.stream.read(&mut piece)).await.unwrap_or(0);
         self.buffer.extend_from_slice(&piece[..n]);
         n > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Backend, Step, answers, response};
+    use crate::wait_until;
+
+    #[tokio::test]
+    async fn a_backend_and_a_client_understand_each_other() {
+        let backend = Backend::start("legacy").await;
+        let mut client = Client::connect(backend.address).await;
+        let answer = client.request("POST", "/a", "X-A: 1\r\n", "body").await;
+        assert_eq!((answer.status(), answer.text().as_str(), answer.whole), (200, "legacy", true));
+        let seen = backend.only("/a").await;
+        assert_eq!((seen.text().as_str(), seen.head.value("x-a").as_deref()), ("body", Some("1")));
+
+        backend.on("/cut", answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"));
+        backend.on("/gone", [Step::Reset]);
+        backend.once("/once", answers(response("418 Once", "")));
+        assert_eq!((client.get("/once").await.status(), client.get("/once").await.status()), (418, 200));
+        client.send("GET /gone HTTP/1.1\r\n\r\n").await;
+        assert!(client.closes().await);
+        wait_until("it is counted as closed", || backend.open() == 0).await;
+        backend
+            .on("/cut", [Step::ReadBody, Step::send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"), Step::Close]);
+        assert!(!Client::connect(backend.address).await.get("/cut").await.whole);
+    }
+
+    #[tokio::test]
+    async fn a_stopped_backend_refuses_and_comes_back() {
+        let mut backend = Backend::start("legacy").await;
+        let address = backend.address;
+        assert_eq!(Client::connect(address).await.get("/").await.status(), 200);
+        backend.stop();
+        crate::wait_for("connections are refused", || async {
+            TcpStream::connect(address).await.is_err().then_some(())
+        })
+        .await;
+        backend.restart().await;
+        assert_eq!(Client::connect(address).await.get("/").await.status(), 200);
     }
 }

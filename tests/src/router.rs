@@ -75,6 +75,13 @@ pub async fn crossfade_in(directory: &Path, arguments: &[&str], environment: &[(
     Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// A connection to the admin side that names it by its address, as a browser would.
+async fn admin_client(address: SocketAddr) -> Client {
+    let mut client = Client::connect(address).await;
+    client.host = address.to_string();
+    client
+}
+
 /// The lines a process has printed so far, of both streams.
 #[derive(Clone, Debug, Default)]
 struct Output(Arc<Mutex<Vec<String>>>);
@@ -151,7 +158,7 @@ impl Router {
         };
         let router = Self { data, admin, directory, environment, child, output };
         wait_for("/readyz answers 200", || async {
-            let answer = Client::connect(admin).await.get("/readyz").await;
+            let answer = admin_client(admin).await.get("/readyz").await;
             (answer.status() == 200).then_some(())
         })
         .await;
@@ -187,11 +194,16 @@ impl Router {
         client.answer().await
     }
 
-    /// The resident memory in KiB.
-    pub fn resident_kib(&self) -> u64 {
+    /// The most memory that was ever resident, in KiB.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not tell.
+    pub fn peak_memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        peak.expect("Linux tells a process's peak memory")
     }
 
     // ---- life and death
@@ -241,7 +253,7 @@ impl Router {
         if !body.is_empty() {
             lines += "Content-Type: application/json\r\n";
         }
-        Client::connect(self.admin).await.request(method, path, &lines, &body).await
+        admin_client(self.admin).await.request(method, path, &lines, &body).await
     }
 
     /// A call to the API as an admin; the path is relative to `/api/v1`.
@@ -293,12 +305,12 @@ impl Router {
     }
 
     pub async fn readiness(&self) -> u16 {
-        Client::connect(self.admin).await.get("/readyz").await.status()
+        admin_client(self.admin).await.get("/readyz").await.status()
     }
 
     /// The sum of all series of a metric whose labels contain this text; none when there is none.
     pub async fn metric(&self, name: &str, labels: &str) -> Option<f64> {
-        let page = Client::connect(self.admin).await.get("/metrics").await.text();
+        let page = admin_client(self.admin).await.get("/metrics").await.text();
         let series = page.lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
             let named = series.split('{').next() == Some(name) && series.contains(labels);

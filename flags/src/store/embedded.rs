@@ -253,3 +253,107 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(bytes).map_err(StoreError::corrupt)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance::{self, Subject, id, next_write};
+    use super::*;
+
+    async fn subject() -> Subject {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Embedded::open(directory.path().join("state.redb")).await.unwrap());
+        let file = Arc::clone(&store.file);
+        let damage = move |migration: MigrationId, text: &'static str| {
+            let file = Arc::clone(&file);
+            let overwrite = move || {
+                let transaction = file.database.begin_write().unwrap();
+                transaction.open_table(DOCUMENTS).unwrap().insert(migration.as_str(), text.as_bytes()).unwrap();
+                transaction.commit().unwrap();
+            };
+            Box::pin(async move { tokio::task::spawn_blocking(overwrite).await.unwrap() }) as _
+        };
+        Subject { store, damage: Box::new(damage), _keeps: Box::new(directory) }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn it_does_what_every_store_does() {
+        conformance::run(subject).await;
+    }
+
+    #[tokio::test]
+    async fn opened_again_it_has_everything_and_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        let store = Embedded::open(&path).await.unwrap();
+        let loaded = store.load().await.unwrap();
+        store.replace(loaded.revision, next_write(&loaded, &id("m"), 100)).await.unwrap();
+        let before = store.load().await.unwrap();
+        let page = Page { before: None, limit: 10 };
+        let history = store.history(&id("m"), page).await.unwrap();
+        drop(store);
+
+        let store = Embedded::open(&path).await.unwrap();
+        assert_eq!(store.load().await.unwrap(), before);
+        assert_eq!(store.history(&id("m"), page).await.unwrap(), history);
+        store.changed(Revision(0)).await.unwrap();
+        store.replace(Revision(1), next_write(&before, &id("m"), 200)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_second_router_is_told_which_file_is_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        let _first = Embedded::open(&path).await.unwrap();
+        let refused = Embedded::open(&path).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+        let text = refused.to_string();
+        assert!(text.contains("state.redb") && text.contains("in use by another router"), "{text}");
+    }
+
+    /// A file that is no store of ours is refused with what to do, and left as it is.
+    async fn check_damaged(bytes: &[u8]) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        std::fs::write(&path, bytes).unwrap();
+        let refused = Embedded::open(&path).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
+        let text = refused.to_string();
+        assert!(text.contains("state.redb") && text.contains("move it aside"), "{text}");
+        assert!(std::fs::read(&path).unwrap() == bytes, "the file was changed");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_or_foreign_file_says_what_to_do() {
+        check_damaged(b"this is a letter, not a database").await;
+        check_damaged(&[0; 8192]).await;
+        check_damaged(&[0xff; 100_000]).await;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        drop(Embedded::open(&path).await.unwrap());
+        let good = std::fs::read(&path).unwrap();
+        check_damaged(&good[..good.len() / 2]).await;
+        let mut overwritten = good;
+        overwritten[9..400].fill(0xa5);
+        check_damaged(&overwritten).await;
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_does_not_exist_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = Embedded::open(directory.path().join("nowhere/state.redb")).await.unwrap_err();
+        assert!(refused.to_string().contains("nowhere/state.redb"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_replica_silent_for_a_minute_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Embedded::open(directory.path().join("state.redb")).await.unwrap();
+        let time = Timestamp::now() - REPLICA_FORGOTTEN_AFTER;
+        let (config_hash, version) = (String::new(), String::new());
+        let beat =
+            Heartbeat { replica: "old".into(), revision: Revision(1), config_hash, version, time, draining: false };
+        store.beat(&beat).await.unwrap();
+        assert_eq!(store.replicas().await.unwrap(), []);
+    }
+}

@@ -1,0 +1,296 @@
+//! The store of a fleet: one Redis server that all its routers share.
+//!
+//! # Why scripts
+//!
+//! Everything at one revision, and all of a change or nothing: a script runs alone, so both are
+//! one call each. The keys of an environment share a hash tag, so that they stay together where
+//! keys are spread over servers.
+//!
+//! | Key | Holds |
+//! |---|---|
+//! | `crossfade:{env}:revision` | the ordinal of the whole |
+//! | `crossfade:{env}:migrations` | hash: migration -> document |
+//! | `crossfade:{env}:pins:<id>` | hash: key -> pin |
+//! | `crossfade:{env}:history:<id>` | stream: the audit, each entry under its revision, never trimmed |
+//! | `crossfade:{env}:replicas` | hash: replica -> when it was heard, in the server's time, and what it said |
+//! | `crossfade:{env}:changes` | channel: the new revision |
+//!
+//! Times of heartbeats are the server's, so that a router whose clock is off is not taken for gone.
+//!
+//! Deliberately not supported yet: TLS, Sentinel and Cluster. Their addresses are refused.
+
+mod link;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use redis::{Script, Value};
+use serde::Serialize;
+use tokio::task::JoinHandle;
+
+use self::link::Link;
+use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Store, StoreError, Write, readable};
+use crate::migration::MigrationId;
+use crate::state::{Heartbeat, HistoryEntry, Revision};
+
+/// Answers the revision, the documents, and the pins of those that have any, or why they do not
+/// read.
+static LOAD: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local revision = redis.call('GET', KEYS[1]) or '0'
+        local documents = redis.call('HGETALL', KEYS[2])
+        local pins = {}
+        for i = 1, #documents, 2 do
+            local of = redis.pcall('HGETALL', ARGV[1] .. documents[i])
+            if of.err then
+                pins[#pins + 1] = {documents[i], of.err, {}}
+            elseif #of > 0 then
+                pins[#pins + 1] = {documents[i], '', of}
+            end
+        end
+        return {revision, documents, pins}
+        ",
+    )
+});
+
+/// Checks everything that could fail before it writes anything, because a script that fails midway
+/// leaves what it did.
+static REPLACE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local expected = {'string', 'hash', 'stream', 'hash'}
+        for i = 1, 4 do
+            local found = redis.call('TYPE', KEYS[i]).ok
+            if found ~= 'none' and found ~= expected[i] then
+                return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' holds a ' .. found .. ', not a ' .. expected[i])
+            end
+        end
+        local actual = tonumber(redis.call('GET', KEYS[1]) or '0')
+        if not actual then
+            return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' holds no number')
+        end
+        if actual ~= tonumber(ARGV[1]) then
+            return {0, actual}
+        end
+        local revision = string.format('%d', actual + 1)
+        redis.call('XADD', KEYS[3], revision .. '-0', 'entry', ARGV[4])
+        redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+        if ARGV[5] == 'set' then
+            redis.call('HSET', KEYS[4], ARGV[6], ARGV[7])
+        elseif ARGV[5] == 'remove' then
+            redis.call('HDEL', KEYS[4], ARGV[6])
+        end
+        redis.call('INCR', KEYS[1])
+        redis.call('PUBLISH', ARGV[8], revision)
+        return {1, actual + 1}
+        ",
+    )
+});
+
+/// Says that a replica lives, and forgets those that have been silent.
+static BEAT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local time = redis.call('TIME')
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        local known = redis.call('HGETALL', KEYS[1])
+        for i = 1, #known, 2 do
+            local heard = tonumber(string.match(known[i + 1], '^(%d+) '))
+            if not heard or now - heard > tonumber(ARGV[3]) then
+                redis.call('HDEL', KEYS[1], known[i])
+            end
+        end
+        redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])
+        return 1
+        ",
+    )
+});
+
+static REPLICAS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local time = redis.call('TIME')
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        return {now, redis.call('HVALS', KEYS[1])}
+        ",
+    )
+});
+
+/// State in one Redis server.
+pub struct Redis {
+    link: Arc<Link>,
+    /// `crossfade:{env}`
+    prefix: String,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis")
+            .field("address", &self.link.shown())
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Redis {
+    /// Reads the address and begins to connect; a server that is away is not an error here.
+    ///
+    /// Must be called within a runtime.
+    pub fn open(address: &str, environment: &str) -> Result<Self, StoreError> {
+        let link = Arc::new(Link::new(address)?);
+        let prefix = format!("crossfade:{{{environment}}}");
+        let channel = format!("{prefix}:changes");
+        let tasks =
+            [tokio::spawn(link::keep(Arc::clone(&link))), tokio::spawn(link::listen(Arc::clone(&link), channel))];
+        Ok(Self { link, prefix, tasks })
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}:{name}", self.prefix)
+    }
+
+    fn key_of(&self, name: &str, migration: &MigrationId) -> String {
+        format!("{}:{name}:{migration}", self.prefix)
+    }
+}
+
+#[async_trait]
+impl Store for Redis {
+    async fn load(&self) -> Result<Loaded, StoreError> {
+        let mut call = LOAD.prepare_invoke();
+        call.key(self.key("revision")).key(self.key("migrations")).arg(self.key("pins:"));
+        let (revision, documents, pins): (Vec<u8>, Pairs, Vec<Value>) = self.link.invoke(&call).await?;
+        let mut pins = pins_by_migration(pins)?;
+        let migrations = documents.into_iter().filter_map(|(id, document)| {
+            let of_migration = pins.remove(&id);
+            // What is no migration's name was not written by a router, and no definition asks for it.
+            let migration = MigrationId::new(std::str::from_utf8(&id).ok()?).ok()?;
+            let stored = match of_migration {
+                Some(Err(problem)) => super::Stored::Unreadable(format!("its pins do not read: {problem}")),
+                Some(Ok(pins)) => readable(&document, pins),
+                None => readable(&document, Vec::new()),
+            };
+            Some((migration, stored))
+        });
+        Ok(Loaded { migrations: migrations.collect(), revision: self.revision_of(&revision)? })
+    }
+
+    async fn replace(&self, expected: Revision, write: Write) -> Result<Revision, StoreError> {
+        let id = &write.migration;
+        let mut call = REPLACE.prepare_invoke();
+        call.key(self.key("revision"))
+            .key(self.key("migrations"))
+            .key(self.key_of("history", id))
+            .key(self.key_of("pins", id));
+        call.arg(expected.0).arg(id.as_str()).arg(encode(&write.document)?).arg(encode(&write.entry)?);
+        match &write.pin {
+            Some((key, Some(pin))) => call.arg("set").arg(key.as_str()).arg(encode(pin)?),
+            Some((key, None)) => call.arg("remove").arg(key.as_str()).arg(""),
+            None => call.arg("").arg("").arg(""),
+        };
+        call.arg(self.key("changes"));
+        let (written, revision): (u8, u64) = self.link.invoke(&call).await?;
+        let actual = Revision(revision);
+        if written == 1 { Ok(actual) } else { Err(StoreError::Conflict { expected, actual }) }
+    }
+
+    async fn changed(&self, seen: Revision) -> Result<(), StoreError> {
+        // In this order: what is announced after the subscription wakes, what was before is read.
+        let mut announced = self.link.subscribe();
+        let revision: Option<Vec<u8>> = self.link.query(redis::cmd("GET").arg(self.key("revision"))).await?;
+        if self.revision_of(revision.as_deref().unwrap_or(b"0"))? != seen {
+            return Ok(());
+        }
+        announced.changed().await.map_err(StoreError::unavailable)
+    }
+
+    async fn history(&self, migration: &MigrationId, page: Page) -> Result<Vec<HistoryEntry>, StoreError> {
+        let newest = match page.before {
+            Some(Revision(0)) => return Ok(Vec::new()),
+            Some(before) => (before.0 - 1).to_string(),
+            None => "+".into(),
+        };
+        let mut command = redis::cmd("XREVRANGE");
+        command.arg(self.key_of("history", migration)).arg(newest).arg("-");
+        command.arg("COUNT").arg(page.limit.min(PAGE_MAX));
+        let rows: Vec<(String, Vec<(String, Vec<u8>)>)> = self.link.query(&command).await?;
+        let entry = |(id, fields): (String, Vec<(String, Vec<u8>)>)| {
+            let entry = fields.into_iter().find(|(name, _)| name == "entry").map(|(_, entry)| entry);
+            let damaged = |why: String| StoreError::corrupt(format!("entry {id} of the history of {migration}: {why}"));
+            let entry = entry.ok_or_else(|| damaged("it has no field named entry".into()))?;
+            serde_json::from_slice(&entry).map_err(|error| damaged(error.to_string()))
+        };
+        rows.into_iter().map(entry).collect()
+    }
+
+    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), StoreError> {
+        let mut call = BEAT.prepare_invoke();
+        call.key(self.key("replicas"));
+        call.arg(heartbeat.replica.as_str())
+            .arg(encode(heartbeat)?)
+            .arg(REPLICA_FORGOTTEN_AFTER.as_millis().to_string());
+        let _: u8 = self.link.invoke(&call).await?;
+        Ok(())
+    }
+
+    async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError> {
+        let mut call = REPLICAS.prepare_invoke();
+        call.key(self.key("replicas"));
+        let (server_now, words): (i64, Vec<Vec<u8>>) = self.link.invoke(&call).await?;
+        let now = Timestamp::now();
+        let beats: BTreeMap<String, Heartbeat> = words
+            .iter()
+            .filter_map(|word| heard(word, server_now, now))
+            .map(|beat| (beat.replica.clone(), beat))
+            .collect();
+        Ok(beats.into_values().collect())
+    }
+}
+
+impl Redis {
+    fn revision_of(&self, text: &[u8]) -> Result<Revision, StoreError> {
+        let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+        number.map(Revision).ok_or_else(|| {
+            let key = self.key("revision");
+            StoreError::corrupt(format!("the key {key} holds \"{}\", which is no number", text.escape_ascii()))
+        })
+    }
+}
+
+/// What a replica said, with the time in which this router counts; none if it does not read or is
+/// too old.
+fn heard(word: &[u8], server_now: i64, now: Timestamp) -> Option<Heartbeat> {
+    let (heard, beat) = std::str::from_utf8(word).ok()?.split_once(' ')?;
+    let age = SignedDuration::from_millis(server_now.checked_sub(heard.parse().ok()?)?);
+    let beat: Heartbeat = serde_json::from_str(beat).ok()?;
+    (age <= REPLICA_FORGOTTEN_AFTER).then_some(Heartbeat { time: now.checked_sub(age).ok()?, ..beat })
+}
+
+/// Pairs as a hash holds them.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+type PinsRead = Result<Pairs, String>;
+
+fn pins_by_migration(pins: Vec<Value>) -> Result<BTreeMap<Vec<u8>, PinsRead>, StoreError> {
+    let read = |pins: Value| {
+        let (id, problem, pins): (Vec<u8>, String, Pairs) = redis::from_redis_value(pins)?;
+        Ok((id, if problem.is_empty() { Ok(pins) } else { Err(problem) }))
+    };
+    pins.into_iter().map(read).collect::<Result<_, redis::ParsingError>>().map_err(StoreError::corrupt)
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(StoreError::corrupt)
+}
