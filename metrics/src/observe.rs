@@ -201,12 +201,19 @@ impl Observer {
 
     /// The share of new among the decisions of about the last minute; `None` without any.
     pub fn observed_ratio(&self, id: &MigrationId) -> Option<f64> {
-        let ticks = lock(&self.ticks);
-        let of = |tick: &Tick| tick.decisions.get(id).copied().unwrap_or_default();
-        let (first, last) = (of(ticks.front()?), of(ticks.back()?));
-        let [legacy, new] = [0, 1].map(|side| last[side].saturating_sub(first[side]));
+        let (_, legacy, new) = self.observed(id)?;
         let total = legacy.saturating_add(new);
         (total > 0).then(|| new as f64 / total as f64)
+    }
+
+    /// How many decisions were for legacy and for new, over which window; `None` before the first tick.
+    pub fn observed(&self, id: &MigrationId) -> Option<(Duration, u64, u64)> {
+        let ticks = lock(&self.ticks);
+        let of = |tick: &Tick| tick.decisions.get(id).copied().unwrap_or_default();
+        let (front, back) = (ticks.front()?, ticks.back()?);
+        let (first, last) = (of(front), of(back));
+        let [legacy, new] = [0, 1].map(|side| last[side].saturating_sub(first[side]));
+        Some((back.at.saturating_duration_since(front.at), legacy, new))
     }
 
     /// Counts of every migration since the start, summed over workers.

@@ -1,0 +1,298 @@
+//! The composition root: builds, wires and, in order, shuts down.
+//!
+//! # Why in this order
+//!
+//! Everything that can fail (store, ports) fails before a thread starts, so a bad start binds nothing. Going down runs the
+//! other way: first balancers are told (`/readyz`), then callers (`Connection: close`), then listeners close, then what is
+//! open gets its time, and the state is saved last.
+//!
+//! The data plane runs on one thread a worker; the admin side, the store, health checks and timers share an ordinary
+//! runtime, so that a slow store call cannot delay a request.
+
+mod admin;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use flags::control::Control;
+use flags::store::embedded::Embedded;
+use flags::store::redis::Redis;
+use flags::store::{Store, StoreError};
+use flags::watch::{Background, ReloadError, Watch, WatchOptions};
+use metrics::events;
+use metrics::observe::Observer;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{self, Config, StoreConfig};
+use crate::error::CODES;
+use crate::worker::{Catalog, Draining, Generation, Parts};
+use crate::{health, listener, runtime};
+
+/// How often the kill file is looked for.
+const KILL_FILE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Why a router did not start. Nothing is bound then.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("the store cannot be opened: {0}")]
+    Store(#[from] StoreError),
+    #[error("cannot listen on {address}: {source}")]
+    Bind { address: SocketAddr, source: io::Error },
+    #[error("the metrics cannot be registered: {0}")]
+    Metrics(String),
+    #[error("the system gives no random numbers or no threads: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running router.
+pub struct App {
+    data: Vec<SocketAddr>,
+    admin: SocketAddr,
+    token: Option<String>,
+    shared: Arc<Shared>,
+    background: Background,
+    tasks: JoinSet<()>,
+    workers: runtime::Workers,
+    drain: config::Drain,
+}
+
+/// What reloads and the admin side share.
+pub(crate) struct Shared {
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) draining: Arc<Draining>,
+    /// The health checks of the generation in use.
+    checks: Mutex<JoinSet<()>>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("data", &self.data).field("admin", &self.admin).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Binds everything and serves. Must be called within a multi-threaded runtime.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let observer = Observer::new(CODES).map_err(|error| StartError::Metrics(error.to_string()))?;
+        let mut listeners = Vec::new();
+        let mut data = Vec::new();
+        for address in &config.listen {
+            let bound = listener::bind(*address, config.workers)
+                .map_err(|source| StartError::Bind { address: *address, source })?;
+            data.push(bound[0].local_addr()?);
+            listeners.push(bound);
+        }
+        let (admin_listener, admin_address) = admin::bind(config.admin.address).await?;
+        let generation = Arc::new(Generation::new(&config, None));
+        declare(&observer, &config);
+        health::resolve_all(&generation).await;
+        let store = open(&config).await?;
+        let replica = replica_name()?;
+        let drain = config.drain;
+        let kill_file = config.kill_file.clone();
+        let (token, tokens) = admin::tokens(&config.admin)?;
+        let environment = config.environment.clone();
+        let workers = config.workers;
+        let options = WatchOptions::new(replica.clone(), config.snapshot.clone());
+        let (watch, background) = Watch::start(store, config.definitions, options).await;
+        if let Some(path) = &kill_file {
+            watch.set_killed(path.exists());
+        }
+        let catalog = Arc::new(Catalog::default());
+        catalog.insert(watch.current().generation(), Arc::clone(&generation));
+        let checks = Mutex::new(health::watch(&generation));
+        let draining = Arc::default();
+        let shared = Arc::new(Shared { watch: Arc::clone(&watch), observer, catalog, draining, checks });
+        let parts = Parts {
+            snapshots: Arc::clone(watch.snapshots()),
+            catalog: Arc::clone(&shared.catalog),
+            draining: Arc::clone(&shared.draining),
+            workers,
+        };
+        let workers = runtime::start(&parts, &shared.observer, listeners)?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(observe(Arc::clone(&shared)));
+        tasks.spawn(announce(Arc::clone(&shared)));
+        if let Some(path) = kill_file {
+            tasks.spawn(watch_kill_file(Arc::clone(&watch), path));
+        }
+        let state = dashboards::State {
+            control: Arc::new(Control::new(Arc::clone(&watch))),
+            watch,
+            health: Arc::new(admin::Seen(Arc::clone(&shared))),
+            gather: admin::gather(Arc::clone(&shared.observer)),
+            replica,
+            environment,
+            tokens,
+            address: admin_address,
+        };
+        tasks.spawn(admin::serve(admin_listener, dashboards::app(state)));
+        Ok(Self { data, admin: admin_address, token, shared, background, tasks, workers, drain })
+    }
+
+    pub fn data_addresses(&self) -> &[SocketAddr] {
+        &self.data
+    }
+
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The token that was made because the file names none; shown once and kept nowhere.
+    pub fn admin_token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Takes a new file without dropping a request. Addresses, workers, store and tokens stay as they were at the start.
+    pub async fn reload(&self, config: Config) -> Result<(), ReloadError> {
+        let shared = &self.shared;
+        let generation = Arc::new(Generation::new(&config, shared.catalog.newest().as_deref()));
+        health::resolve_all(&generation).await;
+        declare(&shared.observer, &config);
+        // Workers find the generation before a snapshot can name it.
+        shared.catalog.insert(shared.watch.current().generation() + 1, Arc::clone(&generation));
+        shared.watch.reload(config.definitions)?;
+        *shared.checks.lock().unwrap_or_else(PoisonError::into_inner) = health::watch(&generation);
+        Ok(())
+    }
+
+    /// Finishes what is open, takes nothing new, and ends.
+    pub async fn shutdown(mut self) {
+        let config::Drain { delay, timeout } = self.drain;
+        events::Draining { delay, timeout }.emit(&self.shared.observer);
+        self.shared.draining.begin();
+        tokio::time::sleep(delay).await;
+        self.shared.draining.close_idle();
+        self.workers.finish(timeout).await;
+        self.tasks.shutdown().await;
+        self.background.shutdown().await;
+    }
+}
+
+fn declare(observer: &Observer, config: &Config) {
+    let migrations: Vec<_> = config.definitions.migrations().iter().map(|migration| migration.id.clone()).collect();
+    let endpoints =
+        config.upstreams.iter().flat_map(|own| own.endpoints.iter().map(|end| (own.name.clone(), end.url.clone())));
+    observer.declare_migrations(&migrations);
+    observer.declare_upstreams(&endpoints.collect::<Vec<_>>());
+}
+
+async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match &config.store {
+        StoreConfig::Embedded(path) => Arc::new(Embedded::open(path.clone()).await?),
+        StoreConfig::Redis(address) => Arc::new(Redis::open(address, &config.environment)?),
+    })
+}
+
+/// The host's name for people, and random digits because several routers may share a host.
+fn replica_name() -> Result<String, StartError> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let random = getrandom::u32().map_err(io::Error::other)?;
+    let host: String =
+        host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).take(64).collect();
+    Ok(format!("{}-{random:08x}", if host.is_empty() { "router" } else { &host }))
+}
+
+/// Feeds what only time tells to the metrics: shares over the last minute, and how the store is.
+async fn observe(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        shared.observer.tick(Instant::now());
+        let health = shared.watch.store_health();
+        if health.reachable {
+            shared.observer.process().store_answered(shared.watch.current().revision(), Instant::now());
+        } else {
+            shared.observer.process().store_failed();
+        }
+    }
+}
+
+/// Logs and counts every swap and every change of a migration, whoever made it.
+async fn announce(shared: Arc<Shared>) {
+    let mut swapped: watch::Receiver<_> = shared.watch.subscribe();
+    let mut before = shared.watch.current();
+    shared.observer.snapshot_swapped(&before);
+    while swapped.changed().await.is_ok() {
+        let now = shared.watch.current();
+        for (at, migration, placed) in now.iter() {
+            let Some(was) = before.find(&migration.id).map(|at| before.placed(at)) else { continue };
+            let (from, to) = (was.document.position(), placed.document.position());
+            if from != to {
+                let (actor, reason) = (&placed.document.actor, &placed.document.reason);
+                let revision = placed.document.revision;
+                events::MigrationChanged { migration: &migration.id, from, to, revision, actor, reason }
+                    .emit(&shared.observer);
+            }
+            if let Some(problem) = placed.problem.as_deref().filter(|own| was.problem.as_deref() != Some(*own)) {
+                events::DocumentRefused { migration: &now.migration(at).id, problem }.emit();
+            }
+        }
+        events::SnapshotSwapped { from: before.revision(), to: &now }.emit(&shared.observer);
+        before = now;
+    }
+}
+
+async fn watch_kill_file(watch: Arc<Watch>, path: PathBuf) {
+    loop {
+        watch.set_killed(path.exists());
+        tokio::time::sleep(KILL_FILE_INTERVAL).await;
+    }
+}
+
+/// Runs until TERM or INT; HUP reads the file again.
+pub async fn serve(path: &Path, config: Config) -> Result<(), StartError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut hup, mut term, mut int) =
+        (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    for key in &config.without_effect {
+        tracing::warn!("`{key}` is in the file but has no effect in this version");
+    }
+    let hash = config.definitions.config_hash.clone();
+    let app = App::start(config).await?;
+    events::ConfigReloaded { path, hash: &hash, generation: 1 }.emit(&app.shared.observer);
+    if let Some(token) = app.admin_token() {
+        eprintln!(
+            "No admin token is configured. This one holds until the router stops, and is shown only now:\n{token}"
+        );
+    }
+    let data = app.data_addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    println!("ready data={data} admin={}", app.admin_address());
+    loop {
+        tokio::select! {
+            _ = hup.recv() => reload(&app, path).await,
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+        }
+    }
+    tokio::select! {
+        () = app.shutdown() => {}
+        _ = term.recv() => tracing::warn!("told twice to end: open requests are cut"),
+        _ = int.recv() => tracing::warn!("told twice to end: open requests are cut"),
+    }
+    Ok(())
+}
+
+async fn reload(app: &App, path: &Path) {
+    let observer = &app.shared.observer;
+    let refused = |problem: &str| events::ConfigRefused { path, problem }.emit(observer);
+    match Config::load(path) {
+        Err(errors) => refused(&errors.to_string()),
+        Ok(config) => {
+            let hash = config.definitions.config_hash.clone();
+            match app.reload(config).await {
+                Ok(()) => {
+                    let generation = app.shared.watch.current().generation();
+                    events::ConfigReloaded { path, hash: &hash, generation }.emit(observer);
+                }
+                Err(error) => refused(&error.to_string()),
+            }
+        }
+    }
+}

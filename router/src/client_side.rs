@@ -1,0 +1,181 @@
+//! The life of one caller's HTTP/1.1 connection: heads in, answers out, and an end that loses nothing.
+//!
+//! # Why closing takes care
+//!
+//! A socket that is closed while unread bytes wait sends a reset, which may destroy the answer that is still on its way.
+//! So a connection that ends after an answer first says that nothing more comes, then reads a bounded amount for a bounded
+//! time, and only then closes (RFC 9112 section 9.6).
+//!
+//! An idle connection holds no buffer, and its task holds nothing of the last request.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use crate::access::Access;
+use crate::body::Outbound;
+use crate::error::ProxyError;
+use crate::h1::conn::Conn;
+use crate::h1::head::{HeadLimits, RequestHead};
+use crate::headers::Peer;
+use crate::proxy::{After, Call};
+use crate::timer::Timer;
+use crate::worker::Worker;
+
+/// What a closing connection may still send.
+const LINGER_BYTES_MAX: usize = 64 * 1024;
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A head is parsed again only when a line was added to it, beyond this size.
+const PARSE_EAGERLY_BYTES: usize = 1024;
+
+/// Counts a connection for as long as it lives.
+struct Counted {
+    worker: Rc<Worker>,
+    place: usize,
+}
+
+impl Counted {
+    async fn new(worker: Rc<Worker>) -> Self {
+        worker.connections.set(worker.connections.get() + 1);
+        worker.cells().connection_opened();
+        let place = poll_fn(|cx| Poll::Ready(worker.register(cx.waker().clone()))).await;
+        Self { worker, place }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.worker.connections.set(self.worker.connections.get() - 1);
+        self.worker.cells().connection_closed();
+        self.worker.unregister(self.place);
+        self.worker.room.notify_one();
+    }
+}
+
+enum Next {
+    Head,
+    Refused(ProxyError),
+    Closed,
+}
+
+/// Serves one connection until either side ends it.
+pub(crate) async fn serve(worker: Rc<Worker>, io: TcpStream, address: SocketAddr) {
+    let counted = Counted::new(Rc::clone(&worker)).await;
+    let _ = io.set_nodelay(true);
+    let (timeouts, peer) = {
+        let tables = worker.tables();
+        (tables.generation.timeouts, Peer::new(address.ip(), &tables.generation.trusted_proxies))
+    };
+    let retire_at = Instant::now() + jittered(timeouts.connection_age, worker.chance());
+    let mut conn = Conn::new(io, worker.buffers());
+    let mut timer = Timer::new(timeouts.head);
+    let mut idle = timeouts.head;
+    loop {
+        let mut exchange = match wait(&worker, &mut conn, &mut timer, idle).await {
+            true => worker.take_exchange(),
+            false => break,
+        };
+        let limits = worker.tables().head_limits;
+        timer.set(timeouts.head);
+        let next = next_head(&mut conn, &mut timer, &mut exchange.request, &limits).await;
+        let started = Instant::now();
+        let access = Access::begin(started, worker.identity());
+        let retire = worker.draining.is_on() || started >= retire_at;
+        let (caller, timer_now, inner) = (&mut conn, &mut timer, &mut *exchange);
+        let call = Call { worker: &worker, peer: &peer, caller, exchange: inner, timer: timer_now, retire, access };
+        let after = match next {
+            Next::Head => {
+                call.caller.begin_receive(call.exchange.request.framing);
+                // Boxed, so that a connection that waits does not keep room for one that works.
+                Box::pin(call.handle()).await
+            }
+            Next::Refused(error) => Box::pin(call.refuse(error)).await,
+            Next::Closed => After::Abort,
+        };
+        worker.give_exchange(exchange);
+        match after {
+            After::KeepAlive => idle = timeouts.keep_alive,
+            After::Close => {
+                linger(&mut conn, &mut timer).await;
+                break;
+            }
+            After::Abort => break,
+        }
+    }
+    drop(counted);
+}
+
+/// Waits for the first byte of a request; false when the connection is to end instead.
+async fn wait(worker: &Worker, conn: &mut Conn, timer: &mut Timer, idle: Duration) -> bool {
+    if !conn.pending().is_empty() {
+        return true;
+    }
+    timer.set(idle);
+    poll_fn(|cx| {
+        conn.release();
+        match conn.poll_read(cx) {
+            Poll::Ready(Ok(read)) => Poll::Ready(read > 0),
+            Poll::Ready(Err(_)) => Poll::Ready(false),
+            Poll::Pending if worker.draining.closes_idle() => Poll::Ready(false),
+            Poll::Pending => timer.poll(cx).map(|()| false),
+        }
+    })
+    .await
+}
+
+async fn next_head(conn: &mut Conn, timer: &mut Timer, head: &mut RequestHead, limits: &HeadLimits) -> Next {
+    let mut parsed_bytes = 0;
+    poll_fn(|cx| {
+        loop {
+            let pending = conn.pending();
+            let has_new_line = pending.get(parsed_bytes..).is_some_and(|new| memchr::memchr(b'\n', new).is_some());
+            if has_new_line || pending.len() <= PARSE_EAGERLY_BYTES || pending.len() > limits.target {
+                match head.parse(pending, limits) {
+                    Ok(Some(length)) => {
+                        conn.take_head(length, &mut head.bytes);
+                        return Poll::Ready(Next::Head);
+                    }
+                    Ok(None) => parsed_bytes = pending.len(),
+                    Err(refusal) => return Poll::Ready(Next::Refused(refusal.into())),
+                }
+            }
+            match conn.poll_read(cx) {
+                Poll::Ready(Ok(read)) if read > 0 => {}
+                Poll::Ready(Ok(_) | Err(_)) => return Poll::Ready(Next::Closed),
+                Poll::Pending => return timer.poll(cx).map(|()| Next::Refused(ProxyError::SlowHead)),
+            }
+        }
+    })
+    .await
+}
+
+/// Closes so that the answer arrives.
+async fn linger(conn: &mut Conn, timer: &mut Timer) {
+    timer.set(LINGER_TIMEOUT);
+    let mut read_bytes = 0;
+    poll_fn(|cx| {
+        if std::task::ready!(conn.poll_flush(cx)).is_err() || std::task::ready!(conn.poll_shutdown(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        loop {
+            conn.discard_pending();
+            match conn.poll_read(cx) {
+                Poll::Ready(Ok(read)) if read > 0 && read_bytes < LINGER_BYTES_MAX => read_bytes += read,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return timer.poll(cx),
+            }
+        }
+    })
+    .await;
+}
+
+/// Within a tenth around `age`, so that connections opened together do not all close together.
+fn jittered(age: Duration, chance: u64) -> Duration {
+    let permille = u32::try_from(chance % 201).unwrap_or(100);
+    age.saturating_mul(900 + permille) / 1000
+}

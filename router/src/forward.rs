@@ -1,0 +1,333 @@
+//! One attempt at one upstream: a connection, the request on its way, and the head of the answer.
+//!
+//! # What is retried
+//!
+//! Only what provably did no work: a connection that was refused, a request of which nothing was sent, or one that is
+//! idempotent and bodiless and met a reused connection which the upstream had just closed (RFC 9112 section 9.3.1). A
+//! retry is paid for from the upstream's budget. Everything else is told to the caller, because doing a thing twice is
+//! worse than saying that it may not have been done.
+//!
+//! Nothing has been sent to the caller when this returns but interim answers, so that a fallback stays possible.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::body::{BodyError, Outbound, Relay, RelayError};
+use crate::caller::Caller;
+use crate::error::ProxyError;
+use crate::h1::conn::Conn;
+use crate::h1::framing::Framing;
+use crate::h1::head::{HeadLimits, RequestHead, ResponseHead};
+use crate::h1::refusal::{BadAnswer, Refusal};
+use crate::h1::write::{self, Onward};
+use crate::timer::Timer;
+use crate::upstream::{InFlight, Purpose, Upstream};
+use crate::worker::Worker;
+
+/// How long a caller that waits for 100 is kept waiting by an upstream that may not know it.
+const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Interim answers before the real one; more is an upstream that never answers.
+const INTERIM_ANSWERS_MAX: u8 = 16;
+
+/// Tries of one request, the first included.
+const TRIES_MAX: u8 = 3;
+
+/// What goes to the upstream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) head: &'a RequestHead,
+    pub(crate) onward: Onward<'a>,
+    /// Our fields, as whole lines.
+    pub(crate) additions: &'a [u8],
+    pub(crate) body_max: Option<u64>,
+    /// Longest pause between two pieces of body.
+    pub(crate) body_idle: Duration,
+    pub(crate) limits: HeadLimits,
+}
+
+/// An upstream that has begun to answer.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) in_flight: InFlight,
+    pub(crate) conn: Conn,
+    /// The request's body, which may still be on its way.
+    pub(crate) upload: Relay,
+    /// The upstream stopped reading it.
+    pub(crate) upload_broken: bool,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Runs `future` until the timer's deadline.
+pub(crate) async fn within<F: Future>(timer: &mut Timer, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// Sends the request and waits for the head of the answer, which it leaves in `answer`.
+pub(crate) async fn attempt<C: Caller>(
+    worker: &Worker,
+    upstream: &Upstream,
+    caller: &mut C,
+    request: &Request<'_>,
+    answer: &mut ResponseHead,
+    timer: &mut Timer,
+) -> Result<Answered, ProxyError> {
+    let place = upstream.admit().await.map_err(|_| ProxyError::Busy)?;
+    let mut tries = 0;
+    let mut reuse = true;
+    loop {
+        tries += 1;
+        let in_flight = upstream.enter(worker.chance()).ok_or(ProxyError::NoEndpoint)?;
+        let endpoint = Rc::clone(&in_flight.endpoint);
+        let idle = if reuse { endpoint.take_idle(Purpose::Forward) } else { None };
+        let reused = idle.is_some();
+        let connected = match idle {
+            Some(conn) => Ok(conn),
+            None => connect(worker, upstream, &in_flight, timer).await,
+        };
+        let may_retry = |proven: bool| proven && tries < TRIES_MAX && upstream.retries.withdraw();
+        let mut conn = match connected {
+            Ok(conn) => conn,
+            Err(error) => {
+                upstream.failed(&endpoint);
+                endpoint.cells.connect_failed();
+                if upstream.state.endpoints.len() > 1 && may_retry(true) {
+                    continue;
+                }
+                return Err(error);
+            }
+        };
+        write_request(&mut conn, request);
+        let mut exchange = Exchange::new(request, upstream, caller.has_buffered());
+        match exchange.run(caller, &mut conn, answer, timer).await {
+            Ok(()) => {
+                endpoint.succeeded();
+                let Exchange { upload, upload_broken, .. } = exchange;
+                return Ok(Answered { in_flight, conn, upload, upload_broken, _place: place });
+            }
+            Err(error) => {
+                let untouched = exchange.upload.bytes == 0 && conn.pending().is_empty();
+                let harmless = conn.written == 0 || (is_idempotent(request.head.method()) && is_bodiless(request.head));
+                if matches!(error, ProxyError::Reset) && reused && untouched && may_retry(harmless) {
+                    reuse = false;
+                    continue;
+                }
+                if error.failure().is_some_and(metrics::outcome::Failure::blames_the_side) {
+                    upstream.failed(&endpoint);
+                }
+                return Err(error);
+            }
+        }
+    }
+}
+
+pub(crate) async fn connect(
+    worker: &Worker,
+    upstream: &Upstream,
+    in_flight: &InFlight,
+    timer: &mut Timer,
+) -> Result<Conn, ProxyError> {
+    let endpoint = &in_flight.endpoint;
+    let Some(address) = endpoint.address() else {
+        let unresolved = std::io::Error::new(std::io::ErrorKind::NotFound, "the host name does not resolve");
+        return Err(ProxyError::Connect(unresolved));
+    };
+    timer.set(upstream.state.settings.connect_timeout);
+    let io = match within(timer, TcpStream::connect(address)).await {
+        None => return Err(ProxyError::ConnectTimeout),
+        Some(Err(error)) => return Err(ProxyError::Connect(error)),
+        Some(Ok(io)) => io,
+    };
+    // Without it small writes wait for acknowledgements; nothing is lost if it cannot be set.
+    let _ = io.set_nodelay(true);
+    endpoint.cells.connected();
+    Ok(Conn::new(io, worker.buffers()))
+}
+
+pub(crate) fn write_request(conn: &mut Conn, request: &Request<'_>) {
+    let framing = request.head.framing;
+    let out = conn.begin_send(framing);
+    write::begin_request(out, request.head, &request.onward);
+    out.extend_from_slice(request.additions);
+    write::end_request(out, framing, &request.onward);
+    conn.begin_receive(Framing::None);
+}
+
+fn is_bodiless(head: &RequestHead) -> bool {
+    matches!(head.framing, Framing::None | Framing::Length(0))
+}
+
+/// RFC 9110 section 9.2.2.
+fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
+}
+
+/// The upload and the wait for the head of its answer, which run at the same time.
+struct Exchange<'a> {
+    request: &'a Request<'a>,
+    first_byte: Duration,
+    upload: Relay,
+    upload_broken: bool,
+    /// The caller holds its body back until it is told to go on.
+    held_back: bool,
+    uploaded: bool,
+    interims: u8,
+    to_head: bool,
+}
+
+impl<'a> Exchange<'a> {
+    fn new(request: &'a Request<'a>, upstream: &Upstream, body_has_begun: bool) -> Self {
+        Self {
+            request,
+            first_byte: upstream.state.settings.first_byte_timeout,
+            upload: Relay::limited(request.body_max),
+            upload_broken: false,
+            held_back: request.onward.expect && !body_has_begun,
+            uploaded: false,
+            interims: 0,
+            to_head: request.head.method() == b"HEAD",
+        }
+    }
+
+    async fn run<C: Caller>(
+        &mut self,
+        caller: &mut C,
+        conn: &mut Conn,
+        answer: &mut ResponseHead,
+        timer: &mut Timer,
+    ) -> Result<(), ProxyError> {
+        timer.set(if self.held_back { CONTINUE_TIMEOUT } else { self.request.body_idle });
+        poll_fn(|cx| {
+            self.poll_upload(cx, caller, conn, timer)?;
+            if let Poll::Ready(head) = self.poll_head(cx, caller, conn, answer, timer) {
+                return Poll::Ready(head);
+            }
+            // Interim answers leave at once; if the caller cannot take them, its own reads will tell.
+            let _ = caller.poll_flush(cx);
+            if self.uploaded && caller.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(ProxyError::CallerGone));
+            }
+            if timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if self.held_back {
+                self.release(caller, timer);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(if self.uploaded { ProxyError::AnswerTimeout } else { ProxyError::SlowBody }))
+        })
+        .await
+    }
+
+    /// Tells the caller to send its body.
+    fn release<C: Caller>(&mut self, caller: &mut C, timer: &mut Timer) {
+        self.held_back = false;
+        caller.proceed();
+        timer.set(self.request.body_idle);
+    }
+
+    fn poll_upload<C: Caller>(
+        &mut self,
+        cx: &mut Context<'_>,
+        caller: &mut C,
+        conn: &mut Conn,
+        timer: &mut Timer,
+    ) -> Result<(), ProxyError> {
+        if self.uploaded || self.upload_broken {
+            return Ok(());
+        }
+        if self.held_back {
+            self.upload_broken = matches!(conn.poll_flush(cx), Poll::Ready(Err(_)));
+            return Ok(());
+        }
+        let mut moved = false;
+        match self.upload.poll(cx, caller, conn, &mut moved) {
+            Poll::Ready(Ok(())) => {
+                self.uploaded = true;
+                timer.set(self.first_byte);
+            }
+            // The upstream may have said why before it stopped reading: its answer is still worth waiting for.
+            Poll::Ready(Err(RelayError::Sink(_))) => self.upload_broken = true,
+            Poll::Ready(Err(RelayError::Source(error))) => return Err(caller_error(&error)),
+            Poll::Pending if moved => timer.set(self.request.body_idle),
+            Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    fn poll_head<C: Caller>(
+        &mut self,
+        cx: &mut Context<'_>,
+        caller: &mut C,
+        conn: &mut Conn,
+        answer: &mut ResponseHead,
+        timer: &mut Timer,
+    ) -> Poll<Result<(), ProxyError>> {
+        loop {
+            if !conn.pending().is_empty() {
+                let parsed = answer.parse(conn.pending(), self.to_head, &self.request.limits);
+                if let Some(length) = parsed.map_err(ProxyError::BadAnswer)? {
+                    conn.take_head(length, &mut answer.bytes);
+                    if !answer.is_interim() {
+                        return Poll::Ready(self.accept(conn, answer));
+                    }
+                    self.relay_interim(caller, answer, timer)?;
+                    continue;
+                }
+            }
+            match conn.poll_read(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(read)) if read > 0 => {}
+                Poll::Ready(Ok(_) | Err(_)) => return Poll::Ready(Err(ProxyError::Reset)),
+            }
+        }
+    }
+
+    fn accept(&self, conn: &mut Conn, answer: &ResponseHead) -> Result<(), ProxyError> {
+        if answer.status == 101 && self.request.onward.upgrade.is_none() {
+            return Err(ProxyError::BadAnswer(BadAnswer::UnsolicitedSwitch));
+        }
+        conn.begin_receive(answer.framing);
+        Ok(())
+    }
+
+    fn relay_interim<C: Caller>(
+        &mut self,
+        caller: &mut C,
+        answer: &ResponseHead,
+        timer: &mut Timer,
+    ) -> Result<(), ProxyError> {
+        self.interims += 1;
+        if self.interims > INTERIM_ANSWERS_MAX {
+            return Err(ProxyError::BadAnswer(BadAnswer::TooLarge));
+        }
+        if answer.status != 100 {
+            caller.interim(answer);
+        } else if self.held_back {
+            self.release(caller, timer);
+        }
+        Ok(())
+    }
+}
+
+/// Whose fault it is when the caller's body does not arrive.
+pub(crate) fn caller_error(error: &BodyError) -> ProxyError {
+    match error {
+        BodyError::Truncated | BodyError::Io(_) => ProxyError::CallerGone,
+        BodyError::Chunk => Refusal::Chunk.into(),
+        BodyError::Trailer => Refusal::Trailer.into(),
+        BodyError::TooLarge => Refusal::BodyTooLarge.into(),
+    }
+}

@@ -1,0 +1,322 @@
+//! One TCP connection that speaks HTTP/1.1: the thin I/O over the pure parts, for both sides.
+//!
+//! # Why one type for both sides
+//!
+//! A caller's connection receives requests and sends answers, an upstream's does the reverse; reading a body, framing
+//! another and holding no buffer while idle is the same work. [`super::super::client_side`] and `upstream_side` add what
+//! differs.
+//!
+//! Buffers are borrowed from the worker when bytes are at hand and returned when they are used, so an idle connection owns
+//! none. Head and first body bytes leave in one write.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::framing::{ChunkDecoder, ChunkError, Framing, Step};
+use super::write;
+use crate::body::{BodyError, Filled, Inbound, Outbound};
+use crate::buffers::{BUFFER_BYTES, Buffers};
+
+/// Bytes that may wait to be written before a body is held back.
+const WAITING_BYTES_MAX: usize = 2 * BUFFER_BYTES;
+
+/// The body that is being received.
+#[derive(Debug, Default)]
+enum Receiving {
+    #[default]
+    Nothing,
+    Length(u64),
+    Chunked(ChunkDecoder),
+    UntilClose,
+}
+
+#[derive(Debug)]
+pub(crate) struct Conn {
+    io: TcpStream,
+    buffers: Rc<Buffers>,
+    buf: Vec<u8>,
+    start: usize,
+    /// How many bytes from `start` are body, as [`Inbound::poll_fill`] found.
+    piece: usize,
+    receiving: Receiving,
+    out: Vec<u8>,
+    sent: usize,
+    sending: Framing,
+    ended: bool,
+    /// Bytes that reached the socket since [`Self::begin_send`]; 0 proves that nothing was sent.
+    pub(crate) written: u64,
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.buffers.give(std::mem::take(&mut self.buf));
+        self.buffers.give(std::mem::take(&mut self.out));
+    }
+}
+
+impl Conn {
+    pub(crate) fn new(io: TcpStream, buffers: Rc<Buffers>) -> Self {
+        Self {
+            io,
+            buffers,
+            buf: Vec::new(),
+            start: 0,
+            piece: 0,
+            receiving: Receiving::Nothing,
+            out: Vec::new(),
+            sent: 0,
+            sending: Framing::None,
+            ended: false,
+            written: 0,
+        }
+    }
+
+    /// Bytes received and not used.
+    pub(crate) fn pending(&self) -> &[u8] {
+        &self.buf[self.start..]
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.start += bytes;
+        if self.start >= self.buf.len() {
+            self.start = 0;
+            self.buf.clear();
+        }
+    }
+
+    /// Forgets what was received and not used.
+    pub(crate) fn discard_pending(&mut self) {
+        self.start = 0;
+        self.piece = 0;
+        self.buf.clear();
+    }
+
+    /// Gives the read buffer back when it holds nothing.
+    pub(crate) fn release(&mut self) {
+        if self.buf.is_empty() && self.buf.capacity() > 0 {
+            self.buffers.give(std::mem::take(&mut self.buf));
+        }
+    }
+
+    /// Reads once. 0 is the end of the stream.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.io.poll_read_ready(cx))?;
+        if self.buf.capacity() == 0 {
+            self.buf = self.buffers.take();
+        } else if self.buf.capacity() - self.buf.len() < BUFFER_BYTES / 4 {
+            self.buf.drain(..self.start);
+            self.start = 0;
+            self.buf.reserve(BUFFER_BYTES / 2);
+        }
+        let polled = pin!(self.io.read_buf(&mut self.buf)).poll(cx);
+        if polled.is_pending() {
+            self.release();
+        }
+        polled
+    }
+
+    /// Resolves when the peer is gone. Bytes that it sends ahead are kept, up to a buffer.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.buf.len() < BUFFER_BYTES {
+            match ready!(self.poll_read(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Whether anything happened to a connection on which nothing should: bytes or its end.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        !self.buf.is_empty() || self.io.poll_read_ready(&mut cx).is_ready()
+    }
+
+    /// Moves a complete head of `length` bytes out of the read buffer.
+    pub(crate) fn take_head(&mut self, length: usize, into: &mut Vec<u8>) {
+        if self.start == 0 && self.buf.len() == length {
+            std::mem::swap(&mut self.buf, into);
+            self.buf.clear();
+        } else {
+            into.clear();
+            let end = self.start + length;
+            into.extend_from_slice(&self.buf[self.start..end]);
+            self.skip(length);
+        }
+    }
+
+    /// The body behind the head that was just taken has this framing.
+    pub(crate) fn begin_receive(&mut self, framing: Framing) {
+        self.piece = 0;
+        self.receiving = match framing {
+            Framing::None => Receiving::Nothing,
+            Framing::Length(length) => Receiving::Length(length),
+            Framing::Chunked => Receiving::Chunked(ChunkDecoder::default()),
+            Framing::UntilClose => Receiving::UntilClose,
+        };
+    }
+
+    /// Whether the whole body was received and used.
+    pub(crate) const fn has_received(&self) -> bool {
+        match &self.receiving {
+            Receiving::Nothing | Receiving::Length(0) => true,
+            Receiving::Chunked(decoder) => decoder.is_done(),
+            Receiving::Length(_) | Receiving::UntilClose => false,
+        }
+    }
+
+    /// Starts a message: the caller writes its head into the answer, the body follows with this framing.
+    pub(crate) fn begin_send(&mut self, framing: Framing) -> &mut Vec<u8> {
+        if self.out.capacity() == 0 {
+            self.out = self.buffers.take();
+        }
+        self.sending = framing;
+        self.ended = false;
+        self.written = 0;
+        &mut self.out
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let wrote = ready!(Pin::new(&mut self.io).poll_write(cx, data))?;
+        if wrote == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.written += wrote as u64;
+        Poll::Ready(Ok(wrote))
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.out.len() {
+            let wrote = ready!(Pin::new(&mut self.io).poll_write(cx, &self.out[self.sent..]))?;
+            if wrote == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += wrote as u64;
+            self.sent += wrote;
+        }
+        self.sent = 0;
+        self.out.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl Inbound for Conn {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, BodyError>> {
+        loop {
+            let at_hand = self.buf.len() - self.start;
+            match &mut self.receiving {
+                Receiving::Nothing | Receiving::Length(0) => return Poll::Ready(Ok(Filled::End)),
+                Receiving::Length(remaining) if at_hand > 0 => {
+                    self.piece = at_hand.min(usize::try_from(*remaining).unwrap_or(usize::MAX));
+                    return Poll::Ready(Ok(Filled::Data));
+                }
+                Receiving::UntilClose if at_hand > 0 => {
+                    self.piece = at_hand;
+                    return Poll::Ready(Ok(Filled::Data));
+                }
+                Receiving::Length(_) | Receiving::UntilClose => {}
+                Receiving::Chunked(decoder) => {
+                    let step = decoder.step(&self.buf[self.start..]).map_err(|error| match error {
+                        ChunkError::Chunk => BodyError::Chunk,
+                        ChunkError::Trailer => BodyError::Trailer,
+                    })?;
+                    match step {
+                        Step::More { skip } => self.skip(skip),
+                        Step::Data { skip, len } => {
+                            self.skip(skip);
+                            self.piece = len;
+                            return Poll::Ready(Ok(Filled::Data));
+                        }
+                        Step::End { skip } => {
+                            self.skip(skip);
+                            return Poll::Ready(Ok(Filled::End));
+                        }
+                    }
+                }
+            }
+            if ready!(self.poll_read(cx))? == 0 {
+                return match self.receiving {
+                    Receiving::UntilClose => Poll::Ready(Ok(Filled::End)),
+                    _ => Poll::Ready(Err(BodyError::Truncated)),
+                };
+            }
+        }
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.buf[self.start..self.start + self.piece]
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        match &mut self.receiving {
+            Receiving::Length(remaining) => *remaining -= bytes as u64,
+            Receiving::Chunked(decoder) => decoder.took(bytes),
+            Receiving::Nothing | Receiving::UntilClose => {}
+        }
+        self.piece -= bytes;
+        self.skip(bytes);
+    }
+
+    fn trailers(&self) -> &[u8] {
+        match &self.receiving {
+            Receiving::Chunked(decoder) => decoder.trailers(),
+            Receiving::Nothing | Receiving::Length(_) | Receiving::UntilClose => &[],
+        }
+    }
+}
+
+impl Outbound for Conn {
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if self.sending == Framing::Chunked {
+            if self.out.len() - self.sent >= WAITING_BYTES_MAX {
+                ready!(self.poll_write_out(cx))?;
+            }
+            if self.out.capacity() == 0 {
+                self.out = self.buffers.take();
+            }
+            write::chunk(&mut self.out, data);
+            return Poll::Ready(Ok(data.len()));
+        }
+        if self.out.is_empty() {
+            return self.poll_write(cx, data);
+        }
+        if self.out.len() - self.sent + data.len() > WAITING_BYTES_MAX {
+            ready!(self.poll_write_out(cx))?;
+            return self.poll_write(cx, data);
+        }
+        self.out.extend_from_slice(data);
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_write_out(cx))?;
+        if self.out.capacity() > 0 {
+            self.buffers.give(std::mem::take(&mut self.out));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>, trailers: &[u8]) -> Poll<io::Result<()>> {
+        if !self.ended {
+            self.ended = true;
+            if self.sending == Framing::Chunked {
+                if self.out.capacity() == 0 {
+                    self.out = self.buffers.take();
+                }
+                write::last_chunk(&mut self.out, trailers);
+            }
+        }
+        self.poll_flush(cx)
+    }
+}

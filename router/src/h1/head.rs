@@ -1,0 +1,565 @@
+//! Strict request and response heads: bytes with ranges into them, and every refusal named.
+//!
+//! # Why ranges
+//!
+//! A proxy forwards nearly all of a head as it came. So a head stays the bytes that were received, and parsing only notes
+//! where each part lies and which fields this hop owns; writing it again copies ranges and leaves the hop's fields out.
+//! HTTP/2 heads are brought into the same form, so that nothing behind this module knows the version.
+//!
+//! `httparse` tokenises; the rules here are stricter, because what two parsers read differently is how requests are
+//! smuggled. The table of `docs/conformance` rows is the contract (RFC 9110, RFC 9112).
+//!
+//! Not here: obsolete line folding, HTTP/0.9 and any repair of a malformed head.
+
+use std::ops::Range;
+
+use memchr::memchr_iter;
+
+use super::framing::{self, Framing};
+use super::refusal::{BadAnswer, Refusal};
+
+/// The most fields any configuration may allow; it sizes the tokeniser's table on the stack.
+pub const FIELDS_MAX: usize = 256;
+
+/// Where a part of a head lies in its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    #[allow(clippy::cast_possible_truncation, reason = "a head is at most a few megabytes, checked by the limits")]
+    pub const fn new(range: &Range<usize>) -> Self {
+        Self { start: range.start as u32, end: range.end as u32 }
+    }
+
+    pub fn of<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    pub const fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.end == self.start
+    }
+}
+
+/// The fields that a proxy reads, owns or must not forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    Other,
+    Host,
+    ContentLength,
+    TransferEncoding,
+    Connection,
+    KeepAlive,
+    ProxyConnection,
+    Te,
+    Upgrade,
+    Http2Settings,
+    Expect,
+    Trailer,
+    XForwardedFor,
+    XForwardedProto,
+    XForwardedHost,
+    /// Any other `X-Forwarded-…`.
+    XForwardedOther,
+    Forwarded,
+    XRequestId,
+    Traceparent,
+    /// Any `Crossfade-…`: ours alone.
+    Crossfade,
+}
+
+impl Name {
+    /// Classifies by length first, so that the usual field costs one comparison or none.
+    pub fn of(name: &[u8]) -> Self {
+        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+        match name.len() {
+            2 if is("te") => Self::Te,
+            4 if is("host") => Self::Host,
+            6 if is("expect") => Self::Expect,
+            7 if is("upgrade") => Self::Upgrade,
+            7 if is("trailer") => Self::Trailer,
+            9 if is("forwarded") => Self::Forwarded,
+            10 if is("connection") => Self::Connection,
+            10 if is("keep-alive") => Self::KeepAlive,
+            11 if is("traceparent") => Self::Traceparent,
+            12 if is("x-request-id") => Self::XRequestId,
+            14 if is("content-length") => Self::ContentLength,
+            14 if is("http2-settings") => Self::Http2Settings,
+            15 if is("x-forwarded-for") => Self::XForwardedFor,
+            16 if is("proxy-connection") => Self::ProxyConnection,
+            16 if is("x-forwarded-host") => Self::XForwardedHost,
+            17 if is("transfer-encoding") => Self::TransferEncoding,
+            17 if is("x-forwarded-proto") => Self::XForwardedProto,
+            11.. if name[..10].eq_ignore_ascii_case(b"crossfade-") => Self::Crossfade,
+            13.. if name[..12].eq_ignore_ascii_case(b"x-forwarded-") => Self::XForwardedOther,
+            _ => Self::Other,
+        }
+    }
+
+    /// `Content_Length` and its like: upstreams that fold `_` into `-` would take it for the real field.
+    fn is_disguised(name: &[u8]) -> bool {
+        if memchr::memchr(b'_', name).is_none() || name.len() > 64 {
+            return false;
+        }
+        let mut dashed = [0; 64];
+        let dashed = &mut dashed[..name.len()];
+        dashed.copy_from_slice(name);
+        dashed.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
+        Self::of(dashed) != Self::Other
+    }
+}
+
+/// One field of a head.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub name: Span,
+    pub value: Span,
+    pub known: Name,
+    /// Nominated by `Connection`, or a disguise: not forwarded.
+    pub dropped: bool,
+}
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    pub bytes: usize,
+    pub fields: usize,
+    pub target: usize,
+}
+
+/// HTTP/1.0 or HTTP/1.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    Http10,
+    #[default]
+    Http11,
+}
+
+/// What `Connection` asks of this hop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Persistence {
+    pub close: bool,
+    pub keep_alive: bool,
+    pub upgrade: bool,
+}
+
+/// A request head that follows the rules.
+#[derive(Debug, Default)]
+pub struct RequestHead {
+    pub bytes: Vec<u8>,
+    pub fields: Vec<Field>,
+    pub method: Span,
+    /// Path and query as they go on: without scheme and authority. Empty for a URL without a path.
+    pub target: Span,
+    /// The host with its port; empty only in HTTP/1.0.
+    pub authority: Span,
+    pub version: Version,
+    pub framing: Framing,
+    pub persistence: Persistence,
+    pub expects_continue: bool,
+    /// The one protocol that `Upgrade` names, where `Connection` says so too and there is no body.
+    pub upgrade: Option<Span>,
+}
+
+impl RequestHead {
+    pub fn method(&self) -> &[u8] {
+        self.method.of(&self.bytes)
+    }
+
+    /// Never empty: `/` stands in for the missing path of a URL.
+    pub fn target(&self) -> &[u8] {
+        if self.target.is_empty() { b"/" } else { self.target.of(&self.bytes) }
+    }
+
+    pub fn path(&self) -> &[u8] {
+        let target = self.target();
+        match memchr::memchr(b'?', target) {
+            Some(0) => b"/",
+            Some(at) => &target[..at],
+            None => target,
+        }
+    }
+
+    pub fn query(&self) -> Option<&[u8]> {
+        let target = self.target();
+        memchr::memchr(b'?', target).map(|at| &target[at + 1..])
+    }
+
+    pub fn authority(&self) -> &[u8] {
+        self.authority.of(&self.bytes)
+    }
+
+    /// The host without port.
+    pub fn host(&self) -> &[u8] {
+        let authority = self.authority();
+        let behind_brackets = memchr::memrchr(b']', authority).map_or(0, |at| at + 1);
+        match memchr::memchr(b':', &authority[behind_brackets..]) {
+            Some(at) => &authority[..behind_brackets + at],
+            None => authority,
+        }
+    }
+
+    /// The first value of the field with this lower-case name.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    /// Every value of the field with this lower-case name, in order.
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let matches = move |field: &&Field| {
+            field.name.len() == name.len() && field.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes())
+        };
+        self.fields.iter().filter(matches).map(|field| field.value.of(&self.bytes))
+    }
+
+    fn clear(&mut self) {
+        let (mut bytes, mut fields) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.fields));
+        bytes.clear();
+        fields.clear();
+        *self = Self { bytes, fields, ..Self::default() };
+    }
+
+    /// Parses the head at the start of `buf`.
+    ///
+    /// Answers its length once it is complete, `None` while bytes are missing. The ranges refer to `buf[..length]`, which
+    /// the caller moves into [`Self::bytes`]; until then the accessors must not be used.
+    pub fn parse(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Refusal> {
+        self.clear();
+        let skipped = leading_empty_line(buf)?;
+        let mut table = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
+        let table = &mut table[..limits.fields.min(FIELDS_MAX)];
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request.parse_with_uninit_headers(&buf[skipped..], table);
+        match parsed {
+            Ok(httparse::Status::Partial) => {
+                check_partial(&buf[skipped..], limits)?;
+                return Ok(None);
+            }
+            Ok(httparse::Status::Complete(_)) => {}
+            Err(error) => return Err(refused(error, &buf[skipped..], limits)),
+        }
+        let length =
+            skipped + parsed.map_or(0, |status| if let httparse::Status::Complete(at) = status { at } else { 0 });
+        if length > limits.bytes {
+            return Err(Refusal::HeadTooLarge);
+        }
+        let head = &buf[..length];
+        if memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r') {
+            return Err(Refusal::LineEnd);
+        }
+        let span = |part: &[u8]| span_in(head, part);
+        self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
+        self.method = span(request.method.unwrap_or_default().as_bytes());
+        let target = request.path.unwrap_or_default().as_bytes();
+        if target.len() > limits.target {
+            return Err(Refusal::TargetTooLong);
+        }
+        for header in request.headers.iter() {
+            let name = header.name.as_bytes();
+            let known = Name::of(name);
+            let dropped = known == Name::Other && Name::is_disguised(name);
+            self.fields.push(Field { name: span(name), value: span(header.value), known, dropped });
+        }
+        self.apply_rules(head, target)?;
+        Ok(Some(length))
+    }
+
+    fn apply_rules(&mut self, head: &[u8], target: &[u8]) -> Result<(), Refusal> {
+        self.check_method(head)?;
+        let in_target = self.apply_target(head, target)?;
+        self.apply_host(head, in_target)?;
+        self.persistence = nominate(&mut self.fields, head);
+        self.framing = framing::of_request(self.version, values(&self.fields, head, Name::ContentLength), || {
+            values(&self.fields, head, Name::TransferEncoding)
+        })?;
+        let mut expectations = values(&self.fields, head, Name::Expect).peekable();
+        if self.version == Version::Http11 && expectations.peek().is_some() {
+            if !expectations.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
+                return Err(Refusal::Expectation);
+            }
+            self.expects_continue = self.framing != Framing::None;
+        }
+        self.upgrade = self.wanted_upgrade(head);
+        Ok(())
+    }
+
+    fn check_method(&self, head: &[u8]) -> Result<(), Refusal> {
+        match self.method.of(head) {
+            b"CONNECT" | b"TRACE" => Err(Refusal::Method),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the target's form and answers the authority that it names, if any (RFC 9112 section 3.2).
+    fn apply_target(&mut self, head: &[u8], target: &[u8]) -> Result<Option<Span>, Refusal> {
+        let unencoded = |byte: &u8| !(0x21..=0x7e).contains(byte) || *byte == b'#';
+        if target.iter().any(unencoded) || holds_nul_escape(target) {
+            return Err(Refusal::TargetCharacter);
+        }
+        if target.starts_with(b"/") {
+            self.target = span_in(head, target);
+            return Ok(None);
+        }
+        if target == b"*" {
+            self.target = span_in(head, target);
+            return if self.method.of(head) == b"OPTIONS" { Ok(None) } else { Err(Refusal::Target) };
+        }
+        let scheme = [&b"http://"[..], b"https://"].into_iter().find(|s| starts_with_ignore_case(target, s));
+        let rest = &target[scheme.ok_or(Refusal::Target)?.len()..];
+        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        if !is_host(authority) {
+            return Err(Refusal::HostInvalid);
+        }
+        // Such a query has no path in front of it; no origin server agrees on what that means.
+        if path.starts_with(b"?") {
+            return Err(Refusal::Target);
+        }
+        self.target = span_in(head, path);
+        Ok(Some(span_in(head, authority)))
+    }
+
+    fn apply_host(&mut self, head: &[u8], in_target: Option<Span>) -> Result<(), Refusal> {
+        let mut hosts = self.fields.iter().filter(|field| field.known == Name::Host).map(|field| field.value);
+        let host = match (hosts.next(), hosts.next()) {
+            (_, Some(_)) => return Err(Refusal::HostDuplicate),
+            (None, None) if self.version == Version::Http11 => return Err(Refusal::HostMissing),
+            (host, None) => host,
+        };
+        if host.is_some_and(|host| !is_host(host.of(head))) {
+            return Err(Refusal::HostInvalid);
+        }
+        self.authority = match (in_target, host) {
+            (Some(target), Some(host)) if !same_authority(target.of(head), host.of(head)) => {
+                return Err(Refusal::HostMismatch);
+            }
+            (Some(target), _) => target,
+            (None, host) => host.unwrap_or_default(),
+        };
+        Ok(())
+    }
+
+    fn wanted_upgrade(&self, head: &[u8]) -> Option<Span> {
+        let asked = self.persistence.upgrade && self.version == Version::Http11 && self.framing == Framing::None;
+        let mut fields = self.fields.iter().filter(|field| field.known == Name::Upgrade);
+        match (asked, fields.next(), fields.next()) {
+            (true, Some(field), None) if !field.value.of(head).contains(&b',') => Some(field.value),
+            _ => None,
+        }
+    }
+}
+
+/// An answer's head that follows the rules.
+#[derive(Debug, Default)]
+pub struct ResponseHead {
+    pub bytes: Vec<u8>,
+    pub fields: Vec<Field>,
+    pub status: u16,
+    pub reason: Span,
+    pub version: Version,
+    pub framing: Framing,
+    pub persistence: Persistence,
+    /// Whether the message leaves no doubt where it ends, so that its connection may serve another.
+    pub reusable: bool,
+}
+
+impl ResponseHead {
+    pub fn get(&self, known: Name) -> Option<&[u8]> {
+        self.fields.iter().find(|field| field.known == known).map(|field| field.value.of(&self.bytes))
+    }
+
+    /// Parses the head at the start of `buf`, the answer to a request with this method.
+    ///
+    /// The ranges refer to `buf[..length]`, which the caller moves into [`Self::bytes`].
+    pub fn parse(&mut self, buf: &[u8], to_head: bool, limits: &HeadLimits) -> Result<Option<usize>, BadAnswer> {
+        self.bytes.clear();
+        self.fields.clear();
+        let mut table = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
+        let table = &mut table[..limits.fields.min(FIELDS_MAX)];
+        let mut response = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        let length = match config.parse_response_with_uninit_headers(&mut response, buf, table) {
+            Ok(httparse::Status::Complete(length)) if length <= limits.bytes => length,
+            Ok(httparse::Status::Partial) if buf.len() < limits.bytes => return Ok(None),
+            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer::TooLarge),
+            Err(_) => return Err(BadAnswer::Head),
+        };
+        let head = &buf[..length];
+        self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
+        self.status = response.code.filter(|code| *code >= 100).ok_or(BadAnswer::Head)?;
+        self.reason = span_in(head, response.reason.unwrap_or_default().as_bytes());
+        for header in response.headers.iter() {
+            let name = header.name.as_bytes();
+            self.fields.push(Field {
+                name: span_in(head, name),
+                value: span_in(head, header.value),
+                known: Name::of(name),
+                dropped: false,
+            });
+        }
+        self.persistence = nominate(&mut self.fields, head);
+        let lengths = || values(&self.fields, head, Name::ContentLength);
+        let encodings = || values(&self.fields, head, Name::TransferEncoding);
+        let framed = framing::of_response(self.version, self.status, to_head, lengths, encodings)?;
+        self.framing = framed.framing;
+        let stays = match self.version {
+            Version::Http11 => !self.persistence.close,
+            Version::Http10 => self.persistence.keep_alive && !self.persistence.close,
+        };
+        self.reusable = stays && framed.unambiguous && self.framing != Framing::UntilClose;
+        Ok(Some(length))
+    }
+
+    /// The length that an answer without a body declares: what GET would have had, in an answer to HEAD and in 304.
+    pub fn bodiless_length(&self, to_head: bool) -> Option<u64> {
+        let declares = self.framing == Framing::None && (to_head || self.status == 304) && self.status != 204;
+        let lengths = values(&self.fields, &self.bytes, Name::ContentLength);
+        if declares { framing::response_length(lengths).ok().flatten() } else { None }
+    }
+
+    /// Whether this only announces the real answer (RFC 9110 section 15.2).
+    pub const fn is_interim(&self) -> bool {
+        self.status < 200 && self.status != 101
+    }
+}
+
+/// The values of one known field, in order.
+fn values<'a>(fields: &'a [Field], head: &'a [u8], known: Name) -> impl Iterator<Item = &'a [u8]> {
+    fields.iter().filter(move |field| field.known == known).map(|field| field.value.of(head))
+}
+
+/// Reads `Connection` and marks the fields that it nominates (RFC 9110 section 7.6.1).
+fn nominate(fields: &mut [Field], head: &[u8]) -> Persistence {
+    let mut persistence = Persistence::default();
+    for at in 0..fields.len() {
+        if fields[at].known != Name::Connection {
+            continue;
+        }
+        for option in fields[at].value.of(head).split(|byte| *byte == b',') {
+            let option = option.trim_ascii();
+            match option.len() {
+                0 => {}
+                5 if option.eq_ignore_ascii_case(b"close") => persistence.close = true,
+                10 if option.eq_ignore_ascii_case(b"keep-alive") => persistence.keep_alive = true,
+                7 if option.eq_ignore_ascii_case(b"upgrade") => persistence.upgrade = true,
+                _ => {
+                    let nominated = |field: &&mut Field| field.name.of(head).eq_ignore_ascii_case(option);
+                    fields.iter_mut().filter(nominated).for_each(|field| field.dropped = true);
+                }
+            }
+        }
+    }
+    persistence
+}
+
+/// One empty line before a request is forgiven (RFC 9112 section 2.2); a bare line feed is not.
+fn leading_empty_line(buf: &[u8]) -> Result<usize, Refusal> {
+    match buf {
+        [b'\r', b'\n', b'\r' | b'\n', ..] | [b'\n', ..] => Err(Refusal::RequestLine),
+        [b'\r', b'\n', ..] => Ok(2),
+        [b'\r', other, ..] if *other != b'\n' => Err(Refusal::RequestLine),
+        _ => Ok(0),
+    }
+}
+
+/// Refuses what no further byte can mend, so that a caller does not wait for a time-out.
+fn check_partial(buf: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
+    let first_line = memchr::memchr(b'\n', buf);
+    if first_line.is_none() && buf.len() > limits.target + 64 {
+        return Err(Refusal::TargetTooLong);
+    }
+    if buf.len() >= limits.bytes {
+        return Err(Refusal::HeadTooLarge);
+    }
+    if memchr_iter(b'\n', buf).any(|at| at > 0 && buf[at - 1] != b'\r') {
+        return Err(Refusal::LineEnd);
+    }
+    Ok(())
+}
+
+/// Gives the tokeniser's error the name that its cause has here.
+fn refused(error: httparse::Error, buf: &[u8], limits: &HeadLimits) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => Refusal::HeadTooLarge,
+        httparse::Error::HeaderName => Refusal::FieldName,
+        httparse::Error::HeaderValue => Refusal::FieldValue,
+        httparse::Error::NewLine => Refusal::LineEnd,
+        httparse::Error::Version if has_numbered_version(buf) => Refusal::Version,
+        httparse::Error::Token | httparse::Error::Version | httparse::Error::Status => {
+            let line = &buf[..memchr::memchr(b'\n', buf).unwrap_or(buf.len())];
+            let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+            let unencoded = |byte: &u8| *byte < b' ' && *byte != b'\r' || *byte >= 0x7f;
+            if line.len() > limits.target + 64 {
+                Refusal::TargetTooLong
+            } else if target.iter().any(unencoded) {
+                Refusal::TargetCharacter
+            } else {
+                Refusal::RequestLine
+            }
+        }
+    }
+}
+
+/// Whether the request line ends with `HTTP/` and two digits around a point, so that the caller speaks HTTP.
+fn has_numbered_version(buf: &[u8]) -> bool {
+    let line = &buf[..memchr::memchr(b'\n', buf).unwrap_or(buf.len())];
+    let version = line.trim_ascii_end().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+fn span_in(head: &[u8], part: &[u8]) -> Span {
+    // Both are slices of one buffer; an empty part may point anywhere.
+    let start = (part.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
+    if part.is_empty() || start > head.len() { Span::default() } else { Span::new(&(start..start + part.len())) }
+}
+
+fn starts_with_ignore_case(text: &[u8], prefix: &[u8]) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// `%00` ends a path for upstreams written in C, whatever follows it.
+fn holds_nul_escape(target: &[u8]) -> bool {
+    memchr_iter(b'%', target).any(|at| target.get(at + 1..at + 3) == Some(b"00"))
+}
+
+/// A registered name, an IPv4 address or an IPv6 address in brackets, with an optional port (RFC 3986 section 3.2).
+pub fn is_host(text: &[u8]) -> bool {
+    let (name, port) = match text {
+        [b'[', ..] => match memchr::memchr(b']', text) {
+            Some(end) => text.split_at(end + 1),
+            None => return false,
+        },
+        _ => text.split_at(memchr::memchr(b':', text).unwrap_or(text.len())),
+    };
+    let name_is_valid = match name {
+        [] => false,
+        [b'[', inner @ .., b']'] => std::str::from_utf8(inner).is_ok_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
+        _ => name.len() <= 255 && name.iter().all(|byte| is_name_byte(*byte)),
+    };
+    let port_is_valid = match port {
+        [] => true,
+        [b':', digits @ ..] => {
+            !digits.is_empty()
+                && digits.iter().all(u8::is_ascii_digit)
+                && std::str::from_utf8(digits).is_ok_and(|port| port.parse::<u16>().is_ok())
+        }
+        _ => false,
+    };
+    name_is_valid && port_is_valid
+}
+
+/// The unreserved characters and those sub-delimiters that no host parser takes for something else.
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn same_authority(a: &[u8], b: &[u8]) -> bool {
+    let bare = |text: &[u8]| text.strip_suffix(b":80").map_or(text.len(), <[u8]>::len);
+    a[..bare(a)].eq_ignore_ascii_case(&b[..bare(b)])
+}

@@ -1,0 +1,230 @@
+//! Heads written from byte ranges, this hop's fields left out and its own put last.
+//!
+//! # Why ours come last
+//!
+//! A caller may nominate any field in `Connection`, and proxies that set their fields before removing the nominated ones
+//! lost `X-Forwarded-For` that way (Apache CVE-2022-31813, Traefik CVE-2024-45410). Here removal only ever sees what was
+//! received; what this proxy says is appended afterwards.
+//!
+//! Order and letter case of everything that this proxy does not own stay as they came.
+
+use super::framing::Framing;
+use super::head::{Field, Name, RequestHead, ResponseHead, Version};
+
+/// Appends `name: value CRLF`.
+pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn copy(out: &mut Vec<u8>, bytes: &[u8], field: &Field) {
+    out.extend_from_slice(field.name.of(bytes));
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(field.value.of(bytes));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a decimal number.
+pub fn number(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        #[allow(clippy::cast_possible_truncation, reason = "a digit")]
+        let digit = (value % 10) as u8;
+        digits[at] = b'0' + digit;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn framing_field(out: &mut Vec<u8>, framing: Framing) {
+    match framing {
+        Framing::None | Framing::UntilClose => {}
+        Framing::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            number(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+}
+
+/// What the request line and `Host` become on the way to an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Onward<'a> {
+    /// The Host for requests that brought none.
+    pub default_host: &'a str,
+    /// Whether forwarded fields of the caller are believed and so extended; otherwise they are replaced.
+    pub trusted: bool,
+    /// The protocol to upgrade to, where route and caller agree on one.
+    pub upgrade: Option<&'a [u8]>,
+    /// Whether the caller waits for 100 before it sends the body.
+    pub expect: bool,
+}
+
+/// Writes the request line, `Host` and every field that goes on; the caller appends ours and [`end_request`].
+pub fn begin_request(out: &mut Vec<u8>, head: &RequestHead, onward: &Onward<'_>) {
+    out.extend_from_slice(head.method());
+    out.push(b' ');
+    out.extend_from_slice(if head.target.is_empty() && head.method() == b"OPTIONS" { b"*" } else { head.target() });
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let mut host_written = false;
+    for own in &head.fields {
+        match own.known {
+            Name::Host => {
+                out.extend_from_slice(own.name.of(&head.bytes));
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(head.authority());
+                out.extend_from_slice(b"\r\n");
+                host_written = true;
+            }
+            Name::Other | Name::Trailer if !own.dropped => copy(out, &head.bytes, own),
+            Name::XForwardedOther if onward.trusted && !own.dropped => copy(out, &head.bytes, own),
+            _ => {}
+        }
+    }
+    if !host_written {
+        let authority = head.authority();
+        let host = if authority.is_empty() { onward.default_host.as_bytes() } else { authority };
+        field(out, "Host", host);
+    }
+}
+
+/// Writes framing and connection fields and ends the head.
+pub fn end_request(out: &mut Vec<u8>, framing: Framing, onward: &Onward<'_>) {
+    framing_field(out, framing);
+    if onward.expect {
+        out.extend_from_slice(b"Expect: 100-continue\r\n");
+    }
+    if let Some(protocol) = onward.upgrade {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+        field(out, "Upgrade", protocol);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// How an answer is framed toward the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    pub framing: Framing,
+    /// Whether the caller's connection ends with this answer.
+    pub close: bool,
+}
+
+/// The framing toward a caller of this version of an answer that was framed like this.
+///
+/// An answer that ends with the upstream's connection becomes chunked, so that the caller can tell its end from a break;
+/// HTTP/1.0 knows only the end of the connection.
+pub const fn relay_framing(from: Framing, to: Version) -> Framing {
+    match (from, to) {
+        (Framing::Chunked | Framing::UntilClose, Version::Http11) => Framing::Chunked,
+        (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
+        (Framing::None, _) => Framing::None,
+        (Framing::Length(length), _) => Framing::Length(length),
+    }
+}
+
+/// Writes status line and fields of an answer; the caller appends ours and [`end_response`].
+///
+/// `length_without_body` is the length that a bodiless answer (to HEAD, or 304) declares.
+pub fn begin_response(out: &mut Vec<u8>, head: &ResponseHead, length_without_body: Option<u64>) {
+    status_line(out, head.status, head.reason.of(&head.bytes));
+    for own in &head.fields {
+        match own.known {
+            Name::Other | Name::Trailer | Name::XRequestId | Name::Traceparent if !own.dropped => {
+                copy(out, &head.bytes, own);
+            }
+            // These mean nothing in an answer to this hop; an application may use them all the same.
+            Name::Forwarded
+            | Name::XForwardedFor
+            | Name::XForwardedHost
+            | Name::XForwardedProto
+            | Name::XForwardedOther
+            | Name::Host
+            | Name::Expect
+                if !own.dropped =>
+            {
+                copy(out, &head.bytes, own);
+            }
+            _ => {}
+        }
+    }
+    if let Some(length) = length_without_body {
+        framing_field(out, Framing::Length(length));
+    }
+}
+
+pub fn end_response(out: &mut Vec<u8>, relayed: Relayed) {
+    framing_field(out, relayed.framing);
+    if relayed.close {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Ends the head of a 101, whose connection now belongs to the other protocol.
+pub fn end_switch(out: &mut Vec<u8>, protocol: &[u8]) {
+    out.extend_from_slice(b"Connection: Upgrade\r\n");
+    field(out, "Upgrade", protocol);
+    out.extend_from_slice(b"\r\n");
+}
+
+pub fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    number(out, status.into());
+    out.push(b' ');
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends one chunk; an empty one would end the body, so it writes nothing.
+pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
+    if data.is_empty() {
+        return;
+    }
+    let digits = (usize::BITS - data.len().leading_zeros()).div_ceil(4);
+    for at in (0..digits).rev() {
+        #[allow(clippy::cast_possible_truncation, reason = "one hexadecimal digit")]
+        let digit = (data.len() >> (4 * at) & 0xf) as u8;
+        out.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Ends a chunked body; the trailers are whole lines.
+pub fn last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
+    out.extend_from_slice(b"0\r\n");
+    out.extend_from_slice(trailers);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_chunks_are_written_as_the_library_would() {
+        for value in [0, 1, 9, 10, 255, 256, 4095, 4096, 65_535, 1 << 20, u64::MAX] {
+            let mut out = Vec::new();
+            number(&mut out, value);
+            assert_eq!(out, value.to_string().as_bytes());
+        }
+        for length in [1, 15, 16, 255, 256, 4096, 70_000] {
+            let mut out = Vec::new();
+            chunk(&mut out, &vec![b'x'; length]);
+            assert!(out.starts_with(format!("{length:x}\r\nx").as_bytes()));
+            assert!(out.ends_with(b"x\r\n"));
+        }
+        let mut out = Vec::new();
+        chunk(&mut out, b"");
+        assert!(out.is_empty());
+    }
+}

@@ -1,0 +1,260 @@
+//! What this proxy says of a request to the upstream: where it came from, which request it is, and who decided.
+//!
+//! # Why a caller is not believed
+//!
+//! `X-Forwarded-For` decides access in many a backend. It is extended only where the peer is one of `trusted_proxies`, and
+//! replaced by the peer's own address everywhere else; the list is empty unless the file says otherwise
+//! (Envoy CVE-2024-45806).
+//!
+//! Sources: RFC 7239 (`Forwarded`), W3C Trace Context (`traceparent`).
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::h1::head::{Name, RequestHead};
+use crate::h1::write::field;
+
+/// The longest request id that is kept, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Who is at the other end of a caller's connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+    /// [`Self::ip`] as fields need it.
+    text: String,
+    /// As `Forwarded` needs it: IPv6 in brackets and quotes.
+    forwarded: String,
+    pub(crate) trusted: bool,
+}
+
+impl Peer {
+    pub(crate) fn new(ip: IpAddr, trusted: &[IpNet]) -> Self {
+        let ip = ip.to_canonical();
+        let forwarded = if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") };
+        Self { ip, text: ip.to_string(), forwarded, trusted: trusts(trusted, ip) }
+    }
+}
+
+fn trusts(networks: &[IpNet], ip: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&ip))
+}
+
+/// The caller's address: behind trusted proxies the last one that is not theirs.
+pub(crate) fn client_ip(head: &RequestHead, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
+    if !peer.trusted {
+        return peer.ip;
+    }
+    let mut client = peer.ip;
+    let lines: Vec<&[u8]> = head.all("x-forwarded-for").collect();
+    for hop in lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
+        let parsed = std::str::from_utf8(hop).ok().and_then(|hop| hop.trim().parse::<IpAddr>().ok());
+        // What does not parse was not written by a proxy of ours, so nothing before it is known.
+        let Some(ip) = parsed.map(|ip| ip.to_canonical()) else { break };
+        client = ip;
+        if !trusts(trusted, ip) {
+            break;
+        }
+    }
+    client
+}
+
+/// 128 bits that make a request id and a trace of their own where the caller brought none.
+pub(crate) type Identity = u128;
+
+/// Writes forwarded fields, request id and trace context.
+pub(crate) fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, identity: Identity) {
+    let before = |known: Name| {
+        let own = head.fields.iter().filter(move |field| field.known == known && !field.dropped);
+        own.map(|field| field.value.of(&head.bytes)).filter(|_| peer.trusted)
+    };
+    list(out, "X-Forwarded-For", before(Name::XForwardedFor), peer.text.as_bytes());
+    let proto = before(Name::XForwardedProto).next().unwrap_or(b"http");
+    field(out, "X-Forwarded-Proto", proto);
+    let host = before(Name::XForwardedHost).next().unwrap_or(head.authority());
+    if !host.is_empty() {
+        field(out, "X-Forwarded-Host", host);
+    }
+    out.extend_from_slice(b"Forwarded: ");
+    for value in before(Name::Forwarded) {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+    out.extend_from_slice(peer.forwarded.as_bytes());
+    if !head.authority().is_empty() {
+        // A host holds neither quotes nor backslashes, so it stands as a quoted string.
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(head.authority());
+        out.push(b'"');
+    }
+    out.extend_from_slice(b";proto=http\r\n");
+    out.extend_from_slice(b"X-Request-Id: ");
+    match request_id(head) {
+        Some(kept) => out.extend_from_slice(kept),
+        None => hexadecimal(out, identity),
+    }
+    out.extend_from_slice(b"\r\ntraceparent: ");
+    match kept(head, Name::Traceparent).filter(|value| is_traceparent(value)) {
+        Some(kept) => out.extend_from_slice(kept),
+        None => {
+            out.extend_from_slice(b"00-");
+            hexadecimal(out, identity);
+            out.push(b'-');
+            // The parent is this hop; zero would be invalid.
+            let start = out.len();
+            hexadecimal(out, identity.rotate_left(64) | 1);
+            out.truncate(start + 16);
+            // Not sampled: recording is for whoever brings a trace of their own.
+            out.extend_from_slice(b"-00");
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The caller's request id, if it is one that logs and headers can bear.
+pub(crate) fn request_id(head: &RequestHead) -> Option<&[u8]> {
+    kept(head, Name::XRequestId)
+        .filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic))
+}
+
+fn kept(head: &RequestHead, known: Name) -> Option<&[u8]> {
+    let mut own = head.fields.iter().filter(|field| field.known == known && !field.dropped);
+    match (own.next(), own.next()) {
+        (Some(only), None) => Some(only.value.of(&head.bytes)),
+        _ => None,
+    }
+}
+
+fn list<'a>(out: &mut Vec<u8>, name: &str, before: impl Iterator<Item = &'a [u8]>, ours: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    for value in before {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+    out.extend_from_slice(ours);
+    out.extend_from_slice(b"\r\n");
+}
+
+pub(crate) fn hexadecimal(out: &mut Vec<u8>, value: u128) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in value.to_be_bytes() {
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
+    }
+}
+
+/// Version 00: `00-<32 hex, not all zero>-<16 hex, not all zero>-<2 hex>`; later versions may append.
+fn is_traceparent(value: &[u8]) -> bool {
+    let hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let not_zero = |part: &[u8]| part.iter().any(|byte| *byte != b'0');
+    let well_placed = value.len() >= 55 && value[2] == b'-' && value[35] == b'-' && value[52] == b'-';
+    well_placed
+        && (value.len() == 55 || (&value[..2] != b"00" && value[55] == b'-' && value.len() <= 256))
+        && hex(&value[..2])
+        && &value[..2] != b"ff"
+        && hex(&value[3..35])
+        && not_zero(&value[3..35])
+        && hex(&value[36..52])
+        && not_zero(&value[36..52])
+        && hex(&value[53..55])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h1::head::HeadLimits;
+
+    fn head(fields: &str) -> RequestHead {
+        let text = format!("GET / HTTP/1.1\r\nHost: a:80\r\n{fields}\r\n");
+        let limits = HeadLimits { bytes: 65_536, fields: 100, target: 8_192 };
+        let mut head = RequestHead::default();
+        assert_eq!(head.parse(text.as_bytes(), &limits), Ok(Some(text.len())));
+        head.bytes = text.into_bytes();
+        head
+    }
+
+    #[track_caller]
+    fn check(fields: &str, peer: &str, expected: &[&str]) {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let peer = Peer::new(peer.parse().unwrap(), &trusted);
+        let mut out = Vec::new();
+        forwarded(&mut out, &head(fields), &peer, 0x1234);
+        let out = String::from_utf8(out).unwrap();
+        for line in expected {
+            assert!(out.contains(&format!("{line}\r\n")), "{line:?} in {out}");
+        }
+    }
+
+    #[test]
+    fn a_strangers_words_are_replaced() {
+        let fields = "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\nForwarded: for=1.1.1.1\r\n";
+        check(
+            fields,
+            "192.0.2.1",
+            &[
+                "X-Forwarded-For: 192.0.2.1",
+                "X-Forwarded-Proto: http",
+                "X-Forwarded-Host: a:80",
+                "Forwarded: for=192.0.2.1;host=\"a:80\";proto=http",
+            ],
+        );
+        check("", "::ffff:192.0.2.1", &["X-Forwarded-For: 192.0.2.1"]);
+        check(
+            "",
+            "2001:db8::1",
+            &["X-Forwarded-For: 2001:db8::1", "Forwarded: for=\"[2001:db8::1]\";host=\"a:80\";proto=http"],
+        );
+    }
+
+    #[test]
+    fn a_trusted_proxys_words_are_extended() {
+        let fields = "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\nForwarded: for=1.1.1.1\r\n";
+        check(
+            fields,
+            "10.0.0.1",
+            &[
+                "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.1",
+                "X-Forwarded-Proto: https",
+                "Forwarded: for=1.1.1.1, for=10.0.0.1;host=\"a:80\";proto=http",
+            ],
+        );
+    }
+
+    #[test]
+    fn identities_are_kept_or_made() {
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        check(
+            &format!("X-Request-Id: abc\r\nTraceparent: {trace}\r\n"),
+            "::1",
+            &["X-Request-Id: abc", &format!("traceparent: {trace}")],
+        );
+        let made = format!("X-Request-Id: {:032x}", 0x1234);
+        check("", "::1", &[&made]);
+        check("X-Request-Id: a b\r\n", "::1", &[&made]);
+        check("X-Request-Id: a\r\nX-Request-Id: b\r\n", "::1", &[&made]);
+        check(
+            "traceparent: 00-00000000000000000000000000000000-b7ad6b7169203331-01\r\n",
+            "::1",
+            &["traceparent: 00-00000000000000000000000000001234-0000000000001235-00"].map(|_| made.as_str()),
+        );
+    }
+
+    #[track_caller]
+    fn check_client(fields: &str, peer: &str, expected: &str) {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let peer = Peer::new(peer.parse().unwrap(), &trusted);
+        assert_eq!(client_ip(&head(fields), &peer, &trusted), expected.parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_is_not_ours() {
+        check_client("X-Forwarded-For: 1.1.1.1\r\n", "192.0.2.1", "192.0.2.1");
+        check_client("X-Forwarded-For: 1.1.1.1, 2.2.2.2\r\n", "10.0.0.1", "2.2.2.2");
+        check_client("X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.9\r\n", "10.0.0.1", "2.2.2.2");
+        check_client("X-Forwarded-For: 2.2.2.2\r\nX-Forwarded-For: 10.0.0.9\r\n", "10.0.0.1", "2.2.2.2");
+        check_client("X-Forwarded-For: 2.2.2.2, nonsense\r\n", "10.0.0.1", "10.0.0.1");
+        check_client("", "10.0.0.1", "10.0.0.1");
+    }
+}

@@ -1,0 +1,453 @@
+//! The story of one request: route, key, decide, forward, answer, observe.
+//!
+//! Everything that may refuse a request does so before the first byte goes to an upstream; everything that may fail after
+//! that is told to the caller in a way it can see. The decision is made on one snapshot, synchronously, and nothing of the
+//! snapshot is held while the request waits.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use flags::key::{Claims, extract};
+use flags::route::{Found, Respond, RouteIndex, Target};
+use flags::{Decision, Facts, MigrationIndex, Snapshot, decide};
+
+use crate::access::Access;
+use crate::body::{BodyError, Relay, RelayError};
+use crate::buffers::Buffers;
+use crate::caller::Caller;
+use crate::error::{ProxyError, reason_phrase};
+use crate::forward::{self, Answered};
+use crate::h1::framing::Framing;
+use crate::h1::head::{RequestHead, ResponseHead, Version};
+use crate::h1::refusal::Refusal;
+use crate::h1::write::{self, Onward, Relayed};
+use crate::headers::{self, Peer};
+use crate::mirror;
+use crate::seen::Seen;
+use crate::timer::Timer;
+use crate::tunnel;
+use crate::upstream::{Purpose, Upstream};
+use crate::worker::{Tables, Worker};
+
+/// How much of a body is read for a key.
+const KEY_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The parts of an exchange that keep their memory from one request to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    pub(crate) request: RequestHead,
+    pub(crate) answer: ResponseHead,
+    additions: Vec<u8>,
+}
+
+impl Exchange {
+    /// Gives up what is too large to keep.
+    pub(crate) fn release(&mut self, buffers: &Buffers) {
+        buffers.give(std::mem::take(&mut self.request.bytes));
+        buffers.give(std::mem::take(&mut self.answer.bytes));
+    }
+}
+
+/// What becomes of the caller's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    KeepAlive,
+    /// The answer is whole; what the caller may still send is not wanted.
+    Close,
+    /// The answer was cut short, or the caller is gone.
+    Abort,
+}
+
+/// Where a request goes, decided on one snapshot.
+struct Place {
+    tables: Rc<Tables>,
+    route: RouteIndex,
+    to: Destination,
+}
+
+enum Destination {
+    Migration(MigrationIndex, Decision),
+    Upstream(usize),
+    Respond(Respond),
+}
+
+/// The body as far as placing a request knows it.
+#[derive(Clone, Copy)]
+enum KeyBody<'a> {
+    Unread,
+    /// Read, and `None` when it is too long to hold a key.
+    Read(Option<&'a [u8]>),
+}
+
+enum Looked {
+    Placed(Place),
+    /// The key may lie in the body; it must arrive within pauses of this length.
+    NeedsBody(Duration),
+}
+
+/// One request on its way through.
+pub(crate) struct Call<'a, C> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) peer: &'a Peer,
+    pub(crate) caller: &'a mut C,
+    pub(crate) exchange: &'a mut Exchange,
+    pub(crate) timer: &'a mut Timer,
+    /// The connection is to close after this answer.
+    pub(crate) retire: bool,
+    pub(crate) access: Access,
+}
+
+impl<C: Caller> Call<'_, C> {
+    /// Handles the request whose head has arrived.
+    pub(crate) async fn handle(mut self) -> After {
+        let place = match self.place().await {
+            Ok(place) => place,
+            Err(error) => return self.fail(error).await,
+        };
+        match &place.to {
+            Destination::Respond(respond) => return self.answer_locally(respond).await,
+            Destination::Migration(at, decision) => {
+                self.access.decided(&place.tables, *at, *decision);
+                if decision.mirror.is_some() {
+                    mirror::send(self.worker, self.peer, &place.tables, *at, decision, &self.exchange.request);
+                }
+            }
+            Destination::Upstream(_) => {}
+        }
+        let upstream = place.upstream();
+        let answered = match self.forward(&place, &upstream).await {
+            Ok(answered) => answered,
+            Err(error) => return self.fail(error).await,
+        };
+        self.access.first_byte = Some(Instant::now());
+        if self.exchange.answer.status == 101 {
+            return self.switch(&place, answered).await;
+        }
+        self.respond(&place, answered).await
+    }
+
+    /// Answers a request whose head broke a rule.
+    pub(crate) async fn refuse(self, error: ProxyError) -> After {
+        self.fail(error).await
+    }
+
+    /// Finds the route and, for a migration, decides. Reads the body first where the key may lie in it, and then looks
+    /// again, because the state may have moved meanwhile.
+    async fn place(&mut self) -> Result<Place, ProxyError> {
+        let head = &self.exchange.request;
+        let look =
+            |body| self.worker.with_view(|snapshot, tables| look(self.worker, self.peer, snapshot, tables, head, body));
+        let pause = match look(KeyBody::Unread)? {
+            Looked::Placed(place) => return Ok(place),
+            Looked::NeedsBody(pause) => pause,
+        };
+        if head.expects_continue {
+            self.caller.proceed();
+        }
+        self.timer.set(pause);
+        let (caller, timer, framing) = (&mut *self.caller, &mut *self.timer, head.framing);
+        let body = poll_fn(|cx| {
+            let _ = caller.poll_flush(cx);
+            match caller.poll_peek(cx, framing, KEY_BODY_BYTES_MAX) {
+                Poll::Ready(peeked) => Poll::Ready(peeked.map_err(|error| forward::caller_error(&error))),
+                Poll::Pending => timer.poll(cx).map(|()| Err(ProxyError::SlowBody)),
+            }
+        })
+        .await?;
+        match look(KeyBody::Read(body.as_deref()))? {
+            Looked::Placed(place) => Ok(place),
+            Looked::NeedsBody(_) => Err(ProxyError::NoRoute),
+        }
+    }
+
+    async fn forward(&mut self, place: &Place, upstream: &Upstream) -> Result<Answered, ProxyError> {
+        let Exchange { request, answer, additions } = &mut *self.exchange;
+        let generation = &place.tables.generation;
+        let settings = place.tables.route(place.route);
+        let wanted = request.upgrade.map(|protocol| protocol.of(&request.bytes));
+        let allowed =
+            |protocol: &&[u8]| settings.upgrades.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(protocol));
+        additions.clear();
+        headers::forwarded(additions, request, self.peer, self.access.identity);
+        if let Destination::Migration(at, decision) = &place.to {
+            additions.extend_from_slice(place.tables.migration(*at).stamp(decision.serve));
+        }
+        let onward = forward::Request {
+            head: request,
+            onward: Onward {
+                default_host: &generation.default_host,
+                trusted: self.peer.trusted,
+                upgrade: wanted.filter(allowed),
+                expect: request.expects_continue,
+            },
+            additions,
+            body_max: settings.body_max,
+            body_idle: generation.timeouts.body_idle,
+            limits: place.tables.head_limits,
+        };
+        self.access.sent = Some(Instant::now());
+        forward::attempt(self.worker, upstream, self.caller, &onward, answer, self.timer).await
+    }
+
+    /// Relays the answer while what is left of the request still goes the other way.
+    async fn respond(mut self, place: &Place, mut answered: Answered) -> After {
+        let Exchange { request, answer, additions } = &mut *self.exchange;
+        let generation = &place.tables.generation;
+        let relayed_framing = write::relay_framing(answer.framing, request.version);
+        let close = self.retire
+            || request.version == Version::Http10
+            || request.persistence.close
+            || !answered.upload.is_finished();
+        let bodiless_length = answer.bodiless_length(request.method() == b"HEAD");
+        additions.clear();
+        if generation.expose {
+            expose(additions, &self.access);
+        }
+        self.caller.begin_answer(answer, additions, bodiless_length, Relayed { framing: relayed_framing, close });
+        let mut download = Relay::default();
+        let relayed =
+            relay_both(self.caller, &mut answered, &mut download, self.timer, generation.timeouts.body_idle).await;
+        self.access.bytes = download.bytes;
+        let streamed = download.bytes > crate::buffers::BUFFER_BYTES as u64 || answer.framing == Framing::UntilClose;
+        let status = answer.status;
+        let upload_finished = answered.upload.is_finished();
+        let after = match relayed {
+            Ok(()) => {
+                let Answered { conn, in_flight, .. } = answered;
+                if answer.reusable && upload_finished && conn.has_received() {
+                    in_flight.endpoint.keep(conn, Purpose::Forward);
+                }
+                if close { After::Close } else { After::KeepAlive }
+            }
+            Err(broken) => {
+                self.access.error = Some(broken.code());
+                self.access.failure = Some(broken.failure());
+                After::Abort
+            }
+        };
+        self.access.finish(self.worker, status, &self.exchange.request, self.peer, streamed);
+        after
+    }
+
+    /// Joins both connections to a tunnel, now that the upstream has agreed to switch protocols.
+    async fn switch(self, place: &Place, mut answered: Answered) -> After {
+        let Exchange { request, answer, additions } = &mut *self.exchange;
+        let generation = &place.tables.generation;
+        let Some(tunnel) = tunnel::Tunnel::open(self.worker, generation.limits.tunnels) else {
+            return self.fail(ProxyError::TunnelLimit).await;
+        };
+        let protocol = request.upgrade.map(|protocol| protocol.of(&request.bytes)).unwrap_or_default();
+        additions.clear();
+        if generation.expose {
+            expose(additions, &self.access);
+        }
+        self.caller.begin_switch(answer, additions, protocol);
+        self.access.finish(self.worker, 101, request, self.peer, true);
+        tunnel.run(self.caller, &mut answered.conn, self.timer, generation).await;
+        After::Abort
+    }
+
+    async fn answer_locally(self, respond: &Respond) -> After {
+        let head_only = self.exchange.request.method() == b"HEAD";
+        let close = self.must_close();
+        self.caller.begin_local(&mut |out| write_local(out, respond, head_only, close));
+        self.flush(respond.status, close).await
+    }
+
+    /// Tells the caller what went wrong, whole and with its connection in a known state.
+    async fn fail(mut self, error: ProxyError) -> After {
+        self.access.failed(&error);
+        self.worker.cells().refused(error.index());
+        if let ProxyError::Connect(source) = &error {
+            tracing::debug!(%source, "upstream cannot be reached");
+        }
+        if matches!(error, ProxyError::CallerGone) {
+            self.access.finish(self.worker, error.status(), &self.exchange.request, self.peer, false);
+            return After::Abort;
+        }
+        let head_only = self.exchange.request.method() == b"HEAD";
+        let close =
+            self.must_close() || matches!(error, ProxyError::Refused(_) | ProxyError::SlowBody | ProxyError::SlowHead);
+        self.caller.begin_local(&mut |out| error.write(out, close, head_only));
+        self.flush(error.status(), close).await
+    }
+
+    /// A connection is kept only if nothing of this request is still to come on it.
+    fn must_close(&self) -> bool {
+        let request = &self.exchange.request;
+        self.retire || request.version == Version::Http10 || request.persistence.close || !self.caller.has_received()
+    }
+
+    async fn flush(self, status: u16, close: bool) -> After {
+        let Self { worker, peer, caller, exchange, timer, access, .. } = self;
+        timer.set(worker.tables().generation.timeouts.body_idle);
+        let flushed = poll_fn(|cx| match caller.poll_finish(cx, &[]) {
+            Poll::Ready(done) => Poll::Ready(done.is_ok()),
+            Poll::Pending => timer.poll(cx).map(|()| false),
+        })
+        .await;
+        access.finish(worker, status, &exchange.request, peer, false);
+        match (flushed, close) {
+            (false, _) => After::Abort,
+            (true, true) => After::Close,
+            (true, false) => After::KeepAlive,
+        }
+    }
+}
+
+impl Place {
+    fn upstream(&self) -> Rc<Upstream> {
+        let at = match &self.to {
+            Destination::Migration(at, decision) => self.tables.migration(*at).upstream(decision.serve),
+            Destination::Upstream(at) => *at,
+            Destination::Respond(_) => 0,
+        };
+        Rc::clone(&self.tables.upstreams[at])
+    }
+}
+
+/// Route, key and decision on one snapshot.
+fn look(
+    worker: &Worker,
+    peer: &Peer,
+    snapshot: &Snapshot,
+    tables: &Rc<Tables>,
+    head: &RequestHead,
+    body: KeyBody<'_>,
+) -> Result<Looked, ProxyError> {
+    let mut seen = Seen { head, client: peer.ip, template: None, body: None };
+    let route = match snapshot.routes().find(&seen) {
+        Found::Route(route) => route,
+        Found::Nothing => return Err(ProxyError::NoRoute),
+        Found::Disagreement => return Err(Refusal::PathAmbiguous.into()),
+    };
+    let settings = tables.route(route);
+    if let (Some(max), Framing::Length(length)) = (settings.body_max, head.framing)
+        && length > max
+    {
+        return Err(Refusal::BodyTooLarge.into());
+    }
+    let to = match (snapshot.routes().migration(route), &snapshot.routes().get(route).target) {
+        (Some(at), _) => {
+            match body {
+                KeyBody::Unread if tables.migration(at).reads_body => {
+                    return Ok(Looked::NeedsBody(tables.generation.timeouts.body_idle));
+                }
+                KeyBody::Unread => {}
+                KeyBody::Read(body) => seen.body = body,
+            }
+            seen.client = headers::client_ip(head, peer, &tables.generation.trusted_proxies);
+            seen.template = Some(&snapshot.routes().get(route).path);
+            let claims = Claims { verifier: snapshot.verifier(), now: worker.unix_seconds() };
+            let key = extract(&snapshot.migration(at).key, &seen, claims);
+            #[allow(clippy::cast_possible_truncation, reason = "half of the random bits are enough")]
+            let chance = worker.chance() as u32;
+            let facts =
+                Facts { migration: at, request: &seen, key: key.as_deref(), now: worker.unix_seconds(), chance };
+            Destination::Migration(at, decide(snapshot, &facts))
+        }
+        (None, Target::Respond(respond)) => Destination::Respond(respond.clone()),
+        (None, _) => Destination::Upstream(settings.upstream.ok_or(ProxyError::NoRoute)?),
+    };
+    Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to }))
+}
+
+/// Why an answer that had begun did not reach the caller whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    /// The upstream broke off, or broke the rules.
+    Upstream,
+    UpstreamSilent,
+    Caller,
+}
+
+impl Broken {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream_truncated",
+            Self::UpstreamSilent => "upstream_stalled",
+            Self::Caller => "client_closed_request",
+        }
+    }
+
+    const fn failure(self) -> metrics::outcome::Failure {
+        use metrics::outcome::Failure;
+        match self {
+            Self::Upstream => Failure::Truncated,
+            Self::UpstreamSilent => Failure::Timeout,
+            Self::Caller => Failure::AbortedByClient,
+        }
+    }
+}
+
+/// Moves the answer to the caller and the rest of the request to the upstream until the answer is whole.
+async fn relay_both<C: Caller>(
+    caller: &mut C,
+    answered: &mut Answered,
+    download: &mut Relay,
+    timer: &mut Timer,
+    idle: Duration,
+) -> Result<(), Broken> {
+    timer.set(idle);
+    poll_fn(|cx| {
+        let mut moved = false;
+        if !answered.upload.is_finished() && !answered.upload_broken {
+            match answered.upload.poll(cx, caller, &mut answered.conn, &mut moved) {
+                Poll::Ready(Err(RelayError::Sink(_))) => answered.upload_broken = true,
+                Poll::Ready(Err(RelayError::Source(BodyError::Truncated | BodyError::Io(_)))) => {
+                    return Poll::Ready(Err(Broken::Caller));
+                }
+                // The rest of the request is not forwarded; the answer is, and then the connection closes.
+                Poll::Ready(Err(RelayError::Source(_))) => answered.upload_broken = true,
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        match download.poll(cx, &mut answered.conn, caller, &mut moved) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(RelayError::Source(_))) => return Poll::Ready(Err(Broken::Upstream)),
+            Poll::Ready(Err(RelayError::Sink(_))) => return Poll::Ready(Err(Broken::Caller)),
+            Poll::Pending => {}
+        }
+        if answered.upload.is_finished() && caller.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Broken::Caller));
+        }
+        if moved {
+            timer.set(idle);
+        }
+        timer.poll(cx).map(|()| Err(Broken::UpstreamSilent))
+    })
+    .await
+}
+
+/// Tells who served and why, where the file asks for it.
+fn expose(out: &mut Vec<u8>, access: &Access) {
+    if let Some(decision) = access.decision() {
+        write::field(out, "Crossfade-Side", decision.serve.name().as_bytes());
+        write::field(out, "Crossfade-Reason", decision.reason.name().as_bytes());
+    }
+    if let (Some(sent), Some(first)) = (access.sent, access.first_byte) {
+        let timing = format!("upstream;dur={:.1}", (first - sent).as_secs_f64() * 1000.0);
+        write::field(out, "Server-Timing", timing.as_bytes());
+    }
+}
+
+fn write_local(out: &mut Vec<u8>, respond: &Respond, head_only: bool, close: bool) {
+    write::status_line(out, respond.status, reason_phrase(respond.status).as_bytes());
+    if let Some(sunset) = &respond.sunset {
+        write::field(out, "Sunset", sunset.as_bytes());
+    }
+    if let Some(location) = &respond.location {
+        write::field(out, "Location", location.as_bytes());
+    }
+    let bodiless = matches!(respond.status, 204 | 304);
+    if !bodiless {
+        write::field(out, "Content-Type", b"text/plain; charset=utf-8");
+    }
+    let framing = if bodiless { Framing::None } else { Framing::Length(respond.body.len() as u64) };
+    write::end_response(out, Relayed { framing, close });
+    if !head_only && !bodiless {
+        out.extend_from_slice(respond.body.as_bytes());
+    }
+}

@@ -1,0 +1,90 @@
+//! The threads of the workers: one single-threaded runtime each, started together and ended together.
+
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use metrics::observe::{Observer, Shard};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use crate::listener;
+use crate::worker::{Parts, Worker};
+
+/// How often a worker that finishes looks whether it has.
+const FINISHED_POLL: Duration = Duration::from_millis(20);
+
+/// The running workers.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    /// Once set: take nothing new, and end at this moment at the latest.
+    end: watch::Sender<Option<Instant>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Starts one thread for each worker; `listeners` holds for each address one socket a worker.
+pub(crate) fn start(parts: &Parts, observer: &Arc<Observer>, listeners: Vec<Vec<StdListener>>) -> io::Result<Workers> {
+    let (end, ending) = watch::channel(None);
+    let mut by_worker: Vec<Vec<StdListener>> = (0..parts.workers).map(|_| Vec::new()).collect();
+    for address in listeners {
+        for (own, listener) in by_worker.iter_mut().zip(address) {
+            own.push(listener);
+        }
+    }
+    let mut threads = Vec::new();
+    for (number, own) in by_worker.into_iter().enumerate() {
+        let seed = getrandom::u64().map_err(io::Error::other)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (parts, shard, ending) = (parts.clone(), observer.shard(), ending.clone());
+        let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+        threads.push(thread.spawn(move || LocalSet::new().block_on(&runtime, run(parts, shard, seed, own, ending)))?);
+    }
+    Ok(Workers { end, threads })
+}
+
+async fn run(
+    parts: Parts,
+    shard: Shard,
+    seed: u64,
+    listeners: Vec<StdListener>,
+    mut ending: watch::Receiver<Option<Instant>>,
+) {
+    let Some(worker) = Worker::new(parts, shard, seed) else {
+        tracing::error!("a worker found no configuration to serve from; this is a defect of the router");
+        return;
+    };
+    let mut accepting = Vec::new();
+    for own in listeners {
+        match TcpListener::from_std(own) {
+            Ok(own) => accepting.push(tokio::task::spawn_local(listener::accept(Rc::clone(&worker), own))),
+            Err(error) => tracing::error!(%error, "a worker cannot use its listening socket"),
+        }
+    }
+    tokio::task::spawn_local(Rc::clone(&worker).tend());
+    let Ok(deadline) = ending.wait_for(Option::is_some).await.map(|end| *end) else { return };
+    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+    while worker.connections.get() > 0 && deadline.is_none_or(|at| Instant::now() < at) {
+        tokio::time::sleep(FINISHED_POLL).await;
+    }
+}
+
+impl Workers {
+    /// Closes the listeners and waits for what is open, at most for `timeout`.
+    pub(crate) async fn finish(self, timeout: Duration) {
+        self.end.send_replace(Some(Instant::now() + timeout));
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a worker ended by a panic; this is a defect of the router");
+                }
+            }
+        });
+        let _ = joined.await;
+    }
+}

@@ -1,0 +1,70 @@
+//! A request head as routes and decisions see it.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use flags::key::Request;
+use flags::route::{Lookup, PathTemplate, normal_form};
+
+use crate::h1::head::RequestHead;
+
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) head: &'a RequestHead,
+    /// The caller's address, trusted proxies looked through.
+    pub(crate) client: IpAddr,
+    /// The template of the matched route, for variables.
+    pub(crate) template: Option<&'a PathTemplate>,
+    pub(crate) body: Option<&'a [u8]>,
+}
+
+impl Lookup for Seen<'_> {
+    fn host(&self) -> &[u8] {
+        self.head.host()
+    }
+
+    fn path(&self) -> &[u8] {
+        self.head.path()
+    }
+
+    fn method(&self) -> &[u8] {
+        self.head.method()
+    }
+
+    fn header_is(&self, name: &str, value: &str) -> bool {
+        self.head.all(name).any(|own| own == value.as_bytes())
+    }
+}
+
+impl Request for Seen<'_> {
+    fn method(&self) -> &[u8] {
+        self.head.method()
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.head.get(name)
+    }
+
+    fn headers<'a>(&'a self, name: &str, each: &mut dyn FnMut(&'a [u8])) {
+        self.head.all(name).for_each(each);
+    }
+
+    fn path_variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        match normal_form(self.head.path()) {
+            Cow::Borrowed(path) => self.template?.variable(path, name).map(Cow::Borrowed),
+            Cow::Owned(path) => self.template?.variable(&path, name).map(|value| Cow::Owned(value.to_vec())),
+        }
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        self.head.query()
+    }
+
+    fn body(&self) -> Option<&[u8]> {
+        self.body
+    }
+
+    fn client_ip(&self) -> IpAddr {
+        self.client
+    }
+}

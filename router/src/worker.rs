@@ -1,0 +1,411 @@
+//! One worker: a single-threaded runtime with its own listener, pools, counters and view of the snapshot.
+//!
+//! # Why nothing is shared on the way of a request
+//!
+//! A request is read, decided, forwarded and counted on one thread. So pools and buffers are plain cells, the snapshot is
+//! read through a cache that only compares a pointer, and counters have one writer. What workers do share (health of
+//! endpoints, admission, the snapshot itself) changes rarely.
+//!
+//! What depends on the file is a [`Tables`] of one generation, rebuilt when a snapshot of another generation arrives; the
+//! two are always used as a pair.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use flags::snapshot::{MigrationIndex, Snapshot};
+use flags::{Side, route};
+use ipnet::IpNet;
+use metrics::observe::{MigrationCells, Shard};
+
+use crate::buffers::Buffers;
+use crate::config::{self, Limits, RouteSettings, Timeouts};
+use crate::h1::head::HeadLimits;
+use crate::h1::write;
+use crate::proxy::Exchange;
+use crate::upstream::{Upstream, UpstreamState};
+
+/// How often a worker looks after its idle connections and its clock.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Access log lines a worker writes a second at most; further ones are counted instead.
+const LOG_LINES_PER_SECOND: u32 = 200;
+
+/// Exchanges whose memory is kept for the next request.
+const EXCHANGES_KEPT: usize = 64;
+
+/// Generations kept for workers that still serve from an older snapshot.
+const GENERATIONS_KEPT: usize = 4;
+
+/// What the data plane needs of one file, shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) upstreams: Vec<Arc<UpstreamState>>,
+    pub(crate) routes: Vec<RouteSettings>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) default_host: String,
+    pub(crate) expose: bool,
+    pub(crate) access_sample: u64,
+    pub(crate) drain_timeout: Duration,
+}
+
+impl Generation {
+    /// Upstreams that `before` has keep what is known of their endpoints.
+    pub(crate) fn new(config: &config::Config, before: Option<&Self>) -> Self {
+        let known: Vec<_> =
+            before.iter().flat_map(|g| &g.upstreams).flat_map(|u| u.endpoints.iter().cloned()).collect();
+        let upstream = |own: &config::Upstream| Arc::new(UpstreamState::new(own.clone(), &known));
+        Self {
+            upstreams: config.upstreams.iter().map(upstream).collect(),
+            routes: config.routes.clone(),
+            timeouts: config.timeouts,
+            limits: config.limits,
+            trusted_proxies: config.trusted_proxies.clone(),
+            default_host: config.default_host.clone(),
+            expose: config.expose,
+            access_sample: config.log.access_sample,
+            drain_timeout: config.drain.timeout,
+        }
+    }
+}
+
+/// The generations by their number. Locked when a file is loaded and when a worker meets a new one, never by a request.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog(Mutex<BTreeMap<u64, Arc<Generation>>>);
+
+impl Catalog {
+    pub(crate) fn insert(&self, number: u64, generation: Arc<Generation>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(number, generation);
+        while known.len() > GENERATIONS_KEPT {
+            known.pop_first();
+        }
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<Arc<Generation>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&number).map(Arc::clone)
+    }
+
+    pub(crate) fn newest(&self) -> Option<Arc<Generation>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last_key_value().map(|(_, newest)| Arc::clone(newest))
+    }
+}
+
+/// One migration as a worker serves it.
+#[derive(Debug)]
+pub(crate) struct MigrationTable {
+    pub(crate) cells: Arc<MigrationCells>,
+    upstreams: [usize; 2],
+    /// `Crossfade-Migration`, `-Side` and `-Revision` of either side, as whole lines.
+    stamps: [Vec<u8>; 2],
+    pub(crate) reads_body: bool,
+}
+
+impl MigrationTable {
+    pub(crate) fn stamp(&self, side: Side) -> &[u8] {
+        &self.stamps[side as usize]
+    }
+
+    pub(crate) const fn upstream(&self, side: Side) -> usize {
+        self.upstreams[side as usize]
+    }
+}
+
+/// Everything of one snapshot that a worker resolves ahead, so that a request looks nothing up.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    number: u64,
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) upstreams: Rc<Vec<Rc<Upstream>>>,
+    migrations: Vec<MigrationTable>,
+    pub(crate) head_limits: HeadLimits,
+}
+
+impl Tables {
+    pub(crate) fn migration(&self, at: MigrationIndex) -> &MigrationTable {
+        &self.migrations[at.0]
+    }
+
+    pub(crate) fn route(&self, at: route::RouteIndex) -> &RouteSettings {
+        &self.generation.routes[at.0]
+    }
+
+    fn new(
+        number: u64,
+        generation: Arc<Generation>,
+        upstreams: Rc<Vec<Rc<Upstream>>>,
+        snapshot: &Snapshot,
+        shard: &Shard,
+    ) -> Self {
+        let migrations = snapshot.iter().map(|(_, migration, placed)| {
+            let named = |name: &str| upstreams.iter().position(|own| own.state.settings.name == name).unwrap_or(0);
+            let stamp = |side: Side| {
+                let mut lines = Vec::with_capacity(128);
+                write::field(&mut lines, "Crossfade-Migration", migration.id.as_str().as_bytes());
+                write::field(&mut lines, "Crossfade-Side", side.name().as_bytes());
+                write::field(&mut lines, "Crossfade-Revision", placed.document.revision.to_string().as_bytes());
+                lines
+            };
+            MigrationTable {
+                cells: shard.migration(&migration.id),
+                upstreams: Side::ALL.map(|side| named(migration.upstream(side))),
+                stamps: Side::ALL.map(stamp),
+                reads_body: migration.key.iter().any(flags::KeySource::reads_body)
+                    || migration.rules.iter().any(flags::rule::Rule::reads_body),
+            }
+        });
+        let migrations = migrations.collect();
+        let limits = &generation.limits;
+        let head_limits = HeadLimits { bytes: limits.head_bytes, fields: limits.fields, target: limits.target_bytes };
+        Self { number, upstreams, migrations, head_limits, generation }
+    }
+}
+
+/// Whether and how far the router is going down; shared by all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Draining {
+    begun: AtomicBool,
+    closes_idle: AtomicBool,
+}
+
+impl Draining {
+    /// Answers ask their callers to close; new connections are still taken.
+    pub(crate) fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Connections that wait for a request close, tunnels soon.
+    pub(crate) fn close_idle(&self) {
+        self.closes_idle.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn closes_idle(&self) -> bool {
+        self.closes_idle.load(Ordering::Relaxed)
+    }
+}
+
+/// A snapshot with its tables; valid until the next `.await`.
+pub(crate) type View = (Arc<Snapshot>, Rc<Tables>);
+
+pub(crate) struct Worker {
+    snapshots: RefCell<arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    /// The tables in use and the snapshot that they belong to.
+    tables: RefCell<View>,
+    catalog: Arc<Catalog>,
+    shard: Shard,
+    buffers: Rc<Buffers>,
+    workers: usize,
+    pub(crate) draining: Arc<Draining>,
+    random: Cell<u64>,
+    unix_seconds: Cell<i64>,
+    log_budget: Cell<u32>,
+    pub(crate) connections: Cell<usize>,
+    pub(crate) tunnels: Cell<usize>,
+    pub(crate) mirrors: Cell<usize>,
+    /// One entry a connection, so that a drain can wake those that wait for a request.
+    sleepers: RefCell<Vec<Option<Waker>>>,
+    exchanges: RefCell<Vec<Box<Exchange>>>,
+    pub(crate) room: tokio::sync::Notify,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("connections", &self.connections)
+            .field("tunnels", &self.tunnels)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every worker is made from.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) snapshots: Arc<ArcSwap<Snapshot>>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) draining: Arc<Draining>,
+    pub(crate) workers: usize,
+}
+
+impl Worker {
+    /// `None` when the snapshot's file was never put into the catalog.
+    pub(crate) fn new(parts: Parts, shard: Shard, seed: u64) -> Option<Rc<Self>> {
+        let snapshot = parts.snapshots.load_full();
+        let generation = parts.catalog.get(snapshot.generation()).or_else(|| parts.catalog.newest())?;
+        let upstreams = upstreams(&generation, &shard, parts.workers);
+        let tables = Tables::new(snapshot.generation(), generation, upstreams, &snapshot, &shard);
+        Some(Rc::new(Self {
+            snapshots: RefCell::new(arc_swap::Cache::new(parts.snapshots)),
+            tables: RefCell::new((snapshot, Rc::new(tables))),
+            catalog: parts.catalog,
+            shard,
+            buffers: Rc::default(),
+            workers: parts.workers,
+            draining: parts.draining,
+            random: Cell::new(seed | 1),
+            unix_seconds: Cell::new(unix_now()),
+            log_budget: Cell::new(LOG_LINES_PER_SECOND),
+            connections: Cell::new(0),
+            tunnels: Cell::new(0),
+            mirrors: Cell::new(0),
+            sleepers: RefCell::default(),
+            exchanges: RefCell::default(),
+            room: tokio::sync::Notify::new(),
+        }))
+    }
+
+    /// Runs `work` on the current snapshot and its tables, without touching a shared counter.
+    pub(crate) fn with_view<T>(&self, work: impl FnOnce(&Snapshot, &Rc<Tables>) -> T) -> T {
+        let mut cache = self.snapshots.borrow_mut();
+        let snapshot = cache.load();
+        if !Arc::ptr_eq(snapshot, &self.tables.borrow().0) {
+            self.refresh(snapshot);
+        }
+        let view = self.tables.borrow();
+        work(&view.0, &view.1)
+    }
+
+    /// Resolves the tables of a new snapshot. Pools survive as long as the file does.
+    #[cold]
+    fn refresh(&self, snapshot: &Arc<Snapshot>) {
+        let (number, generation, pools) = {
+            let view = self.tables.borrow();
+            (view.1.number, Arc::clone(&view.1.generation), Rc::clone(&view.1.upstreams))
+        };
+        let new = if snapshot.generation() == number { None } else { self.catalog.get(snapshot.generation()) };
+        let tables = match new {
+            Some(generation) => {
+                let pools = upstreams(&generation, &self.shard, self.workers);
+                Tables::new(snapshot.generation(), generation, pools, snapshot, &self.shard)
+            }
+            None => Tables::new(snapshot.generation(), generation, pools, snapshot, &self.shard),
+        };
+        *self.tables.borrow_mut() = (Arc::clone(snapshot), Rc::new(tables));
+    }
+
+    pub(crate) fn tables(&self) -> Rc<Tables> {
+        self.with_view(|_, tables| Rc::clone(tables))
+    }
+
+    pub(crate) fn buffers(&self) -> Rc<Buffers> {
+        Rc::clone(&self.buffers)
+    }
+
+    pub(crate) fn cells(&self) -> &metrics::observe::WorkerCells {
+        self.shard.worker()
+    }
+
+    /// This worker's part of a limit of the whole router.
+    pub(crate) const fn share(&self, limit: usize) -> usize {
+        limit.div_ceil(self.workers)
+    }
+
+    /// An even random number: xorshift64* (Vigna, 2016), seeded by the system. For spreading, not for secrets.
+    pub(crate) fn chance(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// 128 random bits for a request id.
+    pub(crate) fn identity(&self) -> u128 {
+        u128::from(self.chance()) << 64 | u128::from(self.chance())
+    }
+
+    pub(crate) fn take_exchange(&self) -> Box<Exchange> {
+        self.exchanges.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_exchange(&self, mut exchange: Box<Exchange>) {
+        exchange.release(&self.buffers);
+        let mut kept = self.exchanges.borrow_mut();
+        if kept.len() < EXCHANGES_KEPT {
+            kept.push(exchange);
+        }
+    }
+
+    /// Seconds since the Unix epoch, as of the last tick.
+    pub(crate) const fn unix_seconds(&self) -> i64 {
+        self.unix_seconds.get()
+    }
+
+    /// Whether one more log line may be written this second.
+    pub(crate) fn may_log(&self) -> bool {
+        let left = self.log_budget.get().checked_sub(1);
+        left.inspect(|left| self.log_budget.set(*left)).is_some()
+    }
+
+    /// Remembers how to wake a connection; the answer is its place.
+    pub(crate) fn register(&self, waker: Waker) -> usize {
+        let mut sleepers = self.sleepers.borrow_mut();
+        let free = sleepers.iter().position(Option::is_none).filter(|_| sleepers.len() > 4 * self.connections.get());
+        match free {
+            Some(at) => {
+                sleepers[at] = Some(waker);
+                at
+            }
+            None => {
+                sleepers.push(Some(waker));
+                sleepers.len() - 1
+            }
+        }
+    }
+
+    pub(crate) fn unregister(&self, at: usize) {
+        let mut sleepers = self.sleepers.borrow_mut();
+        if let Some(place) = sleepers.get_mut(at) {
+            *place = None;
+        }
+        while matches!(sleepers.last(), Some(None)) {
+            sleepers.pop();
+        }
+    }
+
+    fn wake_all(&self) {
+        let wakers: Vec<Waker> = self.sleepers.borrow().iter().flatten().cloned().collect();
+        wakers.iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Looks after the clock, the log budget, idle connections and a drain that began.
+    pub(crate) async fn tend(self: Rc<Self>) {
+        let mut ticks: u32 = 0;
+        let mut told_to_drain = false;
+        loop {
+            tokio::time::sleep(TICK).await;
+            ticks = ticks.wrapping_add(1);
+            self.unix_seconds.set(unix_now());
+            if ticks.is_multiple_of(4) {
+                self.log_budget.set(LOG_LINES_PER_SECOND);
+                self.tables().upstreams.iter().for_each(|upstream| upstream.sweep());
+            }
+            if self.draining.closes_idle() && !told_to_drain {
+                told_to_drain = true;
+                self.wake_all();
+                self.room.notify_waiters();
+            }
+        }
+    }
+}
+
+fn upstreams(generation: &Generation, shard: &Shard, workers: usize) -> Rc<Vec<Rc<Upstream>>> {
+    let upstream = |own: &Arc<UpstreamState>| Rc::new(Upstream::new(Arc::clone(own), shard, workers));
+    Rc::new(generation.upstreams.iter().map(upstream).collect())
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
