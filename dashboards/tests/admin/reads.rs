@@ -1,0 +1,153 @@
+//! What can be read: shapes, conditions, pages, decisions.
+
+use axum::body::Body;
+use flags::control::Ask;
+use flags::{BasisPoints, Mode, Side};
+use serde_json::{Value, json};
+
+use crate::world::{World, request};
+
+#[tokio::test]
+async fn a_migration_shows_where_it_stands_and_what_it_is() {
+    let world = World::new().await;
+    let list = world.get("/api/v1/migrations").await.json();
+    assert_eq!(list["revision"], 0);
+    let agents = &list["migrations"][0];
+    for (member, expected) in [
+        ("id", json!("agents")),
+        ("mode", json!("legacy_only")),
+        ("effective_mode", json!("legacy_only")),
+        ("percent", json!(0.0)),
+        ("revision", json!(0)),
+        ("state", json!("running")),
+        ("labels", json!({ "legacy": "TypeScript", "new": "Python <3>" })),
+        ("key", json!(["header:x-user-id", "path:id", "query:account"])),
+        ("hash", json!("bucket")),
+        ("program", json!(null)),
+        ("requires", json!([])),
+        ("pins", json!(0)),
+        ("default", json!(true)),
+        ("reversible", json!(true)),
+        ("observed", json!({ "window_seconds": 60, "legacy": 3, "new": 1, "percent": 25.0 })),
+    ] {
+        assert_eq!(agents[member], expected, "{member}");
+    }
+    assert_eq!(agents["legacy"]["healthy"], true);
+    assert_eq!(agents["new"]["endpoints"][0]["healthy"], false);
+    assert_eq!(agents.get("last_change"), None);
+    assert_eq!(list["migrations"][1]["id"], "reports");
+    let one = world.get("/api/v1/migrations/agents").await;
+    assert_eq!((&one.json(), one.header("etag"), one.header("cache-control")), (agents, "\"0\"", "no-store"));
+}
+
+#[tokio::test]
+async fn a_copy_that_is_still_right_is_not_sent_again() {
+    let world = World::new().await;
+    world.given(Ask::Mode(Mode::Gradual)).await;
+    let send = async |tag: &str| {
+        let request = request("viewer", "GET", "/api/v1/migrations/agents", "").header("if-none-match", tag);
+        world.send(request.body(Body::empty()).unwrap()).await
+    };
+    let same = send("\"1\"").await;
+    assert_eq!((same.status.as_u16(), same.text.as_str(), same.header("etag")), (304, "", "\"1\""));
+    assert_eq!(send("\"0\"").await.status, 200);
+    world.watch.set_killed(true);
+    let killed = send("\"1\"").await;
+    assert_eq!(killed.status, 200, "what the kill file does must not hide behind the tag");
+    assert_eq!(killed.json()["effective_mode"], "emergency_rollback");
+}
+
+#[tokio::test]
+async fn the_history_is_paged_and_its_chain_is_checked() {
+    let world = World::new().await;
+    for percent in [100, 200, 300] {
+        world.given(Ask::Rollout(BasisPoints::new(percent).unwrap())).await;
+    }
+    let first = world.get("/api/v1/migrations/agents/history?limit=2").await.json();
+    let revisions = |page: &Value| -> Vec<u64> {
+        page["history"].as_array().unwrap().iter().map(|entry| entry["revision"].as_u64().unwrap()).collect()
+    };
+    assert_eq!((revisions(&first), &first["chain"]), (vec![3, 2], &json!("ok")), "{first}");
+    let second = world.get(first["next"].as_str().unwrap()).await.json();
+    assert_eq!((revisions(&second), second.get("next"), &second["chain"]), (vec![1], None, &json!("ok")), "{second}");
+    let entry = &first["history"][0];
+    assert_eq!(entry["before"], json!({ "mode": "legacy_only", "percent": 2.0 }));
+    assert_eq!(entry["after"], json!({ "mode": "legacy_only", "percent": 3.0 }));
+    assert_eq!(
+        (&entry["actor"], &entry["reason"], &entry["kind"]),
+        (&json!("given"), &json!("given"), &json!("rollout"))
+    );
+    assert_eq!(entry["previous_hash"], first["history"][1]["hash"]);
+    assert_eq!(world.get("/api/v1/migrations/reports/history").await.json()["history"], json!([]));
+}
+
+#[tokio::test]
+async fn a_decision_is_explained_as_traffic_would_be_decided() {
+    let world = World::new().await;
+    world.given(Ask::Mode(Mode::Gradual)).await;
+    world.given(Ask::Rollout(BasisPoints::new(5_000).unwrap())).await;
+    world.given(Ask::Pin { key: "pinned".into(), side: Side::New, until: None }).await;
+    let ask = async |query: &str| world.get(&format!("/api/v1/migrations/agents/decision?{query}")).await.json();
+
+    let pinned = ask("key=pinned").await;
+    assert_eq!((&pinned["serve"], &pinned["reason"]), (&json!("new"), &json!("pin")), "{pinned}");
+    let placed = ask("key=u1").await;
+    let bucket = flags::HashKind::Bucket.place("agents", b"u1").unwrap().get();
+    let side = if bucket < 5_000 { "new" } else { "legacy" };
+    assert_eq!(
+        (&placed["bucket"], &placed["serve"], &placed["reason"]),
+        (&json!(bucket), &json!(side), &json!("percent"))
+    );
+    assert_eq!((&placed["revision"], &placed["mirror"]), (&json!(3), &json!(null)));
+
+    for (query, key, route) in [
+        ("path=/agents/u1/x", json!("u1"), json!("/agents/{id}/**")),
+        ("path=/agents/a%2520b/log%3Faccount=z", json!("a b"), json!("/agents/{id}/**")),
+        ("path=/solo/u9", json!("u9"), json!("/solo/{id}")),
+        ("path=/agents/u1/log&host=api.example.com:8080", json!("u1"), json!("/agents/{id}/log")),
+        ("header=X-User-Id:%20h&path=/agents/u1/x", json!("h"), json!("/agents/{id}/**")),
+        ("path=/agents/u1&header=a:1&header=b:2&ip=10.0.0.7&method=POST", json!("u1"), json!("/agents/{id}/**")),
+        ("", json!(null), json!(null)),
+    ] {
+        let decision = ask(query).await;
+        assert_eq!((&decision["key"], &decision["route"]), (&key, &route), "{query}: {decision}");
+    }
+    let missing = ask("").await;
+    assert_eq!(missing["reason"], "missing_key");
+    assert!(ask("path=/reports/1").await["note"].as_str().unwrap().contains("elsewhere"));
+    assert!(ask("path=/nowhere").await["note"].as_str().unwrap().contains("404"));
+    assert!(ask("path=/agents/../reports/1").await["note"].as_str().unwrap().contains("refused"));
+}
+
+#[tokio::test]
+async fn replicas_are_listed_by_their_own_word() {
+    let world = World::new().await;
+    world.another_router_is_at(7).await;
+    let list = world.get("/api/v1/replicas").await.json();
+    let other = list["replicas"].as_array().unwrap().iter().find(|replica| replica["name"] == "router-2").unwrap();
+    assert_eq!(
+        (&other["revision"], &other["live"], &other["this"]),
+        (&json!(7), &json!(true), &json!(false)),
+        "{list}"
+    );
+}
+
+#[tokio::test]
+async fn the_document_of_the_api_needs_no_token() {
+    let world = World::new().await;
+    let answer = world.call("", "GET", "/api/v1/openapi.json", "").await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
+    assert!(answer.json()["paths"]["/api/v1/migrations/{id}/mode"]["put"].is_object());
+}
+
+#[tokio::test]
+async fn every_answer_is_hardened() {
+    let world = World::new().await;
+    for path in ["/", "/api/v1/migrations", "/nothing", "/metrics"] {
+        let answer = world.get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
+    }
+}

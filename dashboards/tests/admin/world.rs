@@ -1,0 +1,271 @@
+//! One router's admin side, and requests to it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use dashboards::auth::{Role, Token};
+use dashboards::health::{EndpointHealth, Observed, Readiness, UpstreamHealth};
+use dashboards::{Health, State};
+use flags::control::{Ask, Change, Control};
+use flags::migration::{Labels, MigrationId};
+use flags::route::{Route, Target};
+use flags::snapshot::Definitions;
+use flags::state::{Heartbeat, HistoryEntry};
+use flags::store::embedded::Embedded;
+use flags::store::{Loaded, Page, Store, StoreError, Write};
+use flags::watch::{Background, Watch, WatchOptions};
+use flags::{Migration, Mode, Revision};
+use http_body_util::BodyExt as _;
+use jiff::Timestamp;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+/// A store that can be taken away.
+pub(crate) struct Removable {
+    inner: Embedded,
+    pub(crate) gone: AtomicBool,
+}
+
+impl Removable {
+    fn here(&self) -> Result<&Embedded, StoreError> {
+        if self.gone.load(Ordering::SeqCst) {
+            Err(StoreError::unavailable("it was taken away"))
+        } else {
+            Ok(&self.inner)
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Removable {
+    async fn load(&self) -> Result<Loaded, StoreError> {
+        self.here()?.load().await
+    }
+
+    async fn replace(&self, expected: Revision, write: Write) -> Result<Revision, StoreError> {
+        self.here()?.replace(expected, write).await
+    }
+
+    async fn changed(&self, seen: Revision) -> Result<(), StoreError> {
+        self.here()?.changed(seen).await
+    }
+
+    async fn history(&self, migration: &MigrationId, page: Page) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.here()?.history(migration, page).await
+    }
+
+    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), StoreError> {
+        self.here()?.beat(heartbeat).await
+    }
+
+    async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError> {
+        self.here()?.replicas().await
+    }
+}
+
+/// A data plane as a test wants it.
+pub(crate) struct Plane(pub(crate) Mutex<Readiness>);
+
+impl Health for Plane {
+    fn readiness(&self) -> Readiness {
+        *self.0.lock().unwrap()
+    }
+
+    fn upstreams(&self) -> Vec<UpstreamHealth> {
+        let endpoint = |url: &str, healthy, problem: Option<&str>| EndpointHealth {
+            url: url.into(),
+            healthy,
+            problem: problem.map(Into::into),
+        };
+        vec![
+            UpstreamHealth {
+                name: "typescript".into(),
+                endpoints: vec![endpoint("http://127.0.0.1:3001", true, None)],
+            },
+            UpstreamHealth {
+                name: "python".into(),
+                endpoints: vec![
+                    endpoint("http://127.0.0.1:3002", false, Some("refused <b>the</b> connection")),
+                    endpoint("http://127.0.0.1:3003", true, None),
+                ],
+            },
+        ]
+    }
+
+    fn observed(&self, migration: &MigrationId) -> Option<Observed> {
+        (migration.as_str() == "agents").then_some(Observed { window_seconds: 60, legacy: 3, new: 1 })
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) app: Router,
+    pub(crate) control: Arc<Control>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) store: Arc<Removable>,
+    pub(crate) plane: Arc<Plane>,
+    _background: Background,
+    _folder: TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    /// Asserts a problem with this status and code, complete in every member.
+    #[track_caller]
+    pub(crate) fn is_problem(&self, status: u16, code: &str) {
+        let body = self.json();
+        assert_eq!((self.status.as_u16(), body["code"].as_str()), (status, Some(code)), "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(body["status"], status, "{self:?}");
+        assert_eq!(body["type"], format!("urn:crossfade:problem:{code}"));
+        assert!(!body["title"].as_str().unwrap().is_empty(), "{self:?}");
+        assert!(body["detail"].as_str().unwrap().len() > 15, "{self:?}");
+    }
+}
+
+/// The file of these tests.
+fn definitions() -> Definitions {
+    let id = |text| MigrationId::new(text).unwrap();
+    let mut agents = Migration::new(id("agents"), "typescript", "python");
+    agents.labels = Labels { legacy: "TypeScript".into(), new: "Python <3>".into() };
+    agents.key = ["header:x-user-id", "path:id", "query:account"].map(|source| source.parse().unwrap()).to_vec();
+    agents.default = true;
+    let mut reports = Migration::new(id("reports"), "typescript", "python");
+    reports.hash = flags::HashKind::Modulo;
+    let route = |path: &str, target| Route {
+        host: None,
+        path: path.parse().unwrap(),
+        methods: Vec::new(),
+        headers: Vec::new(),
+        target,
+    };
+    let mut by_host = route("/agents/{id}/log", Target::Migration(id("agents")));
+    by_host.host = Some("*.example.com".parse().unwrap());
+    let mut solo = route("/solo/{id}", Target::Migration(id("agents")));
+    solo.host = Some("solo.example.org".parse().unwrap());
+    let routes = vec![
+        solo,
+        route("/agents/{id}/**", Target::Migration(id("agents"))),
+        route("/reports/**", Target::Migration(id("reports"))),
+        by_host,
+    ];
+    Definitions::build(vec![agents, reports], routes, None, "hash".into()).unwrap()
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = Embedded::open(folder.path().join("store.redb")).await.unwrap();
+        let store = Arc::new(Removable { inner, gone: AtomicBool::new(false) });
+        let options = WatchOptions::new("router-1", folder.path().join("saved"));
+        let (watch, background) = Watch::start(store.clone(), definitions(), options).await;
+        let control = Arc::new(Control::new(Arc::clone(&watch)));
+        let plane = Arc::new(Plane(Mutex::new(Readiness { listening: true, draining: false })));
+        let app = dashboards::app(State {
+            control: Arc::clone(&control),
+            watch: Arc::clone(&watch),
+            health: plane.clone(),
+            gather: Arc::new(|| Ok("# TYPE crossfade_up gauge\ncrossfade_up 1\n".into())),
+            replica: "router-1".into(),
+            environment: "test".into(),
+            tokens: Role::ALL.map(|role| Token::of_secret(role.name(), role, role.name())).to_vec(),
+            address: "127.0.0.1:9900".parse().unwrap(),
+        });
+        Self { app, control, watch, store, plane, _background: background, _folder: folder }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.app.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    /// A request with the token of this role; the secrets are the roles' names.
+    pub(crate) async fn call(&self, role: &str, method: &str, path: &str, body: &str) -> Answer {
+        self.send(request(role, method, path, body).body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call("viewer", "GET", path, "").await
+    }
+
+    /// Changes the state without the API.
+    pub(crate) async fn given(&self, ask: Ask) {
+        let agents = MigrationId::new("agents").unwrap();
+        self.control.apply(&agents, Change::new(ask, "given", "given")).await.unwrap();
+    }
+
+    /// Everything the store holds, for "nothing written".
+    pub(crate) async fn stored(&self) -> Loaded {
+        self.store.inner.load().await.unwrap()
+    }
+
+    pub(crate) async fn mode(&self) -> Mode {
+        let agents = MigrationId::new("agents").unwrap();
+        match self.stored().await.migrations.get(&agents) {
+            Some(flags::store::Stored::State { document, .. }) => document.mode,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn take_the_store_away(&self) {
+        self.store.gone.store(true, Ordering::SeqCst);
+    }
+
+    /// Another router says that it serves from this revision.
+    pub(crate) async fn another_router_is_at(&self, revision: u64) {
+        let heartbeat = Heartbeat {
+            replica: "router-2".into(),
+            revision: Revision(revision),
+            config_hash: "hash".into(),
+            version: "0".into(),
+            time: Timestamp::now(),
+            draining: false,
+        };
+        self.store.inner.beat(&heartbeat).await.unwrap();
+    }
+
+    /// Waits for a condition; fails after a time that no machine needs.
+    #[track_caller]
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Watch) -> bool) {
+        let mut swaps = self.watch.subscribe();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while !condition(&self.watch) {
+            assert!(tokio::time::Instant::now() < deadline, "{what} did not come");
+            let _ = tokio::time::timeout(Duration::from_millis(50), swaps.changed()).await;
+        }
+    }
+}
+
+pub(crate) fn request(role: &str, method: &str, path: &str, body: &str) -> axum::http::request::Builder {
+    let mut builder = Request::builder().method(method).uri(path);
+    if !role.is_empty() {
+        builder = builder.header("authorization", format!("Bearer {role}"));
+    }
+    if !body.is_empty() {
+        builder = builder.header("content-type", "application/json").header("content-length", body.len());
+    }
+    builder
+}
