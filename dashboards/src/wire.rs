@@ -4,7 +4,7 @@ use flags::decide::Decision;
 use flags::migration::{Migration, MigrationId};
 use flags::snapshot::{MigrationIndex, Snapshot};
 use flags::state::{ChangeKind, Heartbeat, HistoryEntry, Pin, PinChange, Position};
-use flags::{HashKind, Mode, Reason, Revision, Side};
+use flags::{BasisPoints, HashKind, Mode, Reason, Revision, Side};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -89,6 +89,8 @@ pub(crate) struct MigrationView {
     pub(crate) mode: Mode,
     /// The share of gradual mode, 0 to 100 with two decimals.
     pub(crate) percent: f64,
+    /// The share of keys that new serves here and now, rules and pins aside.
+    pub(crate) serves_new_percent: f64,
     /// Of this migration's last change; also its ETag.
     #[schema(value_type = u64)]
     pub(crate) revision: Revision,
@@ -137,6 +139,7 @@ impl MigrationView {
             id: migration.id.clone(),
             mode: document.mode,
             percent: document.share.percent(),
+            serves_new_percent: on_new(migration, snapshot.effective_mode(at), document.share).percent(),
             revision: document.revision,
             state: "running",
             effective_mode: snapshot.effective_mode(at),
@@ -163,6 +166,19 @@ impl MigrationView {
                 percent: seen.percent_new(),
             }),
         }
+    }
+}
+
+/// The share of keys that new serves, rules and pins aside.
+pub(crate) fn on_new(migration: &Migration, mode: Mode, share: BasisPoints) -> BasisPoints {
+    match mode {
+        Mode::LegacyOnly | Mode::EmergencyRollback => BasisPoints::ZERO,
+        Mode::Parallel => match migration.parallel.serve {
+            Side::New => BasisPoints::ALL,
+            Side::Legacy => BasisPoints::ZERO,
+        },
+        Mode::Gradual => share,
+        Mode::NewOnly => BasisPoints::ALL,
     }
 }
 

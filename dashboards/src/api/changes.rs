@@ -16,7 +16,7 @@ use flags::control::{Applied, Ask, Change, ControlError, InvalidPin, InvalidReas
 use flags::migration::{Migration, MigrationId};
 use flags::state::{ChangeKind, Position};
 use flags::store::StoreError;
-use flags::{BasisPoints, Mode, Revision, Side};
+use flags::{Mode, Revision};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -26,7 +26,7 @@ use super::request::IfMatch;
 use super::values;
 use crate::Shared;
 use crate::problem::{Code, Problem};
-use crate::wire::{PinChangeView, PositionView, is_live};
+use crate::wire::{PinChangeView, PositionView, is_live, on_new};
 
 /// Between two looks at the replicas, who speak twice a second.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -88,6 +88,10 @@ pub(crate) struct Movement {
     pub(crate) direction: &'static str,
     /// The share of all keys, in percent, that changes side; rules and pins aside.
     pub(crate) percent: f64,
+}
+
+impl Movement {
+    const NONE: Self = Self { direction: "none", percent: 0.0 };
 }
 
 /// What a change did, or would do.
@@ -259,7 +263,7 @@ fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
         before: applied.before.into(),
         after: applied.after.into(),
         pin: applied.pin.as_ref().map(|pin| PinChangeView::new(pin, Timestamp::now())),
-        moves: movement(definition, applied.before, applied.after),
+        moves: definition.map_or(Movement::NONE, |migration| movement(migration, applied.before, applied.after)),
         changed: applied.changed,
         dry_run: applied.dry_run,
         here_only: applied.here_only,
@@ -281,16 +285,8 @@ fn undo(applied: &Applied) -> UndoView {
     }
 }
 
-fn movement(definition: Option<&Migration>, before: Position, after: Position) -> Movement {
-    let on_new = |position: Position| match position.mode {
-        Mode::LegacyOnly | Mode::EmergencyRollback => BasisPoints::ZERO,
-        Mode::Parallel => match definition.map(|migration| migration.parallel.serve) {
-            Some(Side::New) => BasisPoints::ALL,
-            Some(Side::Legacy) | None => BasisPoints::ZERO,
-        },
-        Mode::Gradual => position.share,
-        Mode::NewOnly => BasisPoints::ALL,
-    };
+fn movement(migration: &Migration, before: Position, after: Position) -> Movement {
+    let on_new = |position: Position| on_new(migration, position.mode, position.share);
     let (from, to) = (on_new(before), on_new(after));
     let direction = match to.cmp(&from) {
         std::cmp::Ordering::Greater => "toward_new",
@@ -344,6 +340,8 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use flags::BasisPoints;
+
     use super::*;
 
     fn position(mode: Mode, share: u16) -> Position {
@@ -352,7 +350,8 @@ mod tests {
 
     #[track_caller]
     fn check(before: Position, after: Position, direction: &str, percent: f64) {
-        let moves = movement(None, before, after);
+        let migration = Migration::new(MigrationId::new("m").unwrap(), "a", "b");
+        let moves = movement(&migration, before, after);
         assert_eq!((moves.direction, moves.percent), (direction, percent), "{before:?} {after:?}");
     }
 

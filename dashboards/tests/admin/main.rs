@@ -1,7 +1,10 @@
 //! The admin side as a client meets it: real `Control` and `Watch` over an embedded store, no socket.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is the failure it should be")]
+
 mod bad_input;
 mod changes;
+mod page;
 mod probes;
 mod reads;
 mod story;

@@ -248,7 +248,6 @@ impl World {
     }
 
     /// Waits for a condition; fails after a time that no machine needs.
-    #[track_caller]
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Watch) -> bool) {
         let mut swaps = self.watch.subscribe();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
