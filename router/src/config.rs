@@ -6,16 +6,32 @@
 //! it into this module's types once and reports everything that is wrong in one run. After that
 //! nobody checks again, because nothing here can be wrong.
 
+mod build;
+mod effective;
 mod errors;
+mod file;
+mod read;
+mod tree;
+mod units;
+mod variables;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use errors::ConfigErrors;
-
 use flags::snapshot::Definitions;
 use ipnet::IpNet;
+
+pub use effective::without_password;
+pub use errors::{ConfigErrors, Finding};
+use file::File;
+pub(crate) use units::Period;
+
+/// A larger file is not read: a generator went wrong.
+const FILE_BYTES_MAX: usize = 4 << 20;
 
 /// Everything one router needs to start.
 #[derive(Debug)]
@@ -42,6 +58,10 @@ pub struct Config {
     /// What each route of [`Definitions::routes`] needs beyond matching, by its index.
     pub routes: Vec<RouteSettings>,
     pub definitions: Definitions,
+    /// What verifies the bearer tokens of callers; the verifier itself is with the definitions.
+    pub jwt: Option<JwtKeys>,
+    /// What is allowed and yet likely a mistake, for a warning at start.
+    pub warnings: Vec<String>,
     /// Keys of the file that this version reads but does not act on yet, for a warning at start.
     pub without_effect: Vec<String>,
 }
@@ -97,6 +117,15 @@ pub enum StoreConfig {
     Embedded(PathBuf),
     /// The address with its password; never logged as a whole.
     Redis(String),
+}
+
+/// Where the keys that verify bearer tokens come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwtKeys {
+    /// In the file itself, and not kept here.
+    Secret,
+    SecretFile(PathBuf),
+    KeySet(PathBuf),
 }
 
 /// Time-outs of the client side and of bodies; none of them breaks a stream that moves.
@@ -175,14 +204,61 @@ impl Config {
     /// Reads and checks a file; relative paths in it are relative to its folder.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigErrors::of_file(&name, &format!("the file cannot be read: {error}")))?;
-        let base = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self::parse(&name, &text, base)
+        let unreadable = |error: std::io::Error| ConfigErrors::of_file(&name, format!("cannot be read: {error}"));
+        let base = std::path::absolute(path).map_err(unreadable)?;
+        let text = read_bounded(path).map_err(unreadable)?;
+        Self::parse(&name, &text, base.parent().unwrap_or(Path::new("/")))
     }
 
     /// Checks a text; `name` is what messages call it, `base` what relative paths are relative to.
-    pub fn parse(name: &str, _text: &str, _base: &Path) -> Result<Self, ConfigErrors> {
-        Err(ConfigErrors::of_file(name, "this build cannot read files yet"))
+    pub fn parse(name: &str, text: &str, base: &Path) -> Result<Self, ConfigErrors> {
+        Self::parse_in(name, text, base, &|variable| std::env::var(variable).ok())
     }
+
+    /// [`Self::parse`] with an environment of the caller's.
+    pub fn parse_in(
+        name: &str,
+        text: &str,
+        base: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut problems = Vec::new();
+        let Some(mut root) = tree::parse(text, environment, &mut problems) else {
+            return Err(ConfigErrors::new(name, text, problems));
+        };
+        if root.value == tree::Value::Null {
+            root.value = tree::Value::Map(Vec::new());
+        }
+        match read::read::<File>(&root, &mut problems) {
+            Some(file) => build::build(file, text, base, problems),
+            None => Err(problems),
+        }
+        .map_err(|problems| ConfigErrors::new(name, text, problems))
+    }
+
+    /// The whole configuration with every default, as a file that means the same. Secrets are
+    /// replaced by a word.
+    pub fn effective(&self) -> serde_json::Value {
+        effective::document(self)
+    }
+
+    /// [`Self::effective`] as YAML.
+    pub fn effective_yaml(&self) -> String {
+        effective::yaml(&self.effective())
+    }
+}
+
+/// The JSON Schema of the file, for editors.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(File).to_value()
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > FILE_BYTES_MAX {
+        return Err(std::io::Error::other("it is larger than 4 MiB"));
+    }
+    Ok(text)
 }

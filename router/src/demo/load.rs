@@ -5,7 +5,7 @@
 //! Kept-alive connections show that a changed mode acts on the next request of an open connection,
 //! which is what surprises people about other proxies.
 //!
-//! A slow router slows nothing here: a request that finds [`IN_FLIGHT_MAX`] others unanswered is not sent.
+//! A slow router slows nothing here: a request that finds `IN_FLIGHT_MAX` others unanswered is not sent.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,0 +1,165 @@
+//! `crossfade status`: where every migration stands, what this router sees of it, and who else serves.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::client::{Call, Connection, encoded};
+use super::exit::Failure;
+use super::output::{Output, cell, percent, print, table};
+
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// Shows modes, configured and observed percentage, health and routers.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only this migration.
+    migration: Option<String>,
+    /// Again every 2 s until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    loop {
+        let seen = look(args)?;
+        let text = if args.output.is_json() {
+            // One object a line while watching, so that a reader needs no parser for streams.
+            if args.watch { seen.to_string() } else { format!("{seen:#}") }
+        } else {
+            tables(&seen)
+        };
+        if args.watch && !args.output.is_json() && std::io::stdout().is_terminal() {
+            print("\u{1b}[2J\u{1b}[H")?;
+        }
+        print(&text)?;
+        if !args.watch {
+            return Ok(());
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+fn look(args: &Args) -> Result<Value, Failure> {
+    let migrations = match &args.migration {
+        Some(id) => json!([args.connection.call(Call::get(format!("/migrations/{}", encoded(id))))?]),
+        None => args.connection.call(Call::get("/migrations"))?["migrations"].take(),
+    };
+    // With the store away nobody can list the replicas, and the modes are what matters.
+    let replicas = match args.connection.call(Call::get("/replicas")) {
+        Ok(mut answer) => answer["replicas"].take(),
+        Err(_) => Value::Null,
+    };
+    Ok(json!({ "migrations": migrations, "replicas": replicas }))
+}
+
+fn tables(seen: &Value) -> String {
+    let list = |name: &str| seen[name].as_array().map_or(&[][..], Vec::as_slice);
+    let rows = list("migrations").iter().map(migration).collect();
+    let header =
+        ["MIGRATION", "MODE", "PERCENT", "OBSERVED", "STATE", "LEGACY", "NEW", "PINS", "REVISION", "LAST CHANGE"];
+    let mut text = table(&header, rows);
+    for migration in list("migrations") {
+        if let Some(problem) = migration["problem"].as_str() {
+            let problem = super::output::shown(problem);
+            text.push_str(&format!("\n\n{}: {problem}", cell(&migration["id"])));
+        }
+    }
+    if seen["replicas"].is_null() {
+        text.push_str("\n\nthe other routers are not known: the store does not answer");
+    } else {
+        let rows = list("replicas").iter().map(replica).collect();
+        text.push_str("\n\n");
+        text.push_str(&table(&["ROUTER", "STATE", "REVISION", "FILE", "VERSION"], rows));
+    }
+    text
+}
+
+fn migration(view: &Value) -> Vec<String> {
+    let stored = cell(&view["mode"]);
+    let effective = cell(&view["effective_mode"]);
+    // A kill file or a local rollback is ahead of the store.
+    let mode =
+        if effective == stored || effective == "-" { stored } else { format!("{effective} here ({stored} stored)") };
+    let last = &view["last_change"];
+    let last =
+        if last.is_object() { format!("{}: {}", cell(&last["actor"]), cell(&last["reason"])) } else { "-".into() };
+    vec![
+        cell(&view["id"]),
+        mode,
+        percent(&view["percent"]),
+        percent(&view["observed"]["percent"]),
+        cell(&view["state"]),
+        side(&view["legacy"]),
+        side(&view["new"]),
+        cell(&view["pins"]),
+        cell(&view["revision"]),
+        last,
+    ]
+}
+
+fn side(view: &Value) -> String {
+    let health = match view["healthy"].as_bool() {
+        Some(true) => " up",
+        Some(false) => " DOWN",
+        None => "",
+    };
+    format!("{}{health}", cell(&view["label"]))
+}
+
+fn replica(view: &Value) -> Vec<String> {
+    let flag = |name: &str| view[name].as_bool().unwrap_or(false);
+    let state = match (flag("live"), flag("draining")) {
+        (false, _) => "gone",
+        (true, true) => "draining",
+        (true, false) => "live",
+    };
+    let name = if flag("this") { format!("{} (this)", cell(&view["name"])) } else { cell(&view["name"]) };
+    let file: String = cell(&view["config_hash"]).chars().take(12).collect();
+    vec![name, state.into(), cell(&view["revision"]), file, cell(&view["version"])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_of_a_fleet_fits_two_tables() {
+        let seen = json!({
+            "migrations": [{
+                "id": "sessions", "mode": "gradual", "effective_mode": "emergency_rollback", "percent": 12.5, "state": "running",
+                "legacy": {"label": "TypeScript", "healthy": true}, "new": {"label": "Python", "healthy": false},
+                "pins": 2, "revision": 7, "last_change": {"actor": "ann", "reason": "try\u{7} it"}, "observed": {"percent": 0.0},
+                "problem": "its schema is 9, this version reads 1",
+            }],
+            "replicas": [{"name": "r1", "live": true, "draining": false, "revision": 7, "config_hash": "0123456789abcdef", "version": "0.1.0", "this": true}],
+        });
+        let text = tables(&seen);
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        assert_eq!(
+            lines[1],
+            [
+                "sessions",
+                "emergency_rollback here (gradual stored)",
+                "12.5 %",
+                "0 %",
+                "running",
+                "TypeScript up",
+                "Python DOWN",
+                "2",
+                "7",
+                "ann: try\u{fffd} it"
+            ]
+        );
+        assert_eq!(lines[3], ["sessions: its schema is 9, this version reads 1"]);
+        assert_eq!(lines[6], ["r1 (this)", "live", "7", "0123456789ab", "0.1.0"]);
+    }
+}
