@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::check;
 use super::exit::{Exit, Failure};
-use crate::logging;
+use crate::{app, logging};
 
 /// Runs the router.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,5 +18,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let config = check::load(&args.config)?;
     logging::init(&config.log);
     check::warn(&config);
-    Err(Failure::new(Exit::Failure, "this build has no data plane yet"))
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("admin")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failure, format!("the system gives no threads: {error}")))?;
+    let served = runtime.block_on(app::serve(&args.config, config));
+    // What is left are tasks that wait for the store or a socket; they must not hold the process.
+    runtime.shutdown_background();
+    served.map_err(|error| Failure::new(Exit::Failure, format!("the router cannot start: {error}")))
 }
