@@ -392,7 +392,7 @@ migrations:
     rollback: {override_pins: false}
   - {id: base, legacy: typescript, new: python, on_missing_key: random}
 routes:
-  - {migration: sessions, host: api.example.com, path: "/api/sessions/{id}/**", methods: [GET, PUT], headers: {X-Beta: "1"}, body_max: 10MB, upgrades: []}
+  - {migration: sessions, host: api.example.com, path: /api/sessions/{id}/**, methods: [GET, PUT], headers: {X-Beta: "1"}, body_max: 10MB, upgrades: []}
   - {path: /api/old/**, respond: {status: 410, sunset: 2026-12-31, body: "costs ${UNSET:-$5}\n"}}
   - {path: /static/**, upstream: typescript}
   - {migration: base, path: /**, methods: GET}
@@ -492,4 +492,18 @@ fn the_committed_schema_is_the_generated_one() {
     let committed = include_str!("../../schema.json");
     let same = committed.trim_end() == serde_json::to_string_pretty(&schema()).unwrap();
     assert!(same, "run `crossfade schema > router/schema.json`");
+}
+
+proptest::proptest! {
+    /// Whatever is in the file, it is good or told why not, with places inside the file.
+    #[test]
+    fn no_text_is_a_panic(cut in 0..REFERENCE.len(), length in 0..40usize, put in "[ -~\\n\\t{}\\[\\]$&*é]{0,12}") {
+        let edge = |at: usize| (0..=at.min(REFERENCE.len())).rev().find(|at| REFERENCE.is_char_boundary(*at)).unwrap_or(0);
+        let text = format!("{}{put}{}", &REFERENCE[..edge(cut)], &REFERENCE[edge(cut + length)..]);
+        if let Err(errors) = parse(&text) {
+            let lines = text.lines().count() + 1;
+            proptest::prop_assert!(errors.findings().all(|finding| finding.line <= lines));
+            proptest::prop_assert!(!errors.render(false).is_empty());
+        }
+    }
 }

@@ -172,6 +172,9 @@ impl Builder<'_> {
             if event == Event::MappingEnd {
                 return Ok(Value::Map(entries));
             }
+            if self.variables.has_variable(&range(span)) && matches!(event, Event::Scalar(..)) {
+                self.problems.push(Problem::new(&range(span), "a key cannot hold a variable of the environment"));
+            }
             let key = self.node(event, span, events, depth + 1)?;
             let (event, span) = next(events, self.variables.masked())?;
             let value = self.node(event, span, events, depth + 1)?;

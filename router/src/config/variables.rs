@@ -1,4 +1,4 @@
-//! `${VAR}` and `${VAR:-default}` in values of the file.
+//! `${VAR}` and `${VAR:-default}` in values of the file, and `/{id}` where YAML would not have it.
 //!
 //! # Why masked before the parser
 //!
@@ -7,7 +7,10 @@
 //! length for the parser, places stay true, and values are filled in afterwards, quoted or not. A
 //! value of the environment is never parsed: it can add no keys. `$${` stands for `${` itself.
 //!
-//! Not here: nesting, and variables in keys.
+//! The same is done for the variables of path templates, because `{path: /api/{id}}` is what people
+//! write, and the syntax error it would be helps nobody.
+//!
+//! Not here: nesting, and variables of the environment in keys.
 
 use std::ops::Range;
 
@@ -17,7 +20,7 @@ use super::errors::{Problem, quoted};
 #[derive(Debug)]
 pub(super) struct Variables {
     masked: String,
-    /// The places of `$(` in the masked text, what each was before, and the text between the braces.
+    /// What looks masked in the masked text, in its order.
     openings: Vec<Opening>,
 }
 
@@ -25,6 +28,7 @@ pub(super) struct Variables {
 struct Opening {
     place: usize,
     kind: Kind,
+    /// The text between the braces.
     inside: String,
 }
 
@@ -33,8 +37,28 @@ enum Kind {
     Variable,
     /// `$${`: written out as `${`.
     Escaped,
+    /// `/{id}`
+    Template,
     /// `$(` of the operator's own.
-    Literal,
+    LiteralVariable,
+    /// `/(` of the operator's own.
+    LiteralTemplate,
+}
+
+impl Opening {
+    /// What stands in the masked text.
+    fn masked(&self) -> String {
+        match self.kind {
+            Kind::Variable | Kind::Escaped => format!("$({})", self.inside),
+            Kind::Template => format!("/({})", self.inside),
+            Kind::LiteralVariable => "$(".into(),
+            Kind::LiteralTemplate => "/(".into(),
+        }
+    }
+
+    const fn is_literal(&self) -> bool {
+        matches!(self.kind, Kind::LiteralVariable | Kind::LiteralTemplate)
+    }
 }
 
 impl Variables {
@@ -42,25 +66,36 @@ impl Variables {
         let mut masked = text.as_bytes().to_vec();
         let mut openings = Vec::new();
         let mut at = 0;
-        while let Some(found) = text[at..].find('$') {
-            let dollar = at + found;
-            let rest = &text[dollar..];
-            at = dollar + 1;
-            let escaped = rest.starts_with("$${");
-            if rest.starts_with("$(") {
-                openings.push(Opening { place: dollar, kind: Kind::Literal, inside: String::new() });
-            } else if escaped || rest.starts_with("${") {
-                let open = dollar + 1 + usize::from(escaped);
-                // A variable ends on its line; what does not end is left to the parser.
-                let line = text[open..].lines().next().unwrap_or_default();
-                if let Some(close) = line.find('}') {
-                    masked[open] = b'(';
-                    masked[open + close] = b')';
-                    let kind = if escaped { Kind::Escaped } else { Kind::Variable };
-                    openings.push(Opening { place: open - 1, kind, inside: line[1..close].into() });
-                    at = open + close + 1;
+        while let Some(found) = text[at..].find(['$', '/']) {
+            let place = at + found;
+            let rest = &text[place..];
+            at = place + 1;
+            let mut literal = |kind| openings.push(Opening { place, kind, inside: String::new() });
+            let (open, kind) = if rest.starts_with("$${") {
+                (place + 2, Kind::Escaped)
+            } else if rest.starts_with("${") {
+                (place + 1, Kind::Variable)
+            } else if rest.starts_with("/{") {
+                (place + 1, Kind::Template)
+            } else {
+                match rest.get(..2) {
+                    Some("$(") => literal(Kind::LiteralVariable),
+                    Some("/(") => literal(Kind::LiteralTemplate),
+                    Some(_) | None => {}
                 }
+                continue;
+            };
+            // A variable ends on its line; what does not end is left to the parser.
+            let line = text[open..].lines().next().unwrap_or_default();
+            let Some(close) = line.find('}') else { continue };
+            let inside = &line[1..close];
+            if kind == Kind::Template && (inside.is_empty() || !inside.bytes().all(is_template_byte)) {
+                continue;
             }
+            masked[open] = b'(';
+            masked[open + close] = b')';
+            openings.push(Opening { place: open - 1, kind, inside: inside.into() });
+            at = open + close + 1;
         }
         // Only ASCII bytes were replaced by ASCII bytes, so this cannot fail.
         let masked = String::from_utf8(masked).unwrap_or_else(|_| text.into());
@@ -71,6 +106,17 @@ impl Variables {
         &self.masked
     }
 
+    /// Whether a variable of the environment stands there.
+    pub(super) fn has_variable(&self, at: &Range<usize>) -> bool {
+        self.within(at).iter().any(|opening| opening.kind == Kind::Variable)
+    }
+
+    fn within(&self, at: &Range<usize>) -> &[Opening] {
+        let first = self.openings.partition_point(|opening| opening.place < at.start);
+        let inside = &self.openings[first..];
+        &inside[..inside.partition_point(|opening| opening.place < at.end)]
+    }
+
     /// The value of a scalar that stands at `at` and that the parser read as `text`.
     pub(super) fn fill(
         &self,
@@ -78,17 +124,16 @@ impl Variables {
         at: &Range<usize>,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<String, Vec<Problem>> {
-        let first = self.openings.partition_point(|opening| opening.place < at.start);
-        let inside = &self.openings[first..];
-        let inside = &inside[..inside.partition_point(|opening| opening.place < at.end)];
-        if inside.iter().all(|opening| opening.kind == Kind::Literal) {
+        let inside = self.within(at);
+        if inside.iter().all(Opening::is_literal) {
             return Ok(text.into());
         }
         let mut filled = String::with_capacity(text.len());
         let mut problems = Vec::new();
         let mut rest = text;
-        for Opening { place, kind, inside } in inside {
-            let written = if *kind == Kind::Literal { "$(".into() } else { format!("$({inside})") };
+        for opening in inside {
+            let Opening { place, kind, inside } = opening;
+            let written = opening.masked();
             let Some(open) = rest.find(&written) else {
                 let message =
                     "variables cannot be filled in here: `${...}` does not go with escapes or folds inside it";
@@ -97,7 +142,8 @@ impl Variables {
             filled.push_str(&rest[..open]);
             rest = &rest[open + written.len()..];
             match kind {
-                Kind::Literal => filled.push_str(&written),
+                Kind::LiteralVariable | Kind::LiteralTemplate => filled.push_str(&written),
+                Kind::Template => filled.push_str(&format!("/{{{inside}}}")),
                 Kind::Escaped => {
                     // The first of the two dollars came with the text before the second.
                     filled.pop();
@@ -114,6 +160,10 @@ impl Variables {
         filled.push_str(rest);
         if problems.is_empty() { Ok(filled) } else { Err(problems) }
     }
+}
+
+const fn is_template_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
 fn value(written: &str, place: usize, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, Problem> {
