@@ -30,6 +30,7 @@ use crate::Shared;
 use crate::problem::ProblemBody;
 
 pub(crate) use changes::{Asked, ChangeParams, change};
+pub(crate) use decision::{Hypothetical, decide};
 
 const PREFIX: &str = "/api/v1";
 

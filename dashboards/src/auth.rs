@@ -125,7 +125,11 @@ impl Access {
 
     /// Recognises the holder of the token in an `Authorization` field.
     pub(crate) fn identify(&self, authorization: Option<&[u8]>) -> Result<&Token, Denied> {
-        let secret = authorization.and_then(bearer).ok_or(Denied::Missing)?;
+        self.recognise(authorization.and_then(bearer).ok_or(Denied::Missing)?)
+    }
+
+    /// Recognises the holder of a secret, however it came.
+    pub(crate) fn recognise(&self, secret: &[u8]) -> Result<&Token, Denied> {
         if secret.len() <= CREDENTIAL_BYTES_MAX
             && let Some(token) = self.holder(&digest(secret))
         {

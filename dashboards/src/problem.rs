@@ -154,6 +154,10 @@ impl Problem {
         self.0.code
     }
 
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// The problem as JSON, for answers that wrap it.
     pub(crate) fn to_value(&self) -> Value {
         serde_json::to_value(self.body()).unwrap_or_default()

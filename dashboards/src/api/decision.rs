@@ -24,7 +24,7 @@ use crate::wire::DecisionView;
 const PARAMETERS_MAX: usize = 64;
 
 /// A request as somebody imagines it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hypothetical {
     pub(crate) method: String,
     pub(crate) host: Option<String>,
@@ -35,8 +35,8 @@ pub(crate) struct Hypothetical {
     pub(crate) ip: IpAddr,
     /// Instead of the one the migration's sources find.
     pub(crate) key: Option<String>,
-    /// Set once a route is matched.
-    variables: Option<Route>,
+    /// Whose template names the variables of the path; set by [`Self::find_route`].
+    route: Option<Route>,
 }
 
 impl Default for Hypothetical {
@@ -48,12 +48,20 @@ impl Default for Hypothetical {
             headers: Vec::new(),
             ip: Ipv4Addr::UNSPECIFIED.into(),
             key: None,
-            variables: None,
+            route: None,
         }
     }
 }
 
 impl Hypothetical {
+    /// Finds the route by which the request would come to this migration, or says why it would not.
+    pub(crate) fn find_route(&mut self, snapshot: &Snapshot, at: MigrationIndex) -> Result<(), String> {
+        if self.target.is_some() {
+            self.route = Some(snapshot.routes().get(route(snapshot, at, self)?).clone());
+        }
+        Ok(())
+    }
+
     fn path(&self) -> Option<&str> {
         self.target.as_deref().map(|target| target.split(['?', '#']).next().unwrap_or_default())
     }
@@ -73,7 +81,7 @@ impl key::Request for Hypothetical {
     }
 
     fn path_variable(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let route = self.variables.as_ref()?;
+        let route = self.route.as_ref()?;
         let path = normal_form(self.path()?.as_bytes());
         route.path.variable(&path, name).map(|value| Cow::Owned(value.to_vec()))
     }
@@ -158,16 +166,9 @@ pub(crate) async fn explain(
     let mut request = asked(params)?;
     let snapshot = shared.watch.current();
     let at = snapshot.find(&id).ok_or_else(|| unknown(id.as_str()))?;
-    let (route, note) = match request.path() {
-        None => (None, None),
-        Some(_) => match route(&snapshot, at, &request) {
-            Ok(route) => (Some(snapshot.routes().get(route)), None),
-            Err(note) => (None, Some(note)),
-        },
-    };
-    request.variables = route.cloned();
+    let note = request.find_route(&snapshot, at).err();
     let (decision, key) = decide(&snapshot, at, &request);
-    let template = route.map(|route| route.path.to_string());
+    let template = request.route.as_ref().map(|route| route.path.to_string());
     Ok(Json(DecisionView::new(&decision, key.as_deref(), template, note)))
 }
 

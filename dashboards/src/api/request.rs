@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use flags::Revision;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -52,8 +51,12 @@ impl<const ROLE: u8> FromRequestParts<Shared> for Holder<ROLE> {
 
 /// The token that a request shows.
 pub(crate) fn identify<'a>(headers: &HeaderMap, shared: &'a Shared) -> Result<&'a Token, Problem> {
-    let shown = headers.get(AUTHORIZATION).map(axum::http::HeaderValue::as_bytes);
-    shared.access.identify(shown).map_err(|denied| match denied {
+    let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    shared.access.identify(shown).map_err(denied)
+}
+
+pub(crate) fn denied(denied: Denied) -> Problem {
+    match denied {
         Denied::Missing => Problem::unauthorized("send a token of the file as Authorization: Bearer TOKEN"),
         Denied::Unknown => Problem::unauthorized(
             "the token is not one of this router's: make one with `crossfade token create` and add it to the file",
@@ -64,7 +67,7 @@ pub(crate) fn identify<'a>(headers: &HeaderMap, shared: &'a Shared) -> Result<&'
             );
             Problem::new(Code::TooManyAttempts, detail).retry_after(retry_after_seconds)
         }
-    })
+    }
 }
 
 /// A JSON body of at most [`BODY_BYTES_MAX`], refused for what it should not hold.
@@ -79,7 +82,7 @@ impl<T: DeserializeOwned> FromRequest<Shared> for JsonBody<T> {
             let detail = "send the body as JSON, with Content-Type: application/json";
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
-        let bytes = collect(request.headers().get(CONTENT_LENGTH).cloned(), request.into_body()).await?;
+        let bytes = collect(request).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let what = if bytes.is_empty() { "the body is empty".into() } else { error.to_string() };
             let detail = format!(
@@ -96,16 +99,18 @@ pub(crate) fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_TYPE) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
-async fn collect(length: Option<axum::http::HeaderValue>, body: Body) -> Result<Vec<u8>, Problem> {
+/// The whole body, when it is small enough and comes in time.
+pub(crate) async fn collect(request: Request) -> Result<Vec<u8>, Problem> {
     let too_large = || {
         let detail = format!("a body of this API has at most {BODY_BYTES_MAX} bytes");
         Problem::new(Code::BodyTooLarge, detail)
     };
+    let length = request.headers().get(CONTENT_LENGTH);
     let announced = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
         return Err(too_large());
     }
-    let body = Limited::new(body, BODY_BYTES_MAX).collect();
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
     match tokio::time::timeout(BODY_TIME_MAX, body).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes().to_vec()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
