@@ -18,6 +18,8 @@
 mod change;
 mod error;
 mod next;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,8 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod embedded;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod redis;
 
 use std::collections::BTreeMap;

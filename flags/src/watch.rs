@@ -19,6 +19,8 @@
 
 mod background;
 mod health;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -286,6 +288,13 @@ impl Watch {
         }
         joined.loaded = loaded;
         self.health.no_longer_from_saved();
+        self.swap(&joined);
+    }
+
+    /// Serves what was saved whole, because the store does not answer at the start.
+    fn serve_unread(&self, saved: Loaded) {
+        let mut joined = self.lock();
+        joined.loaded = saved;
         self.swap(&joined);
     }
 

@@ -66,8 +66,11 @@ pub(super) async fn start(
     options: WatchOptions,
 ) -> (Arc<Watch>, Background) {
     let saved = read_saved(&options).await;
+    let unstored = from_saved(&definitions, &saved);
     let watch = Arc::new(unread(store, definitions, options, saved));
-    read_first(&watch).await;
+    if !read_first(&watch).await {
+        watch.serve_unread(unstored);
+    }
     let (stop, stopped) = watch::channel(false);
     let tasks = vec![
         tokio::spawn(until(stopped.clone(), poll(Arc::clone(&watch)))),
@@ -90,9 +93,13 @@ async fn read_saved(options: &WatchOptions) -> Saved {
     Saved::default()
 }
 
-/// A watcher that serves what was saved, or legacy, and has not asked the store yet.
-fn unread(store: Arc<dyn Store>, definitions: Definitions, options: WatchOptions, saved: Saved) -> Watch {
+/// A watcher that knows what was saved and has not asked the store yet.
+///
+/// States that were the file's and never stored are left out, so that they are taken from the file
+/// of today once the store has answered that it has none.
+fn unread(store: Arc<dyn Store>, definitions: Definitions, options: WatchOptions, mut saved: Saved) -> Watch {
     let definitions = Arc::new(definitions);
+    saved.migrations.retain(|_, known| known.document.revision > Revision::ZERO);
     let loaded = from_saved(&definitions, &saved);
     let is_defined = |id: &MigrationId| definitions.find(id).is_some();
     let rollbacks: Vec<_> = saved
@@ -135,12 +142,13 @@ fn from_saved(definitions: &Definitions, saved: &Saved) -> Loaded {
     Loaded { revision: saved.revision, migrations }
 }
 
-async fn read_first(watch: &Watch) {
+/// Whether the store answered in time.
+async fn read_first(watch: &Watch) -> bool {
     let give_up = Instant::now() + watch.options.store_patience;
     loop {
         let read = tokio::time::timeout_at(give_up, watch.try_refresh()).await;
         match read {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => return true,
             Ok(Err(_)) if Instant::now() + START_RETRY < give_up => tokio::time::sleep(START_RETRY).await,
             Ok(Err(_)) | Err(_) => break,
         }
@@ -151,6 +159,7 @@ async fn read_first(watch: &Watch) {
     } else {
         tracing::error!(revision = revision.0, "starting without the store: the saved snapshot serves");
     }
+    false
 }
 
 /// Runs `task` until it is stopped; a task is only ever stopped where it waits.
