@@ -55,7 +55,7 @@ pub(crate) struct EndpointState {
 }
 
 impl EndpointState {
-    fn new(endpoint: &config::Endpoint) -> Self {
+    pub(crate) fn new(endpoint: &config::Endpoint) -> Self {
         let literal = endpoint.host.trim_matches(['[', ']']).parse().ok().map(|ip| SocketAddr::new(ip, endpoint.port));
         Self {
             url: endpoint.url.clone(),
