@@ -9,6 +9,8 @@ pub mod cli;
 mod client_side;
 pub mod config;
 pub mod demo;
+#[cfg(test)]
+mod documents;
 mod error;
 mod forward;
 pub mod h1;

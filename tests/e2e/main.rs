@@ -2,4 +2,5 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as the test itself does")]
 
+mod demo;
 mod tidy;

@@ -25,34 +25,43 @@ impl Guide<'_> {
         let (file, kill_file) = (file.display(), kill_file.display());
         let load = if *with_load { "about 20 requests a second of 200 users" } else { "none (--no-load)" };
         format!(
-            "Crossfade demo: everything listens on loopback, Ctrl-C ends all.
+            "Crossfade demo. Everything listens on loopback, Ctrl-C ends all.
 
-  router       http://{router}      clients go here
-  admin        http://{admin}      open it in a browser: status, API, /metrics
+  router       http://{router}   clients go here
+  admin        http://{admin}   open it in a browser: status, API, /metrics
   token        {token}
-  TypeScript   http://{legacy}     the legacy sample system
-  Python       http://{new}     the new sample system
+  TypeScript   http://{legacy}   the legacy sample system
+  Python       http://{new}   the new sample system
   file         {file}
   load         {load}
 
-Try next, in a second terminal:
+Try next, in a second terminal in this directory:
 
-  export CROSSFADE_ADMIN=http://{admin} CROSSFADE_TOKEN={token}
+  export CROSSFADE_ADMIN=http://{admin}
+  export CROSSFADE_TOKEN={token}
 
-  curl -i http://{router}/api/sessions/42 -H 'x-user-id: user-7'       # which side? see Crossfade-Side
+  # Which side serves this user, and why? See Crossfade-Side and Crossfade-Reason.
+  curl -i http://{router}/api/sessions/42 -H 'x-user-id: user-7'
+  {program} explain sessions --key user-7
+
+  # Move traffic.
   {program} status
   {program} rollout sessions 50 --reason 'half of the users'
-  {program} explain sessions --key user-7
   {program} pin sessions user-7 new --reason 'a tester'
 
-  curl -N http://{router}/events                                         # an event a second
-  curl http://{control}/fault -d '{{\"mode\":\"fail\"}}'                     # Python fails: none | fail | slow | refuse
+  # Python fails (none, fail, slow or refuse); go back, mend it, go on.
+  curl http://{control}/fault -d '{{\"mode\":\"fail\"}}'
   {program} rollback sessions --reason 'Python fails'
   curl http://{control}/fault -d '{{\"mode\":\"none\"}}'
   {program} acknowledge sessions --to legacy_only --reason 'understood and mended'
   {program} mode sessions gradual --reason 'again'
   {program} history sessions
-  touch {kill_file}                      # the way out without the admin side; rm ends it
+
+  # An event a second; a WebSocket echo is at /ws.
+  curl -N http://{router}/events
+
+  # The way out without the admin side; rm ends it.
+  touch {kill_file}
 "
         )
     }
@@ -72,8 +81,8 @@ mod tests {
 
     #[test]
     fn a_binary_below_here_is_named_relatively() {
-        let name = |binary: &str| program_name(Path::new(binary), Path::new("/home/u/crossfade"));
-        assert_eq!(name("/home/u/crossfade/target/release/crossfade"), "./target/release/crossfade");
+        let name = |binary: &str| program_name(Path::new(binary), Path::new("/srv/crossfade"));
+        assert_eq!(name("/srv/crossfade/target/release/crossfade"), "./target/release/crossfade");
         assert_eq!(name("/usr/bin/crossfade"), "/usr/bin/crossfade");
     }
 }

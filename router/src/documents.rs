@@ -1,0 +1,75 @@
+//! What the documentation shows is what the code takes: examples, blocks of the README, the list of errors.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::demo::folder::{Addresses, Folder, configuration};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+#[track_caller]
+fn check(name: &str, text: &str) -> Config {
+    match Config::parse(name, text, Path::new("/nowhere")) {
+        Ok(config) => config,
+        Err(errors) => panic!("{name} is not accepted:\n{errors}"),
+    }
+}
+
+#[test]
+fn every_example_is_accepted_without_a_warning() {
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let folder = entry.unwrap().path();
+        if !folder.is_dir() {
+            continue;
+        }
+        let file = folder.join("crossfade.yaml");
+        let config = check(&file.display().to_string(), &fs::read_to_string(&file).unwrap());
+        assert!(config.without_effect.is_empty(), "{}: {:?}", file.display(), config.without_effect);
+        assert!(folder.join("README.md").exists(), "{} tells its story", folder.display());
+        seen += 1;
+    }
+    assert!(seen >= 5, "{seen} examples");
+}
+
+/// What stands between two lines, both left out.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    text.split(start).skip(1).filter_map(|rest| rest.split_once(end)).map(|(block, _)| block).collect()
+}
+
+#[test]
+fn every_configuration_of_the_readme_is_accepted() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let marked = between(&readme, "```yaml\n# config:", "\n```");
+    let written = between(&readme, "crossfade.yaml <<'END'\n", "\nEND\n");
+    assert!(!marked.is_empty() && !written.is_empty(), "{} marked, {} written", marked.len(), written.len());
+    for block in marked {
+        check("README.md", &format!("# config:{block}"));
+    }
+    for block in written {
+        check("README.md", block);
+    }
+}
+
+#[test]
+fn the_file_of_the_demo_is_accepted() {
+    let folder = Folder::create().unwrap();
+    let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let addresses = Addresses { listen: at(8080), admin: at(9900), legacy: at(3001), new: at(3002) };
+    let config = check("the demo", &configuration(&folder, &addresses));
+    assert!(config.without_effect.is_empty(), "{:?}", config.without_effect);
+    assert_eq!(config.listen, [addresses.listen]);
+    assert_eq!(config.kill_file, Some(folder.kill_file()));
+}
+
+#[test]
+fn every_error_code_is_explained_once_and_in_order() {
+    let text = fs::read_to_string(root().join("docs/errors.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let explained: Vec<&str> = rows.map(|(code, _)| code).collect();
+    assert_eq!(explained, crate::error::CODES);
+}
