@@ -48,6 +48,9 @@ pub(crate) trait Caller: Inbound + Outbound {
     fn begin_tunnel(&mut self);
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>>;
+
+    /// Makes the end of this exchange one that cannot be taken for a clean one.
+    fn reset(&mut self);
 }
 
 impl Caller for Conn {
@@ -115,6 +118,10 @@ impl Caller for Conn {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Conn::poll_shutdown(self, cx)
+    }
+
+    fn reset(&mut self) {
+        Conn::reset_when_dropped(self);
     }
 }
 

@@ -86,9 +86,10 @@ pub(crate) async fn attempt<C: Caller>(
     let place = upstream.admit().await.map_err(|_| ProxyError::Busy)?;
     let mut tries = 0;
     let mut reuse = true;
+    let mut unreachable = None;
     loop {
         tries += 1;
-        let in_flight = upstream.enter(worker.chance()).ok_or(ProxyError::NoEndpoint)?;
+        let in_flight = upstream.enter(worker.chance(), unreachable.as_ref()).ok_or(ProxyError::NoEndpoint)?;
         let endpoint = Rc::clone(&in_flight.endpoint);
         let idle = if reuse { endpoint.take_idle(Purpose::Forward) } else { None };
         let reused = idle.is_some();
@@ -103,6 +104,7 @@ pub(crate) async fn attempt<C: Caller>(
                 upstream.failed(&endpoint);
                 endpoint.cells.connect_failed();
                 if upstream.state.endpoints.len() > 1 && may_retry(true) {
+                    unreachable = Some(endpoint);
                     continue;
                 }
                 return Err(error);

@@ -122,7 +122,7 @@ fn rendered(
 }
 
 async fn exchange(worker: &Rc<Worker>, upstream: &Upstream, tables: &Tables, copy: &Copy) -> Result<(), ProxyError> {
-    let in_flight = upstream.enter(worker.chance()).ok_or(ProxyError::NoEndpoint)?;
+    let in_flight = upstream.enter(worker.chance(), None).ok_or(ProxyError::NoEndpoint)?;
     let endpoint = Rc::clone(&in_flight.endpoint);
     let mut conn = match endpoint.take_idle(Purpose::Mirror) {
         Some(conn) => conn,

@@ -4,32 +4,36 @@
 //! that is told to the caller in a way it can see. The decision is made on one snapshot, synchronously, and nothing of the
 //! snapshot is held while the request waits.
 
+mod local;
+mod place;
+
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use flags::key::{Claims, extract};
-use flags::route::{Found, Respond, RouteIndex, Target};
-use flags::{Decision, Facts, MigrationIndex, Snapshot, decide};
+use flags::route::Respond;
+use local::{expose, write_local};
+use place::{Destination, KeyBody, Looked, Place, look};
 
 use crate::access::Access;
 use crate::body::{BodyError, Relay, RelayError};
 use crate::buffers::Buffers;
 use crate::caller::Caller;
-use crate::error::{ProxyError, reason_phrase};
+use crate::error::ProxyError;
 use crate::forward::{self, Answered};
 use crate::h1::framing::Framing;
 use crate::h1::head::{RequestHead, ResponseHead, Version};
-use crate::h1::refusal::Refusal;
 use crate::h1::write::{self, Onward, Relayed};
 use crate::headers::{self, Peer};
 use crate::mirror;
-use crate::seen::Seen;
 use crate::timer::Timer;
 use crate::tunnel;
 use crate::upstream::{Purpose, Upstream};
-use crate::worker::{Tables, Worker};
+use crate::worker::Worker;
+
+/// How long a caller may take for the rest of an answer that broke off.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How much of a body is read for a key.
 const KEY_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -58,33 +62,6 @@ pub(crate) enum After {
     Close,
     /// The answer was cut short, or the caller is gone.
     Abort,
-}
-
-/// Where a request goes, decided on one snapshot.
-struct Place {
-    tables: Rc<Tables>,
-    route: RouteIndex,
-    to: Destination,
-}
-
-enum Destination {
-    Migration(MigrationIndex, Decision),
-    Upstream(usize),
-    Respond(Respond),
-}
-
-/// The body as far as placing a request knows it.
-#[derive(Clone, Copy)]
-enum KeyBody<'a> {
-    Unread,
-    /// Read, and `None` when it is too long to hold a key.
-    Read(Option<&'a [u8]>),
-}
-
-enum Looked {
-    Placed(Place),
-    /// The key may lie in the body; it must arrive within pauses of this length.
-    NeedsBody(Duration),
 }
 
 /// One request on its way through.
@@ -191,14 +168,33 @@ impl<C: Caller> Call<'_, C> {
         forward::attempt(self.worker, upstream, self.caller, &onward, answer, self.timer).await
     }
 
+    /// The answer broke off: what came of it reaches the caller, and an end that cannot be taken for a clean one.
+    async fn break_off(&mut self, framing: Framing) {
+        self.timer.set(FLUSH_TIMEOUT);
+        let (caller, timer) = (&mut *self.caller, &mut *self.timer);
+        poll_fn(|cx| match caller.poll_flush(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => timer.poll(cx),
+        })
+        .await;
+        if framing == Framing::UntilClose {
+            caller.reset();
+        }
+    }
+
     /// Relays the answer while what is left of the request still goes the other way.
     async fn respond(mut self, place: &Place, mut answered: Answered) -> After {
+        let retires = self.retires();
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
         let relayed_framing = write::relay_framing(answer.framing, request.version);
-        let close = self.retire
+        // An upgrade that was declined: what the caller sent ahead of the answer was meant for the other protocol.
+        let declined = request.upgrade.is_some();
+        let close = retires
+            || declined
             || request.version == Version::Http10
             || request.persistence.close
+            || !answer.unambiguous
             || !answered.upload.is_finished();
         let bodiless_length = answer.bodiless_length(request.method() == b"HEAD");
         additions.clear();
@@ -224,6 +220,9 @@ impl<C: Caller> Call<'_, C> {
             Err(broken) => {
                 self.access.error = Some(broken.code());
                 self.access.failure = Some(broken.failure());
+                if broken != Broken::Caller {
+                    self.break_off(relayed_framing).await;
+                }
                 After::Abort
             }
         };
@@ -277,7 +276,12 @@ impl<C: Caller> Call<'_, C> {
     /// A connection is kept only if nothing of this request is still to come on it.
     fn must_close(&self) -> bool {
         let request = &self.exchange.request;
-        self.retire || request.version == Version::Http10 || request.persistence.close || !self.caller.has_received()
+        self.retires() || request.version == Version::Http10 || request.persistence.close || !self.caller.has_received()
+    }
+
+    /// The connection is to close, because it is old or because the router drains by now.
+    fn retires(&self) -> bool {
+        self.retire || self.worker.draining.is_on()
     }
 
     async fn flush(self, status: u16, close: bool) -> After {
@@ -295,63 +299,6 @@ impl<C: Caller> Call<'_, C> {
             (true, false) => After::KeepAlive,
         }
     }
-}
-
-impl Place {
-    fn upstream(&self) -> Rc<Upstream> {
-        let at = match &self.to {
-            Destination::Migration(at, decision) => self.tables.migration(*at).upstream(decision.serve),
-            Destination::Upstream(at) => *at,
-            Destination::Respond(_) => 0,
-        };
-        Rc::clone(&self.tables.upstreams[at])
-    }
-}
-
-/// Route, key and decision on one snapshot.
-fn look(
-    worker: &Worker,
-    peer: &Peer,
-    snapshot: &Snapshot,
-    tables: &Rc<Tables>,
-    head: &RequestHead,
-    body: KeyBody<'_>,
-) -> Result<Looked, ProxyError> {
-    let mut seen = Seen { head, client: peer.ip, template: None, body: None };
-    let route = match snapshot.routes().find(&seen) {
-        Found::Route(route) => route,
-        Found::Nothing => return Err(ProxyError::NoRoute),
-        Found::Disagreement => return Err(Refusal::PathAmbiguous.into()),
-    };
-    let settings = tables.route(route);
-    if let (Some(max), Framing::Length(length)) = (settings.body_max, head.framing)
-        && length > max
-    {
-        return Err(Refusal::BodyTooLarge.into());
-    }
-    let to = match (snapshot.routes().migration(route), &snapshot.routes().get(route).target) {
-        (Some(at), _) => {
-            match body {
-                KeyBody::Unread if tables.migration(at).reads_body => {
-                    return Ok(Looked::NeedsBody(tables.generation.timeouts.body_idle));
-                }
-                KeyBody::Unread => {}
-                KeyBody::Read(body) => seen.body = body,
-            }
-            seen.client = headers::client_ip(head, peer, &tables.generation.trusted_proxies);
-            seen.template = Some(&snapshot.routes().get(route).path);
-            let claims = Claims { verifier: snapshot.verifier(), now: worker.unix_seconds() };
-            let key = extract(&snapshot.migration(at).key, &seen, claims);
-            #[allow(clippy::cast_possible_truncation, reason = "half of the random bits are enough")]
-            let chance = worker.chance() as u32;
-            let facts =
-                Facts { migration: at, request: &seen, key: key.as_deref(), now: worker.unix_seconds(), chance };
-            Destination::Migration(at, decide(snapshot, &facts))
-        }
-        (None, Target::Respond(respond)) => Destination::Respond(respond.clone()),
-        (None, _) => Destination::Upstream(settings.upstream.ok_or(ProxyError::NoRoute)?),
-    };
-    Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to }))
 }
 
 /// Why an answer that had begun did not reach the caller whole.
@@ -419,35 +366,4 @@ async fn relay_both<C: Caller>(
         timer.poll(cx).map(|()| Err(Broken::UpstreamSilent))
     })
     .await
-}
-
-/// Tells who served and why, where the file asks for it.
-fn expose(out: &mut Vec<u8>, access: &Access) {
-    if let Some(decision) = access.decision() {
-        write::field(out, "Crossfade-Side", decision.serve.name().as_bytes());
-        write::field(out, "Crossfade-Reason", decision.reason.name().as_bytes());
-    }
-    if let (Some(sent), Some(first)) = (access.sent, access.first_byte) {
-        let timing = format!("upstream;dur={:.1}", (first - sent).as_secs_f64() * 1000.0);
-        write::field(out, "Server-Timing", timing.as_bytes());
-    }
-}
-
-fn write_local(out: &mut Vec<u8>, respond: &Respond, head_only: bool, close: bool) {
-    write::status_line(out, respond.status, reason_phrase(respond.status).as_bytes());
-    if let Some(sunset) = &respond.sunset {
-        write::field(out, "Sunset", sunset.as_bytes());
-    }
-    if let Some(location) = &respond.location {
-        write::field(out, "Location", location.as_bytes());
-    }
-    let bodiless = matches!(respond.status, 204 | 304);
-    if !bodiless {
-        write::field(out, "Content-Type", b"text/plain; charset=utf-8");
-    }
-    let framing = if bodiless { Framing::None } else { Framing::Length(respond.body.len() as u64) };
-    write::end_response(out, Relayed { framing, close });
-    if !head_only && !bodiless {
-        out.extend_from_slice(respond.body.as_bytes());
-    }
 }

@@ -316,9 +316,9 @@ impl Upstream {
         }
     }
 
-    /// Chooses an endpoint that is well; `None` when there is none.
-    pub(crate) fn enter(&self, chance: u64) -> Option<InFlight> {
-        self.choose(chance).map(InFlight::new)
+    /// Chooses an endpoint that is well; `None` when there is none. One that was `avoid`ed is taken only if it is the last.
+    pub(crate) fn enter(&self, chance: u64, avoid: Option<&Rc<Endpoint>>) -> Option<InFlight> {
+        self.choose(chance, avoid).map(InFlight::new)
     }
 
     async fn wait_for_place(&self, admission: &Admission) -> Result<OwnedSemaphorePermit, Busy> {
@@ -337,15 +337,18 @@ impl Upstream {
     }
 
     /// The less loaded of two endpoints that are well.
-    fn choose(&self, chance: u64) -> Option<Rc<Endpoint>> {
+    fn choose(&self, chance: u64, avoid: Option<&Rc<Endpoint>>) -> Option<Rc<Endpoint>> {
         if let [only] = self.endpoints.as_slice() {
             return only.state.is_up().then(|| Rc::clone(only));
         }
-        let well = |endpoint: &&Rc<Endpoint>| endpoint.state.is_up() && !endpoint.state.is_ejected();
+        let avoided = |endpoint: &Rc<Endpoint>| avoid.is_some_and(|own| Rc::ptr_eq(own, endpoint));
+        let is_well = |endpoint: &Rc<Endpoint>| endpoint.state.is_up() && !endpoint.state.is_ejected();
+        let well = |endpoint: &&Rc<Endpoint>| is_well(endpoint) && !avoided(endpoint);
         let count = self.endpoints.iter().filter(well).count();
         if count == 0 {
             // Ejection is a guess from few requests; with nothing else left it must not take the service down.
-            return self.endpoints.iter().find(|endpoint| endpoint.state.is_up()).map(Rc::clone);
+            let up = || self.endpoints.iter().filter(|endpoint| endpoint.state.is_up());
+            return up().find(|endpoint| !avoided(endpoint)).or_else(|| up().next()).map(Rc::clone);
         }
         #[allow(clippy::cast_possible_truncation, reason = "reduced modulo the number of endpoints")]
         let pick = |chance: u64, among: usize| (chance % among as u64) as usize;

@@ -205,6 +205,12 @@ impl Conn {
         Poll::Ready(Ok(()))
     }
 
+    /// Ends the connection with a reset: for a body whose end is the connection's, and which is not whole.
+    pub(crate) fn reset_when_dropped(&self) {
+        // If it cannot be set, the connection ends as any other.
+        let _ = socket2::SockRef::from(&self.io).set_linger(Some(std::time::Duration::ZERO));
+    }
+
     /// Tells the peer that nothing more comes.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)

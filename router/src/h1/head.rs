@@ -11,12 +11,20 @@
 //!
 //! Not here: obsolete line folding, HTTP/0.9 and any repair of a malformed head.
 
+mod answer;
+mod authority;
+mod name;
+
 use std::ops::Range;
 
 use memchr::memchr_iter;
 
+pub use answer::ResponseHead;
+use authority::{is_host, same_authority};
+pub use name::Name;
+
 use super::framing::{self, Framing};
-use super::refusal::{BadAnswer, Refusal};
+use super::refusal::Refusal;
 
 /// The most fields any configuration may allow; it sizes the tokeniser's table on the stack.
 pub const FIELDS_MAX: usize = 256;
@@ -44,74 +52,6 @@ impl Span {
 
     pub const fn is_empty(&self) -> bool {
         self.end == self.start
-    }
-}
-
-/// The fields that a proxy reads, owns or must not forward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
-    Other,
-    Host,
-    ContentLength,
-    TransferEncoding,
-    Connection,
-    KeepAlive,
-    ProxyConnection,
-    Te,
-    Upgrade,
-    Http2Settings,
-    Expect,
-    Trailer,
-    XForwardedFor,
-    XForwardedProto,
-    XForwardedHost,
-    /// Any other `X-Forwarded-…`.
-    XForwardedOther,
-    Forwarded,
-    XRequestId,
-    Traceparent,
-    /// Any `Crossfade-…`: ours alone.
-    Crossfade,
-}
-
-impl Name {
-    /// Classifies by length first, so that the usual field costs one comparison or none.
-    pub fn of(name: &[u8]) -> Self {
-        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
-        match name.len() {
-            2 if is("te") => Self::Te,
-            4 if is("host") => Self::Host,
-            6 if is("expect") => Self::Expect,
-            7 if is("upgrade") => Self::Upgrade,
-            7 if is("trailer") => Self::Trailer,
-            9 if is("forwarded") => Self::Forwarded,
-            10 if is("connection") => Self::Connection,
-            10 if is("keep-alive") => Self::KeepAlive,
-            11 if is("traceparent") => Self::Traceparent,
-            12 if is("x-request-id") => Self::XRequestId,
-            14 if is("content-length") => Self::ContentLength,
-            14 if is("http2-settings") => Self::Http2Settings,
-            15 if is("x-forwarded-for") => Self::XForwardedFor,
-            16 if is("proxy-connection") => Self::ProxyConnection,
-            16 if is("x-forwarded-host") => Self::XForwardedHost,
-            17 if is("transfer-encoding") => Self::TransferEncoding,
-            17 if is("x-forwarded-proto") => Self::XForwardedProto,
-            11.. if name[..10].eq_ignore_ascii_case(b"crossfade-") => Self::Crossfade,
-            13.. if name[..12].eq_ignore_ascii_case(b"x-forwarded-") => Self::XForwardedOther,
-            _ => Self::Other,
-        }
-    }
-
-    /// `Content_Length` and its like: upstreams that fold `_` into `-` would take it for the real field.
-    fn is_disguised(name: &[u8]) -> bool {
-        if memchr::memchr(b'_', name).is_none() || name.len() > 64 {
-            return false;
-        }
-        let mut dashed = [0; 64];
-        let dashed = &mut dashed[..name.len()];
-        dashed.copy_from_slice(name);
-        dashed.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
-        Self::of(dashed) != Self::Other
     }
 }
 
@@ -155,7 +95,7 @@ pub struct RequestHead {
     pub bytes: Vec<u8>,
     pub fields: Vec<Field>,
     pub method: Span,
-    /// Path and query as they go on: without scheme and authority. Empty for a URL without a path.
+    /// Path and query as they go on: without scheme and authority. The path may be missing in a URL.
     pub target: Span,
     /// The host with its port; empty only in HTTP/1.0.
     pub authority: Span,
@@ -172,7 +112,7 @@ impl RequestHead {
         self.method.of(&self.bytes)
     }
 
-    /// Never empty: `/` stands in for the missing path of a URL.
+    /// Path and query; `/` stands in for an empty target, but not for a path that is missing before a query.
     pub fn target(&self) -> &[u8] {
         if self.target.is_empty() { b"/" } else { self.target.of(&self.bytes) }
     }
@@ -242,6 +182,11 @@ impl RequestHead {
                 return Ok(None);
             }
             Ok(httparse::Status::Complete(_)) => {}
+            // Which version it is shows when the line is whole.
+            Err(httparse::Error::Version) if memchr::memchr(b'\n', &buf[skipped..]).is_none() => {
+                check_partial(&buf[skipped..], limits)?;
+                return Ok(None);
+            }
             Err(error) => return Err(refused(error, &buf[skipped..], limits)),
         }
         let length =
@@ -317,10 +262,6 @@ impl RequestHead {
         if !is_host(authority) {
             return Err(Refusal::HostInvalid);
         }
-        // Such a query has no path in front of it; no origin server agrees on what that means.
-        if path.starts_with(b"?") {
-            return Err(Refusal::Target);
-        }
         self.target = span_in(head, path);
         Ok(Some(span_in(head, authority)))
     }
@@ -352,80 +293,6 @@ impl RequestHead {
             (true, Some(field), None) if !field.value.of(head).contains(&b',') => Some(field.value),
             _ => None,
         }
-    }
-}
-
-/// An answer's head that follows the rules.
-#[derive(Debug, Default)]
-pub struct ResponseHead {
-    pub bytes: Vec<u8>,
-    pub fields: Vec<Field>,
-    pub status: u16,
-    pub reason: Span,
-    pub version: Version,
-    pub framing: Framing,
-    pub persistence: Persistence,
-    /// Whether the message leaves no doubt where it ends, so that its connection may serve another.
-    pub reusable: bool,
-}
-
-impl ResponseHead {
-    pub fn get(&self, known: Name) -> Option<&[u8]> {
-        self.fields.iter().find(|field| field.known == known).map(|field| field.value.of(&self.bytes))
-    }
-
-    /// Parses the head at the start of `buf`, the answer to a request with this method.
-    ///
-    /// The ranges refer to `buf[..length]`, which the caller moves into [`Self::bytes`].
-    pub fn parse(&mut self, buf: &[u8], to_head: bool, limits: &HeadLimits) -> Result<Option<usize>, BadAnswer> {
-        self.bytes.clear();
-        self.fields.clear();
-        let mut table = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
-        let table = &mut table[..limits.fields.min(FIELDS_MAX)];
-        let mut response = httparse::Response::new(&mut []);
-        let config = httparse::ParserConfig::default();
-        let length = match config.parse_response_with_uninit_headers(&mut response, buf, table) {
-            Ok(httparse::Status::Complete(length)) if length <= limits.bytes => length,
-            Ok(httparse::Status::Partial) if buf.len() < limits.bytes => return Ok(None),
-            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer::TooLarge),
-            Err(_) => return Err(BadAnswer::Head),
-        };
-        let head = &buf[..length];
-        self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
-        self.status = response.code.filter(|code| *code >= 100).ok_or(BadAnswer::Head)?;
-        self.reason = span_in(head, response.reason.unwrap_or_default().as_bytes());
-        for header in response.headers.iter() {
-            let name = header.name.as_bytes();
-            self.fields.push(Field {
-                name: span_in(head, name),
-                value: span_in(head, header.value),
-                known: Name::of(name),
-                dropped: false,
-            });
-        }
-        self.persistence = nominate(&mut self.fields, head);
-        let lengths = || values(&self.fields, head, Name::ContentLength);
-        let encodings = || values(&self.fields, head, Name::TransferEncoding);
-        let framed = framing::of_response(self.version, self.status, to_head, lengths, encodings)?;
-        self.framing = framed.framing;
-        let stays = match self.version {
-            Version::Http11 => !self.persistence.close,
-            Version::Http10 => self.persistence.keep_alive && !self.persistence.close,
-        };
-        self.reusable = stays && framed.unambiguous && self.framing != Framing::UntilClose;
-        Ok(Some(length))
-    }
-
-    /// The length that an answer without a body declares: what GET would have had, in an answer to HEAD and in 304.
-    pub fn bodiless_length(&self, to_head: bool) -> Option<u64> {
-        let declares = self.framing == Framing::None && (to_head || self.status == 304) && self.status != 204;
-        let lengths = values(&self.fields, &self.bytes, Name::ContentLength);
-        if declares { framing::response_length(lengths).ok().flatten() } else { None }
-    }
-
-    /// Whether this only announces the real answer (RFC 9110 section 15.2).
-    pub const fn is_interim(&self) -> bool {
-        self.status < 200 && self.status != 101
     }
 }
 
@@ -528,38 +395,5 @@ fn holds_nul_escape(target: &[u8]) -> bool {
     memchr_iter(b'%', target).any(|at| target.get(at + 1..at + 3) == Some(b"00"))
 }
 
-/// A registered name, an IPv4 address or an IPv6 address in brackets, with an optional port (RFC 3986 section 3.2).
-pub fn is_host(text: &[u8]) -> bool {
-    let (name, port) = match text {
-        [b'[', ..] => match memchr::memchr(b']', text) {
-            Some(end) => text.split_at(end + 1),
-            None => return false,
-        },
-        _ => text.split_at(memchr::memchr(b':', text).unwrap_or(text.len())),
-    };
-    let name_is_valid = match name {
-        [] => false,
-        [b'[', inner @ .., b']'] => std::str::from_utf8(inner).is_ok_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
-        _ => name.len() <= 255 && name.iter().all(|byte| is_name_byte(*byte)),
-    };
-    let port_is_valid = match port {
-        [] => true,
-        [b':', digits @ ..] => {
-            !digits.is_empty()
-                && digits.iter().all(u8::is_ascii_digit)
-                && std::str::from_utf8(digits).is_ok_and(|port| port.parse::<u16>().is_ok())
-        }
-        _ => false,
-    };
-    name_is_valid && port_is_valid
-}
-
-/// The unreserved characters and those sub-delimiters that no host parser takes for something else.
-const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-fn same_authority(a: &[u8], b: &[u8]) -> bool {
-    let bare = |text: &[u8]| text.strip_suffix(b":80").map_or(text.len(), <[u8]>::len);
-    a[..bare(a)].eq_ignore_ascii_case(&b[..bare(b)])
-}
+#[cfg(test)]
+mod tests;

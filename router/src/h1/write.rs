@@ -72,7 +72,11 @@ pub struct Onward<'a> {
 pub fn begin_request(out: &mut Vec<u8>, head: &RequestHead, onward: &Onward<'_>) {
     out.extend_from_slice(head.method());
     out.push(b' ');
-    out.extend_from_slice(if head.target.is_empty() && head.method() == b"OPTIONS" { b"*" } else { head.target() });
+    let target = if head.target.is_empty() && head.method() == b"OPTIONS" { b"*" } else { head.target() };
+    if target.starts_with(b"?") {
+        out.push(b'/');
+    }
+    out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let mut host_written = false;
     for own in &head.fields {

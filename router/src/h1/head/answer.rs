@@ -1,0 +1,82 @@
+//! The head of an answer: what an upstream says, judged by the same rules as a request.
+
+use super::{FIELDS_MAX, Field, HeadLimits, Name, Persistence, Span, Version, nominate, span_in, values};
+use crate::h1::framing::{self, Framing};
+use crate::h1::refusal::BadAnswer;
+
+/// An answer's head that follows the rules.
+#[derive(Debug, Default)]
+pub struct ResponseHead {
+    pub bytes: Vec<u8>,
+    pub fields: Vec<Field>,
+    pub status: u16,
+    pub reason: Span,
+    pub version: Version,
+    pub framing: Framing,
+    pub persistence: Persistence,
+    /// Whether every reader would agree on where the message ends.
+    pub unambiguous: bool,
+    /// Whether the connection may serve another request after this one.
+    pub reusable: bool,
+}
+
+impl ResponseHead {
+    pub fn get(&self, known: Name) -> Option<&[u8]> {
+        self.fields.iter().find(|field| field.known == known).map(|field| field.value.of(&self.bytes))
+    }
+
+    /// Parses the head at the start of `buf`, the answer to a request with this method.
+    ///
+    /// The ranges refer to `buf[..length]`, which the caller moves into [`Self::bytes`].
+    pub fn parse(&mut self, buf: &[u8], to_head: bool, limits: &HeadLimits) -> Result<Option<usize>, BadAnswer> {
+        self.bytes.clear();
+        self.fields.clear();
+        let mut table = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
+        let table = &mut table[..limits.fields.min(FIELDS_MAX)];
+        let mut response = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        let length = match config.parse_response_with_uninit_headers(&mut response, buf, table) {
+            Ok(httparse::Status::Complete(length)) if length <= limits.bytes => length,
+            Ok(httparse::Status::Partial) if buf.len() < limits.bytes => return Ok(None),
+            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer::TooLarge),
+            Err(_) => return Err(BadAnswer::Head),
+        };
+        let head = &buf[..length];
+        self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
+        self.status = response.code.filter(|code| *code >= 100).ok_or(BadAnswer::Head)?;
+        self.reason = span_in(head, response.reason.unwrap_or_default().as_bytes());
+        for header in response.headers.iter() {
+            let name = header.name.as_bytes();
+            self.fields.push(Field {
+                name: span_in(head, name),
+                value: span_in(head, header.value),
+                known: Name::of(name),
+                dropped: false,
+            });
+        }
+        self.persistence = nominate(&mut self.fields, head);
+        let lengths = || values(&self.fields, head, Name::ContentLength);
+        let encodings = || values(&self.fields, head, Name::TransferEncoding);
+        let framed = framing::of_response(self.version, self.status, to_head, lengths, encodings)?;
+        self.framing = framed.framing;
+        self.unambiguous = framed.unambiguous;
+        let stays = match self.version {
+            Version::Http11 => !self.persistence.close,
+            Version::Http10 => self.persistence.keep_alive && !self.persistence.close,
+        };
+        self.reusable = stays && framed.unambiguous && self.framing != Framing::UntilClose;
+        Ok(Some(length))
+    }
+
+    /// The length that an answer without a body declares: what GET would have had, in an answer to HEAD and in 304.
+    pub fn bodiless_length(&self, to_head: bool) -> Option<u64> {
+        let declares = self.framing == Framing::None && (to_head || self.status == 304) && self.status != 204;
+        let lengths = values(&self.fields, &self.bytes, Name::ContentLength);
+        if declares { framing::response_length(lengths).ok().flatten() } else { None }
+    }
+
+    /// Whether this only announces the real answer (RFC 9110 section 15.2).
+    pub const fn is_interim(&self) -> bool {
+        self.status < 200 && self.status != 101
+    }
+}

@@ -1,0 +1,101 @@
+//! Where a request goes: route, key and decision, on one snapshot and without waiting.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use flags::key::{Claims, extract};
+use flags::route::{Found, Respond, RouteIndex, Target};
+use flags::{Decision, Facts, MigrationIndex, Snapshot, decide};
+
+use crate::error::ProxyError;
+use crate::h1::framing::Framing;
+use crate::h1::head::RequestHead;
+use crate::h1::refusal::Refusal;
+use crate::headers::{self, Peer};
+use crate::seen::Seen;
+use crate::upstream::Upstream;
+use crate::worker::{Tables, Worker};
+
+/// Where a request goes, decided on one snapshot.
+pub(super) struct Place {
+    pub(super) tables: Rc<Tables>,
+    pub(super) route: RouteIndex,
+    pub(super) to: Destination,
+}
+
+pub(super) enum Destination {
+    Migration(MigrationIndex, Decision),
+    Upstream(usize),
+    Respond(Respond),
+}
+
+/// The body as far as placing a request knows it.
+#[derive(Clone, Copy)]
+pub(super) enum KeyBody<'a> {
+    Unread,
+    /// Read, and `None` when it is too long to hold a key.
+    Read(Option<&'a [u8]>),
+}
+
+pub(super) enum Looked {
+    Placed(Place),
+    /// The key may lie in the body; it must arrive within pauses of this length.
+    NeedsBody(Duration),
+}
+
+impl Place {
+    pub(super) fn upstream(&self) -> Rc<Upstream> {
+        let at = match &self.to {
+            Destination::Migration(at, decision) => self.tables.migration(*at).upstream(decision.serve),
+            Destination::Upstream(at) => *at,
+            Destination::Respond(_) => 0,
+        };
+        Rc::clone(&self.tables.upstreams[at])
+    }
+}
+
+/// Route, key and decision on one snapshot.
+pub(super) fn look(
+    worker: &Worker,
+    peer: &Peer,
+    snapshot: &Snapshot,
+    tables: &Rc<Tables>,
+    head: &RequestHead,
+    body: KeyBody<'_>,
+) -> Result<Looked, ProxyError> {
+    let mut seen = Seen { head, client: peer.ip, template: None, body: None };
+    let route = match snapshot.routes().find(&seen) {
+        Found::Route(route) => route,
+        Found::Nothing => return Err(ProxyError::NoRoute),
+        Found::Disagreement => return Err(Refusal::PathAmbiguous.into()),
+    };
+    let settings = tables.route(route);
+    if let (Some(max), Framing::Length(length)) = (settings.body_max, head.framing)
+        && length > max
+    {
+        return Err(Refusal::BodyTooLarge.into());
+    }
+    let to = match (snapshot.routes().migration(route), &snapshot.routes().get(route).target) {
+        (Some(at), _) => {
+            match body {
+                KeyBody::Unread if tables.migration(at).reads_body => {
+                    return Ok(Looked::NeedsBody(tables.generation.timeouts.body_idle));
+                }
+                KeyBody::Unread => {}
+                KeyBody::Read(body) => seen.body = body,
+            }
+            seen.client = headers::client_ip(head, peer, &tables.generation.trusted_proxies);
+            seen.template = Some(&snapshot.routes().get(route).path);
+            let claims = Claims { verifier: snapshot.verifier(), now: worker.unix_seconds() };
+            let key = extract(&snapshot.migration(at).key, &seen, claims);
+            #[allow(clippy::cast_possible_truncation, reason = "half of the random bits are enough")]
+            let chance = worker.chance() as u32;
+            let facts =
+                Facts { migration: at, request: &seen, key: key.as_deref(), now: worker.unix_seconds(), chance };
+            Destination::Migration(at, decide(snapshot, &facts))
+        }
+        (None, Target::Respond(respond)) => Destination::Respond(respond.clone()),
+        (None, _) => Destination::Upstream(settings.upstream.ok_or(ProxyError::NoRoute)?),
+    };
+    Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to }))
+}
