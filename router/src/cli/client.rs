@@ -134,7 +134,7 @@ impl Connection {
             usage(format!("{} is not the address of an admin side: write http://HOST:PORT", self.admin))
         })?;
         let mut request = Request::builder().method(call.method).uri(uri).header(ACCEPT, "application/json");
-        if let Some(token) = &self.token {
+        if let Some(token) = self.token.as_deref().filter(|token| !token.trim().is_empty()) {
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
                 .map_err(|_| usage("the token holds characters that no token has".into()))?;
             value.set_sensitive(true);

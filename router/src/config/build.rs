@@ -25,6 +25,9 @@ use super::{Config, effective};
 /// Files that hold one secret or one key set are not larger than this.
 const SECRET_FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// Warnings beyond these are of the same kind.
+const WARNINGS_MAX: usize = 100;
+
 /// What all parts of building share.
 pub(super) struct Building<'a> {
     base: &'a Path,
@@ -93,8 +96,10 @@ impl Building<'_> {
     }
 
     fn warn(&mut self, at: &Range<usize>, message: &str) {
-        let (line, _) = super::errors::position(self.source, at.start);
-        self.warnings.push(format!("line {line}: {message}"));
+        if self.warnings.len() < WARNINGS_MAX {
+            let (line, _) = super::errors::position(self.source, at.start);
+            self.warnings.push(format!("line {line}: {message}"));
+        }
     }
 
     /// A path of the file: relative to the file's folder.

@@ -15,6 +15,9 @@ use serde::Serialize;
 /// Problems that are shown in full; the rest is counted, because nobody reads a thousand.
 const SHOWN_MAX: usize = 100;
 
+/// Problems that are kept at all, for machines.
+const KEPT_MAX: usize = 1_000;
+
 /// One thing that is wrong, at a range of bytes of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -51,6 +54,8 @@ pub struct ConfigErrors {
     /// None where the file could not be read at all.
     source: Option<String>,
     problems: Vec<Problem>,
+    /// How many there were before the list was cut.
+    total: usize,
 }
 
 /// One problem with its place, lines and columns counted from 1; the machine-readable form.
@@ -64,14 +69,16 @@ pub struct Finding {
 
 impl ConfigErrors {
     pub(crate) fn of_file(name: &str, message: impl Into<String>) -> Self {
-        Self { name: name.into(), source: None, problems: vec![Problem::new(&(0..0), message)] }
+        Self { name: name.into(), source: None, problems: vec![Problem::new(&(0..0), message)], total: 1 }
     }
 
     /// Sorted by place, each told once.
     pub(crate) fn new(name: &str, source: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| (problem.at.start, problem.at.end));
         problems.dedup();
-        Self { name: name.into(), source: Some(source.into()), problems }
+        let total = problems.len();
+        problems.truncate(KEPT_MAX);
+        Self { name: name.into(), source: Some(source.into()), problems, total }
     }
 
     /// The name of the file as messages call it.
@@ -115,7 +122,7 @@ impl ConfigErrors {
     }
 
     fn summary(&self) -> String {
-        match self.problems.len() {
+        match self.total {
             1 => format!("error: 1 problem in {}", self.name),
             count if count > SHOWN_MAX => {
                 format!("error: {count} problems in {}, the first {SHOWN_MAX} shown", self.name)
@@ -125,12 +132,12 @@ impl ConfigErrors {
     }
 }
 
-/// One line for each problem, without the source.
+/// All in one line, for logs, and without the source.
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, finding) in self.findings().take(SHOWN_MAX).enumerate() {
             let Finding { line, column, message, help } = finding;
-            let separator = if at == 0 { "" } else { "\n" };
+            let separator = if at == 0 { "" } else { "; " };
             match &self.source {
                 Some(_) => write!(f, "{separator}{}:{line}:{column}: {message}", self.name)?,
                 None => write!(f, "{separator}{}: {message}", self.name)?,

@@ -1,6 +1,6 @@
 //! Migrations: who is behind the sides, where keys come from, and what is refused early.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -30,6 +30,8 @@ pub(super) struct Migrations {
     pub(super) list: Vec<Migration>,
     /// Where each of the list is defined.
     pub(super) places: Vec<Range<usize>>,
+    /// The place in the list by id.
+    pub(super) index: HashMap<String, usize>,
     /// Every id of the file, also of migrations that are wrong elsewhere.
     pub(super) ids: HashSet<String>,
     /// `path:NAME` among keys and rules: the place in the list, the name, where it is written.
@@ -58,6 +60,7 @@ impl Building<'_> {
             let index = migrations.list.len();
             match self.migration(&at, file, upstreams, verifies_jwt, &mut migrations) {
                 Some(migration) => {
+                    migrations.index.entry(migration.id.as_str().into()).or_insert(index);
                     migrations.list.push(migration);
                     migrations.places.push(place);
                 }

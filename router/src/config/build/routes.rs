@@ -1,9 +1,10 @@
 //! Routes: what they match, what they lead to, and what goes beyond matching.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use flags::KeySource;
 use flags::route::{HostPattern, PathTemplate, Respond, Route, Target};
+use flags::{KeySource, MigrationId};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
@@ -110,7 +111,7 @@ impl Building<'_> {
         if let Some(field) = &file.migration {
             let text = field.get()?;
             self.known_migration(&field.at, text, &migrations.ids);
-            let found = migrations.list.iter().find(|migration| migration.id.as_str() == text)?;
+            let found = &migrations.list[*migrations.index.get(text)?];
             return Some((Target::Migration(found.id.clone()), None));
         }
         if let Some(field) = &file.upstream {
@@ -246,11 +247,19 @@ impl Building<'_> {
 
     /// A key from a variable that no route has would silently be missing for ever.
     pub(super) fn key_variables(&mut self, migrations: &Migrations, routes: &[Placed]) {
+        if migrations.path_variables.is_empty() {
+            return;
+        }
+        let mut templates: HashMap<&MigrationId, Vec<&PathTemplate>> = HashMap::new();
+        for placed in routes {
+            if let Target::Migration(id) = &placed.route.target {
+                templates.entry(id).or_default().push(&placed.route.path);
+            }
+        }
         for (index, name, at) in &migrations.path_variables {
             let Some(migration) = migrations.list.get(*index) else { continue };
-            let own = |placed: &&Placed| matches!(&placed.route.target, Target::Migration(id) if *id == migration.id);
-            let has = routes.iter().filter(own).any(|placed| placed.route.path.has_variable(name));
-            if !has {
+            let own = templates.get(&migration.id).map_or(&[][..], Vec::as_slice);
+            if !own.iter().any(|template| template.has_variable(name)) {
                 let source = KeySource::Path(name.clone());
                 let message =
                     format!("no route of {} has the variable of {}", migration.id, quoted(&source.to_string()));
