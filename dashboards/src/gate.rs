@@ -119,7 +119,43 @@ pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+    use tower_http::catch_panic::CatchPanicLayer;
+
     use super::*;
+
+    async fn answer(app: Router) -> Response {
+        app.oneshot(Request::new(Body::empty())).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_admin_side_says_so_at_once() {
+        for (places, expected) in [(0, StatusCode::SERVICE_UNAVAILABLE), (1, StatusCode::OK)] {
+            let places: Places = Arc::new(Semaphore::new(places));
+            let app = Router::new().route("/", get(async || "ok")).layer(from_fn_with_state(places, bounded));
+            let answer = answer(app).await;
+            assert_eq!(answer.status(), expected);
+            assert_eq!(answer.headers().contains_key("retry-after"), expected != StatusCode::OK);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_that_tells_nothing_of_it() {
+        async fn broken() -> &'static str {
+            panic!("a secret")
+        }
+        let app = Router::new().route("/", get(broken)).layer(CatchPanicLayer::custom(panicked));
+        let answer = answer(app).await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.contains("\"internal\"") && !text.contains("secret"), "{text}");
+    }
 
     #[track_caller]
     fn check(host: &str, own: &str, expected: bool) {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
 use crate::health::{EndpointHealth, Health, UpstreamHealth};
 
@@ -26,6 +26,12 @@ pub(crate) fn mode_schema() -> ObjectBuilder {
 
 pub(crate) fn side_schema() -> ObjectBuilder {
     words(Side::ALL.map(Side::name))
+}
+
+fn no_side_or_one_schema() -> ObjectBuilder {
+    let names = Side::ALL.map(|side| Value::from(side.name()));
+    let kinds = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(kinds).enum_values(Some(names.into_iter().chain([Value::Null])))
 }
 
 fn reason_schema() -> ObjectBuilder {
@@ -339,7 +345,7 @@ pub(crate) struct HistoryPage {
 pub(crate) struct DecisionView {
     #[schema(schema_with = side_schema)]
     pub(crate) serve: Side,
-    #[schema(schema_with = side_schema)]
+    #[schema(schema_with = no_side_or_one_schema)]
     pub(crate) mirror: Option<Side>,
     #[schema(schema_with = reason_schema)]
     pub(crate) reason: Reason,

@@ -61,7 +61,7 @@ pub(crate) struct ModeBody {
     #[schema(schema_with = mode_schema)]
     mode: String,
     /// Why, for whoever looks next.
-    #[schema(required)]
+    #[schema(required, value_type = String)]
     reason: Option<String>,
     /// Go ahead although a live replica has not confirmed the change before.
     #[serde(default)]
@@ -94,7 +94,7 @@ pub(crate) struct RolloutBody {
     /// 0 to 100, with two decimals at most.
     #[schema(minimum = 0, maximum = 100, multiple_of = 0.01)]
     percent: f64,
-    #[schema(required)]
+    #[schema(required, value_type = String)]
     reason: Option<String>,
     #[serde(default)]
     force: bool,
@@ -123,13 +123,15 @@ pub(crate) async fn rollout(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReasonBody {
-    #[schema(required)]
+    #[schema(required, value_type = String)]
     reason: Option<String>,
     #[serde(default)]
     force: bool,
 }
 
-/// Everything to legacy, latched. Works with the store away: 202, on this router until it is back.
+/// Everything to legacy, latched. Never waits for anybody's leave: If-Match and `force` change nothing.
+///
+/// Works with the store away: 202, on this router until it is back.
 #[utoipa::path(
     post, path = "/migrations/{id}/rollback", tag = "changes",
     params(("id" = String, Path), ChangeParams), request_body = ReasonBody,
@@ -209,7 +211,7 @@ pub(crate) struct AcknowledgeBody {
     /// `legacy_only` or `parallel`.
     #[schema(schema_with = mode_schema)]
     to: String,
-    #[schema(required)]
+    #[schema(required, value_type = String)]
     reason: Option<String>,
     #[serde(default)]
     force: bool,

@@ -71,7 +71,7 @@ fn keys<'a>(pins: &'a PinIndex, after: Option<&str>, limit: usize) -> (Vec<&'a [
 pub(crate) struct PinBody {
     #[schema(schema_with = side_schema)]
     side: String,
-    #[schema(required)]
+    #[schema(required, value_type = String)]
     reason: Option<String>,
     /// How long, such as `7d`; for ever unless said.
     #[serde(rename = "for")]

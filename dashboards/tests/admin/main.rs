@@ -8,5 +8,6 @@ mod ofrep;
 mod page;
 mod probes;
 mod reads;
+mod schema;
 mod story;
 mod world;

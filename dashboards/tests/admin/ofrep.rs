@@ -8,6 +8,7 @@ use flags::control::Ask;
 use flags::{BasisPoints, HashKind, Mode, Side};
 use serde_json::{Value, json};
 
+use crate::schema::violation;
 use crate::world::{Answer, World, request};
 
 const ONE: &str = "/ofrep/v1/evaluate/flags/{key}";
@@ -21,47 +22,6 @@ fn protocol() -> Option<Value> {
         return None;
     };
     Some(serde_json::from_str(&text).unwrap())
-}
-
-/// The part of JSON Schema that the protocol uses.
-///
-/// Its `oneOf`s are taken as "any of": an integer is a float as well, and its `codeDefaultFlag` matches every flag.
-fn violation(root: &Value, schema: &Value, value: &Value) -> Option<String> {
-    if let Some(target) = schema["$ref"].as_str() {
-        return violation(root, root.pointer(target.strip_prefix('#').unwrap()).unwrap(), value);
-    }
-    let list = |name: &str| schema[name].as_array().cloned().unwrap_or_default();
-    let is = |kind: &str| match kind {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        other => panic!("the schema has a type {other}"),
-    };
-    if let Some(kind) = schema["type"].as_str().filter(|kind| !is(kind)) {
-        return Some(format!("{value} is not of type {kind}"));
-    }
-    if !list("enum").is_empty() && !list("enum").contains(value) {
-        return Some(format!("{value} is none of {}", schema["enum"]));
-    }
-    if let Some(name) = list("required").iter().find(|name| value.get(name.as_str().unwrap()).is_none()) {
-        return Some(format!("{value} lacks {name}"));
-    }
-    let any = list("oneOf");
-    if !any.is_empty() && any.iter().all(|option| violation(root, option, value).is_some()) {
-        return Some(format!("{value} is none of {} forms", any.len()));
-    }
-    let of_all = list("allOf");
-    let members = value.as_object().into_iter().flatten().map(|(name, member)| {
-        let known =
-            schema["properties"].get(name).or(schema.get("additionalProperties").filter(|more| more.is_object()));
-        (known.cloned().unwrap_or_default(), member)
-    });
-    let items = value.as_array().into_iter().flatten().map(|item| (schema["items"].clone(), item));
-    let inside = of_all.into_iter().map(|part| (part, value)).chain(members).chain(items);
-    inside.into_iter().find_map(|(schema, value)| violation(root, &schema, value))
 }
 
 /// Asserts that an answer is what the protocol says for its path and status.

@@ -26,6 +26,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
+use crate::schema::{promised, violation};
+
 /// A store that can be taken away.
 pub(crate) struct Removable {
     inner: Embedded,
@@ -204,7 +206,22 @@ impl World {
 
     /// A request with the token of this role; the secrets are the roles' names.
     pub(crate) async fn call(&self, role: &str, method: &str, path: &str, body: &str) -> Answer {
-        self.send(request(role, method, path, body).body(Body::from(body.to_owned())).unwrap()).await
+        let answer = self.send(request(role, method, path, body).body(Body::from(body.to_owned())).unwrap()).await;
+        if path.starts_with("/api/v1/") {
+            self.keeps_its_promise(method, path, &answer).await;
+        }
+        answer
+    }
+
+    /// Asserts that an answer is what the API's own document says.
+    async fn keeps_its_promise(&self, method: &str, path: &str, answer: &Answer) {
+        let document =
+            self.send(request("", "GET", "/api/v1/openapi.json", "").body(Body::empty()).unwrap()).await.json();
+        let Some(response) = promised(&document, method, path, answer.status.as_u16()) else { return };
+        for (kind, content) in response["content"].as_object().into_iter().flatten() {
+            assert_eq!(answer.header("content-type"), kind, "{method} {path}: {answer:?}");
+            assert_eq!(violation(&document, &content["schema"], &answer.json()), None, "{method} {path}");
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
