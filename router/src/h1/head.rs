@@ -376,8 +376,10 @@ fn refused(error: httparse::Error, buf: &[u8], limits: &HeadLimits) -> Refusal {
 /// Whether the request line ends with `HTTP/` and two digits around a point, so that the caller speaks HTTP.
 fn has_numbered_version(buf: &[u8]) -> bool {
     let line = &buf[..memchr::memchr(b'\n', buf).unwrap_or(buf.len())];
-    let version = line.trim_ascii_end().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+    let mut words = line.strip_suffix(b"\r").unwrap_or(line).split(|byte| *byte == b' ');
+    let (version, more) = (words.nth(2).unwrap_or_default(), words.next());
+    more.is_none()
+        && matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 fn span_in(head: &[u8], part: &[u8]) -> Span {
