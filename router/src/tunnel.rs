@@ -22,12 +22,10 @@ use crate::worker::{Generation, Worker};
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     worker: Rc<Worker>,
-    place: usize,
 }
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        self.worker.unregister(self.place);
         self.worker.tunnels.set(self.worker.tunnels.get() - 1);
         self.worker.cells().tunnel_closed();
     }
@@ -41,8 +39,7 @@ impl Tunnel {
         }
         worker.tunnels.set(worker.tunnels.get() + 1);
         worker.cells().tunnel_opened();
-        let place = worker.register(std::task::Waker::noop().clone());
-        Some(Self { worker: Rc::clone(worker), place })
+        Some(Self { worker: Rc::clone(worker) })
     }
 
     /// Joins the two until both directions have ended, one breaks, or nothing moves for too long.

@@ -195,8 +195,32 @@ impl Draining {
     }
 }
 
-/// A snapshot with its tables; valid until the next `.await`.
-pub(crate) type View = (Arc<Snapshot>, Rc<Tables>);
+/// How to wake each connection, in places that are used again. There are never more than connections at once.
+#[derive(Debug, Default)]
+struct Sleepers {
+    places: Vec<Option<Waker>>,
+    free: Vec<usize>,
+}
+
+impl Sleepers {
+    fn enter(&mut self, waker: Waker) -> usize {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.places[place] = Some(waker);
+        place
+    }
+
+    fn leave(&mut self, place: usize) {
+        if self.places.get_mut(place).and_then(Option::take).is_some() {
+            self.free.push(place);
+        }
+    }
+}
+
+/// A snapshot with its tables.
+type View = (Arc<Snapshot>, Rc<Tables>);
 
 pub(crate) struct Worker {
     snapshots: RefCell<arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
@@ -214,7 +238,7 @@ pub(crate) struct Worker {
     pub(crate) tunnels: Cell<usize>,
     pub(crate) mirrors: Cell<usize>,
     /// One entry a connection, so that a drain can wake those that wait for a request.
-    sleepers: RefCell<Vec<Option<Waker>>>,
+    sleepers: RefCell<Sleepers>,
     exchanges: RefCell<Vec<Box<Exchange>>>,
     pub(crate) room: tokio::sync::Notify,
 }
@@ -350,32 +374,15 @@ impl Worker {
 
     /// Remembers how to wake a connection; the answer is its place.
     pub(crate) fn register(&self, waker: Waker) -> usize {
-        let mut sleepers = self.sleepers.borrow_mut();
-        let free = sleepers.iter().position(Option::is_none).filter(|_| sleepers.len() > 4 * self.connections.get());
-        match free {
-            Some(at) => {
-                sleepers[at] = Some(waker);
-                at
-            }
-            None => {
-                sleepers.push(Some(waker));
-                sleepers.len() - 1
-            }
-        }
+        self.sleepers.borrow_mut().enter(waker)
     }
 
-    pub(crate) fn unregister(&self, at: usize) {
-        let mut sleepers = self.sleepers.borrow_mut();
-        if let Some(place) = sleepers.get_mut(at) {
-            *place = None;
-        }
-        while matches!(sleepers.last(), Some(None)) {
-            sleepers.pop();
-        }
+    pub(crate) fn unregister(&self, place: usize) {
+        self.sleepers.borrow_mut().leave(place);
     }
 
     fn wake_all(&self) {
-        let wakers: Vec<Waker> = self.sleepers.borrow().iter().flatten().cloned().collect();
+        let wakers: Vec<Waker> = self.sleepers.borrow().places.iter().flatten().cloned().collect();
         wakers.iter().for_each(Waker::wake_by_ref);
     }
 
