@@ -1,0 +1,248 @@
+//! Bad files by the problems that they must report.
+
+use super::*;
+
+#[test]
+fn an_upstream_is_checked_whole() {
+    let upstream = |line: &str| format!("upstreams:\n  a: {line}\n");
+    bad(&upstream("{endpoints: []}"), "2:18 an upstream needs at least one endpoint");
+    bad(&upstream("{}"), "2:3 the key `endpoints` is missing here");
+    bad(
+        &upstream("{endpoint: [http://h:1]}").replace("{endpoint", "{endpoints: [http://h:1], endpoint"),
+        "the key `endpoint` is not known here (did you mean `endpoints`?)",
+    );
+    bad(&upstream("{endpoints: [https://h:1]}"), "2:19 TLS to upstreams comes in a later version");
+    bad(&upstream("{endpoints: [http://h]}"), "`http://h` has no port (write http://h:80 if 80 is meant)");
+    bad(
+        &upstream("{endpoints: [http://h:1/x]}"),
+        "an endpoint has no path and no query: requests keep their own (write http://h:1)",
+    );
+    bad(&upstream("{endpoints: [http://h:1?x]}"), "no path and no query");
+    bad(&upstream("{endpoints: [http://u:p@h:1]}"), "an endpoint has no user");
+    bad(&upstream("{endpoints: [http://h:0]}"), "`0` is not a port");
+    bad(&upstream("{endpoints: [http://h:99999]}"), "`99999` is not a port");
+    bad(&upstream("{endpoints: [http://h h:1]}"), "`h h` is not a host");
+    bad(&upstream("{endpoints: ['http://[::x]:1']}"), "`::x` is not a host");
+    bad(&upstream("{endpoints: [h:1]}"), "`h:1` is not an endpoint");
+    bad(&upstream("{endpoints: [http://h:1, http://H:1]}"), "2:31 the endpoint `http://H:1` stands here twice");
+    bad(&upstream("{endpoints: http://h:1}"), "`http://h:1` stands here where a list belongs");
+    bad(&upstream("{endpoints: [http://h:1], timeout: 10}"), "2:41 `10` is not a duration");
+    bad(&upstream("{endpoints: [http://h:1], timeout: 0s}"), "0s is outside 1ms to 1d");
+    bad(&upstream("{endpoints: [http://h:1], queue: -1}"), "`-1` stands here where a whole number belongs");
+    bad(&upstream("{endpoints: [http://h:1], health: {}}"), "the key `path` is missing here");
+    bad(&upstream("{endpoints: [http://h:1], health: {path: health}}"), "`health` is not a path");
+    bad(&upstream("{endpoints: [http://h:1], health: {path: /, fall: 0}}"), "0 is outside 1 to 1000");
+    bad("upstreams:\n  'a b': {endpoints: [http://h:1]}\n", "2:3 `a b` is not a name for an upstream");
+}
+
+#[test]
+fn a_migration_is_checked_whole() {
+    bad(&with_migration("key: [headr:x]"), "6:11 \"headr:x\" is not a key source");
+    bad(&with_migration("key: [headr:x]"), "(did you mean `header`?)");
+    bad(&with_migration("key: [client_ip, client_ip]"), "6:22 the key source `client_ip` stands here twice");
+    bad(&with_migration("key: [path:id]"), "6:11 no route of m has the variable of `path:id` (name it in a path");
+    bad(&with_migration("hash: modul"), "6:11 `modul` is not one of bucket, modulo; did you mean `modulo`?");
+    bad(&with_migration("initial: {percent: 101}"), "`101` is not a share");
+    bad(&with_migration("initial: {percent: 12.345}"), "12.345 is not a share");
+    bad(
+        &with_migration("{hash: modulo}").replace("{hash: modulo}", "hash: modulo\n    initial: {percent: 12.5}"),
+        "7:24 the hash `modulo` knows whole percents only",
+    );
+    bad(&with_migration("initial: {mode: grdual}"), "`grdual` is not one of");
+    bad(&with_migration("requires: [other]"), "6:16 the migration `other` is not defined");
+    bad(&with_migration("requires: [m]"), "3:9 prerequisites form a cycle: m -> m");
+    bad(&with_migration("parallel: {methods: [POST]}"), "`POST` is not copied by this version");
+    bad(&with_migration("labels: {legacy: A, new: A}"), "both sides have the same label");
+    bad(&with_migration("labels: {legacy: ''}"), "`` is not a label");
+    bad(&with_migration("program: A B"), "`A B` is not the name of a program");
+    bad(&with_migration("reversible: yes"), "`yes` stands here where `true` or `false` belongs");
+    bad(&with_migration("requres: []"), "6:5 the key `requres` is not known here (did you mean `requires`?)");
+    bad(&with_migration("rules: [{match: {}, serve: new}]"), "a rule without conditions would place everybody");
+    bad(
+        &with_migration("rules: [{match: {client_ip: 10.0.0}, serve: new}]"),
+        "`10.0.0` is neither an address nor a network",
+    );
+    bad(
+        &with_migration("rules: [{match: {'jwt:role': admin}, serve: new}]"),
+        "a rule on a claim needs verified tokens",
+    );
+    bad(&with_migration("rules: [{match: {'header:a': []}, serve: new}]"), "a condition without values never holds");
+    bad(&with_migration("rules: [{match: {'header:a': b}}]"), "the key `serve` is missing here");
+    bad(&with_migration("rules: [{serve: new}]"), "the key `match` is missing here");
+    bad(
+        &with_migration("default: true").replace("id: m", "id: M").replace("migration: m", "migration: M"),
+        "is not a migration id",
+    );
+    bad(&with_migration("default: true").replace("new: fresh", "new: old"), "5:10 legacy and new are both `old`");
+    bad(&with_migration("default: true").replace("new: fresh", "new: frsh"), "(did you mean `fresh`?)");
+    bad(&with_migration("default: true").replace("    new: fresh\n", ""), "3:5 the key `new` is missing here");
+}
+
+#[test]
+fn migrations_are_checked_against_each_other() {
+    let one = "  - {id: a, legacy: old, new: fresh, default: true}\n";
+    let file = |two: &str| with_upstreams(&format!("migrations:\n{one}  - {two}\n"));
+    bad(&file("{id: a, legacy: old, new: fresh}"), "4:10 migration \"a\" is defined twice");
+    bad(&file("{id: b, legacy: old, new: fresh, default: true}"), "4:10 two migrations are marked default");
+}
+
+#[test]
+fn a_route_is_checked_whole() {
+    bad(&with_route("{path: /b}"), "4:5 this route leads nowhere (add one of `migration`, `upstream`, `respond`)");
+    bad(
+        &with_route("{path: /b, upstream: old, respond: {status: 410}}"),
+        "one target, and this one has `upstream` and `respond`",
+    );
+    bad(&with_route("{path: /b, upstream: od}"), "the upstream `od` is not defined (did you mean `old`?)");
+    bad(&with_route("{path: /b, migration: m}"), "the migration `m` is not defined");
+    bad(&with_route("{path: b, upstream: old}"), "4:12 a path starts with '/'");
+    bad(&with_route("{path: /b/**/c, upstream: old}"), "'**' stands only at the end");
+    bad(&with_route("{upstream: old}"), "4:5 the key `path` is missing here");
+    bad(&with_route("{path: /b, host: 'h:80', upstream: old}"), "a host is a name or an address without port");
+    bad(
+        &with_route("{path: /b, methods: [get], upstream: old}"),
+        "`get` would match no request: methods are compared byte for byte (did you mean `GET`?)",
+    );
+    bad(&with_route("{path: /b, methods: [CONNECT], upstream: old}"), "CONNECT is answered with 405");
+    bad(&with_route("{path: /b, methods: [], upstream: old}"), "no method would match");
+    bad(&with_route("{path: /b, headers: {'a b': c}, upstream: old}"), "`a b` is not the name of a field");
+    bad(&with_route("{path: /b, headers: {a: ' c'}, upstream: old}"), "cannot be the value of a field");
+    bad(&with_route("{path: /b, body_max: 10, upstream: old}"), "`10` is not a size");
+    bad(&with_route("{path: /b, upgrades: [h2c], upstream: old}"), "an upgrade to h2c");
+    bad(&with_route("{path: /b, respond: {status: 100}}"), "100 is not a final status");
+    bad(&with_route("{path: /b, respond: {}}"), "the key `status` is missing here");
+    bad(&with_route("{path: /b, respond: {status: 410, sunset: soon}}"), "`soon` is not a date");
+    bad(&with_route("{path: /b, respond: {status: 410, sunset: 2026-02-30}}"), "`2026-02-30` is not a date");
+    bad(&with_route("{path: /b, respond: {status: 302, location: 'a b'}}"), "`a b` is not a location");
+    bad(&with_route("{path: /b, issues: {}}"), "routes that receive issues are not supported");
+    bad(
+        &with_route("{path: '/{x}', upstream: old}\n  - {path: '/{y}', upstream: old}"),
+        "5:12 two routes are equally specific",
+    );
+}
+
+#[test]
+fn what_would_be_unsafe_to_ignore_is_refused() {
+    let file = |line: &str| with_route("{path: /b, upstream: old}") + line + "\n";
+    bad(
+        &file("listen: [{address: 127.0.0.1:1, tls: {certificate: a, key: b}}]"),
+        "`tls` is not supported by this version",
+    );
+    bad(&file("listen: [{address: 127.0.0.1:1, http2: true}]"), "`http2: true` is not supported");
+    bad(&file("listen: [{address: 127.0.0.1:1, proxy_protocol: true}]"), "`proxy_protocol: true` is not supported");
+    good(&file("listen: [{address: 127.0.0.1:1, http2: false, proxy_protocol: false}]"));
+    bad(&file("listen: [{address: localhost:80}]"), "`localhost:80` is not an IP address with a port");
+    bad(&file("listen: [{address: 127.0.0.1:1}, {address: 127.0.0.1:1}]"), "127.0.0.1:1 stands here twice");
+    good(&file("listen: [{address: 127.0.0.1:0}, {address: 127.0.0.1:0}]"));
+    bad(&file("listen: []"), "a router without a listener");
+    bad(
+        &file("listen: [{address: 127.0.0.1:9900}]\nadmin: {address: 127.0.0.1:9900}"),
+        "127.0.0.1:9900 is also a listener for traffic",
+    );
+    bad(
+        &file("admin: {address: 0.0.0.0:9900}"),
+        "5:18 the admin side would be open to the network at 0.0.0.0:9900 without tokens",
+    );
+    let hash = "0123456789abcdef".repeat(4);
+    good(&file(&format!("admin: {{address: 0.0.0.0:9900, tokens: [{{name: ci, role: admin, sha256: {hash}}}]}}")));
+    bad(&file("admin: {tokens: [{name: ci, role: admin, sha256: abc}]}"), "this is not a SHA-256");
+    bad(
+        &file(&format!("admin: {{tokens: [{{name: ci, role: root, sha256: {hash}}}]}}")),
+        "`root` is not one of viewer, reporter, operator, admin",
+    );
+    bad(&file("admin: {tokens: [{role: admin, sha256: abc}]}"), "the key `name` is missing here");
+    bad(&file("store: {redis: rediss://h}"), "rediss:// is not supported by this version");
+    bad(&file("store: {redis: 'http://h'}"), "this is not the address of a Redis");
+    bad(&file("store: {redis: redis://h, embedded: x}"), "and here are 2");
+    bad(&file("store: {redis_file: missing}"), "/etc/crossfade/missing cannot be read");
+    bad(&file("jwt: {}"), "and here are 0");
+    bad(&file("jwt: {secret: ''}"), "no token can be verified by this: the secret is empty");
+    bad(&file("environment: A"), "`A` is not the name of an environment");
+    bad(&file("workers: 0"), "`0` is not a number of workers");
+    bad(&file("trusted_proxies: [10.0.0.0/40]"), "neither an address nor a network");
+    bad(&file("log: {format: xml}"), "`xml` is not one of text, json");
+    bad(&file("log: {access: {sample: 200%}}"), "`200%` is not a share");
+    bad(&file("limits: {head_size: 1B}"), "1B is outside 1KiB to 1MiB");
+    bad(&file("upstream: {}"), "5:1 the key `upstream` is not known here (did you mean `upstreams`?)");
+}
+
+#[test]
+fn what_is_not_yaml_is_told_with_its_place() {
+    bad("upstreams: {a: [}\n", "1:16 this is not YAML");
+    bad("upstreams:\n\ta: 1\n", "2:");
+    bad("a: 1\n---\nb: 2\n", "2:1 a second document starts here");
+    bad("", "the file defines no upstreams and no routes");
+    bad("- a\n", "1:1 a list stands here where a map with the keys environment");
+    bad(&with_route("{path: /b, upstream: old, path: /c}"), "4:31 the key `path` stands here twice");
+    bad(&with_route("{path: !!str /b, upstream: old}"), "tags (`!...`) are not supported");
+    bad(&with_route("{<<: {}, path: /b, upstream: old}"), "merge keys (`<<`) are not supported");
+    bad(&with_route("{[a]: b, path: /b, upstream: old}"), "a key is a single word");
+    let nested = format!("{}{}", "[".repeat(80), "]".repeat(80));
+    bad(&with_route(&nested), "nested more than");
+}
+
+#[test]
+fn every_problem_of_a_file_is_told_at_once() {
+    let text = "\
+enviroment: production
+upstreams:
+  ts: {endpoint: [http://127.0.0.1:1], timeout: 10}
+  py: {endpoints: [https://127.0.0.1:2]}
+migrations:
+  - {id: Sessions, legacy: ts, new: pyy, key: [cokie:uid], initial: {percent: 120}}
+  - {id: ok, legacy: ts, new: py, hash: crc}
+routes:
+  - {migration: sesions, path: api}
+  - {migration: ok, path: /x, methods: [get], body_max: 1}
+  - {path: /y}
+listen: [{address: nowhere}]
+admin: {address: 0.0.0.0:1}
+snapshot: ${UNSET}
+";
+    let found = problems(text);
+    let places: Vec<&str> = found.iter().filter_map(|line| line.split(' ').next()).collect();
+    let expected = [
+        "1:1", "3:3", "3:8", "3:49", "4:20", "6:10", "6:37", "6:48", "6:79", "7:41", "9:17", "9:32", "10:41", "10:57",
+        "11:5", "12:20", "13:18", "14:11",
+    ];
+    assert_eq!(places, expected, "{found:#?}");
+}
+
+#[test]
+fn a_mistake_is_not_told_again_by_what_refers_to_it() {
+    let text = "\
+upstreams: {a: {endpoints: [x]}, b: {endpoints: [http://h:1]}}
+migrations: [{id: m, legacy: a, new: b, hash: x}]
+routes: [{migration: m, path: /a}, {upstream: a, path: /b}]
+";
+    let found = problems(text);
+    assert_eq!(found.len(), 2, "{found:#?}");
+}
+
+#[test]
+fn a_rendered_problem_shows_line_caret_and_suggestion() {
+    let errors =
+        parse("upstreams:\n  ts: {endpoint: [http://127.0.0.1:1], endpoints: [http://127.0.0.1:2]}\n").unwrap_err();
+    let expected = "\
+error: the key `endpoint` is not known here
+ --> crossfade.yaml:2:8
+  |
+2 |   ts: {endpoint: [http://127.0.0.1:1], endpoints: [http://127.0.0.1:2]}
+  |        ^^^^^^^^
+  |
+  = help: did you mean `endpoints`?
+
+error: 1 problem in crossfade.yaml";
+    assert_eq!(errors.render(false), expected);
+    assert_eq!(
+        errors.to_string(),
+        "crossfade.yaml:2:8: the key `endpoint` is not known here (did you mean `endpoints`?)"
+    );
+    assert!(errors.render(true).contains("\u{1b}["));
+}
+
+#[test]
+fn control_characters_of_a_file_do_not_reach_the_terminal() {
+    let errors = parse("upstreams:\n  \"a\\e[31m\": {endpoints: [http://h:1]}\n").unwrap_err();
+    assert!(!errors.render(false).contains('\u{1b}') && !errors.to_string().contains('\u{1b}'));
+}
