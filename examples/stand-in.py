@@ -47,7 +47,9 @@ if __name__ == "__main__":
     if len(sys.argv) != 3 or not sys.argv[2].isdigit():
         sys.exit(__doc__)
     Handler.name = sys.argv[1]
+    server = Server(("127.0.0.1", int(sys.argv[2])), Handler)
+    print(f"{Handler.name} answers on http://127.0.0.1:{server.server_port}", file=sys.stderr)
     try:
-        Server(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+        server.serve_forever()
     except KeyboardInterrupt:
         pass

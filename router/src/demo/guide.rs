@@ -54,6 +54,7 @@ Try next, in a second terminal in this directory:
   {program} rollback sessions --reason 'Python fails'
   curl http://{control}/fault -d '{{\"mode\":\"none\"}}'
   {program} acknowledge sessions --to legacy_only --reason 'understood and mended'
+  {program} rollout sessions 1 --reason 'carefully'
   {program} mode sessions gradual --reason 'again'
   {program} history sessions
 

@@ -28,6 +28,8 @@ pub const REPEAT: Duration = Duration::from_secs(10);
 /// Where the demo's migration stands, of all the API tells.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Standing {
+    /// In force on this router: the kill file shows here, too.
+    #[serde(rename = "effective_mode")]
     pub mode: String,
     pub percent: f64,
     pub revision: u64,
@@ -106,7 +108,7 @@ fn write(standing: Option<&Standing>, fault: Fault, counts: Counts, since: Count
     let share = if legacy + new == 0 { 0.0 } else { new as f64 * 100.0 / (legacy + new) as f64 };
     let errors = match (counts.errors, counts.errors - since.errors) {
         (0, _) => "no errors".into(),
-        (all, recent) => format!("{recent} errors ({all} since the start)"),
+        (all, recent) => format!("errors {recent} ({all} since the start)"),
     };
     let fault = match fault {
         Fault::None => String::new(),
@@ -152,7 +154,7 @@ mod tests {
         assert_eq!(
             text.as_deref(),
             Some(
-                "   9 s  gradual 25 %, revision 1 | TypeScript 75, Python 25 (25 %), 2 errors (2 since the start) | fault of Python: slow"
+                "   9 s  gradual 25 %, revision 1 | TypeScript 75, Python 25 (25 %), errors 2 (2 since the start) | fault of Python: slow"
             )
         );
     }
