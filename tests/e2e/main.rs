@@ -2,5 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as the test itself does")]
 
+mod admin;
 mod demo;
+mod flips;
+mod modes;
+mod operations;
+mod proxying;
+mod refusals;
+mod store;
+mod streaming;
 mod tidy;
+mod world;

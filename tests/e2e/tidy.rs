@@ -62,11 +62,22 @@ fn rust_files() -> Vec<(String, String)> {
     files().into_iter().filter(|(path, _)| path.ends_with(".rs")).collect()
 }
 
-/// The part of a file before its test module, without comments.
-fn production(text: &str) -> String {
-    let before_tests = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    let before_tests = before_tests.split("#[cfg(test)]\npub(crate) mod ").next().unwrap_or_default();
-    let code = before_tests.lines().filter(|line| !line.trim_start().starts_with("//"));
+/// A file as production code and tests, which are a module at its end or the whole of a `tests.rs`.
+fn parts<'a>(path: &str, text: &'a str) -> (&'a str, &'a str) {
+    if path.starts_with("tests/e2e/") || path.ends_with("/tests.rs") {
+        return ("", text);
+    }
+    let inline = |(at, _): &(usize, &str)| {
+        let declared = text[*at..].lines().nth(1).unwrap_or_default();
+        declared.contains("mod ") && declared.ends_with('{')
+    };
+    let at = text.match_indices("#[cfg(test)]\n").find(inline).map_or(text.len(), |(at, _)| at);
+    text.split_at(at)
+}
+
+/// What of a file is compiled into the binary, without comments.
+fn production(path: &str, text: &str) -> String {
+    let code = parts(path, text).0.lines().filter(|line| !line.trim_start().starts_with("//"));
     code.collect::<Vec<_>>().join("\n")
 }
 
@@ -113,7 +124,7 @@ fn inside_the_router_only_main_and_app_name_the_dashboards() {
     let named = |(path, text): &(String, String)| {
         let file = path.strip_prefix("router/src/")?;
         let may = file == "main.rs" || file == "app.rs" || file.starts_with("app/");
-        let names = production(text).contains("dashboards::");
+        let names = production(path, text).contains("dashboards::");
         (!may && names).then(|| path.clone())
     };
     let findings: Vec<String> = rust_files().iter().filter_map(named).collect();
@@ -154,7 +165,7 @@ fn pure_files_compute_and_nothing_else() {
             findings.push(format!("{path} is listed as pure and does not exist"));
             continue;
         };
-        let production = production(&text);
+        let production = production(path, &text);
         findings.extend(IMPURE.iter().filter(|w| production.contains(**w)).map(|word| format!("{path}: {word:?}")));
     }
     expect_none("pure files hold impure words", &findings);
@@ -170,33 +181,42 @@ fn marks_of_purity_are_found() {
 fn files_stay_short() {
     let mut findings = Vec::new();
     for (path, text) in rust_files() {
-        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
-        if lines > LINES_MAX && !path.starts_with("tests/e2e/") {
+        let lines = parts(&path, &text).0.lines().count();
+        if lines > LINES_MAX {
             findings.push(format!("{path}: {lines}"));
         }
     }
     expect_none(&format!("these have more than {LINES_MAX} lines of production code; split by noun"), &findings);
 }
 
+/// Whether a test passes time but for the pause between two looks at a condition with a deadline.
+fn sleeps(tests: &str) -> bool {
+    let mut lines_since_deadline = usize::MAX;
+    tests.lines().any(|line| {
+        lines_since_deadline = if line.contains("deadline") { 0 } else { lines_since_deadline.saturating_add(1) };
+        line.contains(concat!("sle", "ep(")) && lines_since_deadline > 1
+    })
+}
+
 #[test]
 fn tests_neither_sleep_nor_are_ignored() {
     let ignore = concat!("#[ign", "ore");
-    let sleep = concat!("sle", "ep(");
     let mut findings = Vec::new();
     for (path, text) in rust_files() {
-        let is_e2e = path.starts_with("tests/e2e/");
-        let tests = if is_e2e { text.as_str() } else { text.split_once("#[cfg(test)]").map_or("", |(_, tests)| tests) };
+        let (_, tests) = parts(&path, &text);
         for (number, line) in text.lines().enumerate() {
             let blocks = line.contains(concat!("thread::", "sle", "ep")) && !path.starts_with("router/src/cli/");
             if line.contains(ignore) || blocks {
                 findings.push(format!("{path}:{}: {}", number + 1, line.trim()));
             }
         }
-        if tests.contains(sleep) {
+        if sleeps(tests) {
             findings.push(format!("{path}: its tests sleep; wait for a condition instead"));
         }
     }
     expect_none("tests wait for conditions and always run", &findings);
+    let pause = concat!("sle", "ep(a)");
+    assert!(sleeps(pause) && !sleeps(&format!("assert!(now < deadline);\n{pause}")));
 }
 
 #[test]

@@ -1,0 +1,37 @@
+//! What most sentences are about: a legacy and a new backend with a router before them.
+
+use harness::{Answer, Backend, Router, Setup};
+
+pub(crate) struct World {
+    pub(crate) legacy: Backend,
+    pub(crate) new: Backend,
+    pub(crate) router: Router,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::with(|setup| setup).await
+    }
+
+    /// A world whose router file differs from the usual one.
+    pub(crate) async fn with(change: impl FnOnce(Setup) -> Setup) -> Self {
+        let (legacy, new) = (Backend::start("legacy").await, Backend::start("new").await);
+        let router = change(Setup::new(legacy.address, new.address)).start().await;
+        Self { legacy, new, router }
+    }
+
+    /// A GET on a new connection.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.router.connect().await.get(path).await
+    }
+
+    /// Who serves this user now, on a new connection.
+    pub(crate) async fn side_of(&self, user: &str) -> String {
+        self.router.connect().await.get_with("/", &format!("X-User-Id: {user}\r\n")).await.text()
+    }
+
+    /// Whether nothing has reached a backend so far.
+    pub(crate) fn untouched(&self) -> bool {
+        self.legacy.bytes().is_empty() && self.new.bytes().is_empty()
+    }
+}
