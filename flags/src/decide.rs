@@ -19,6 +19,9 @@
 //! The first that applies is recorded as the [`Reason`]; a request is never routed without one.
 //! `decide` cannot fail: what could be wrong was refused when the [`Snapshot`] was built.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;

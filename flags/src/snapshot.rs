@@ -7,6 +7,9 @@
 //! file) and unreadable documents (in [`Snapshot::build`], which refuses the document alone and
 //! keeps what was last good).
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
