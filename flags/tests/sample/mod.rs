@@ -7,9 +7,11 @@ use std::sync::Arc;
 use flags::key::{self, Claims, Request};
 use flags::migration::Initial;
 use flags::route::{Found, Lookup, Route, Target};
-use flags::snapshot::{Definitions, Local, Snapshot};
-use flags::store::Loaded;
-use flags::{BasisPoints, Decision, Facts, Migration, MigrationId, Mode, decide};
+use flags::rule::{AnyOf, Condition, Rule};
+use flags::snapshot::{Definitions, Local, MigrationIndex, Snapshot};
+use flags::state::{Document, Pin, Pins};
+use flags::store::{Loaded, Stored};
+use flags::{BasisPoints, Decision, Facts, Migration, MigrationId, Mode, Revision, Side, decide};
 
 const ROUTES_MAX: usize = 1_000;
 
@@ -33,6 +35,52 @@ pub(crate) fn snapshot(count: usize) -> Snapshot {
     let routes = routes.collect();
     let definitions = Definitions::build(migrations, routes, None, "hash".into()).expect("valid definitions");
     Snapshot::build(Arc::new(definitions), &Loaded::default(), Local::default(), None)
+}
+
+/// One migration in a mode at half of the traffic.
+pub(crate) fn alone(mode: Mode) -> Snapshot {
+    let migration = migration("m");
+    let loaded = Loaded { revision: Revision(1), migrations: [stored(&migration, mode, Pins::new())].into() };
+    build(vec![migration], &loaded)
+}
+
+/// A migration with 10 rules, 10,000 pins and a prerequisite, none of which decides.
+pub(crate) fn laden() -> Snapshot {
+    let condition = |n| {
+        let any_of = AnyOf::Values(vec![format!("group-{n}"), format!("staff-{n}")]);
+        Condition { source: "header:x-user-id".parse().expect("a valid source"), any_of }
+    };
+    let rules = (0..10).map(|n| Rule { conditions: vec![condition(n)], serve: Side::New }).collect();
+    let pin = Pin { side: Side::New, reason: "tester".into(), actor: "ann".into(), until: None };
+    let pins = (0..10_000).map(|n| (format!("{n:036}"), pin.clone())).collect();
+    let required = migration("r");
+    let migration = Migration { rules, requires: vec![required.id.clone()], ..migration("m") };
+    let migrations = [stored(&migration, Mode::Gradual, pins), stored(&required, Mode::NewOnly, Pins::new())].into();
+    build(vec![migration, required], &Loaded { revision: Revision(1), migrations })
+}
+
+pub(crate) fn definitions(migrations: Vec<Migration>) -> Arc<Definitions> {
+    Arc::new(Definitions::build(migrations, Vec::new(), None, "hash".into()).expect("valid definitions"))
+}
+
+fn build(migrations: Vec<Migration>, loaded: &Loaded) -> Snapshot {
+    Snapshot::build(definitions(migrations), loaded, Local::default(), None)
+}
+
+pub(crate) fn migration(name: &str) -> Migration {
+    Migration::new(MigrationId::new(name).expect("a valid id"), "typescript", "python")
+}
+
+pub(crate) fn stored(migration: &Migration, mode: Mode, pins: Pins) -> (MigrationId, Stored) {
+    let share = BasisPoints::from_percent(50.0).expect("50 % is a share");
+    let document = Document { mode, share, revision: Revision(1), ..Document::initial(migration) };
+    (migration.id.clone(), Stored::State { document, pins })
+}
+
+/// The first migration of a snapshot, asked for a key that was extracted before.
+pub(crate) fn decide_first(snapshot: &Snapshot, request: &Get, key: &[u8]) -> Decision {
+    let (migration, now) = (MigrationIndex(0), 1_800_000_000);
+    decide(snapshot, &Facts { migration, request, key: Some(key), now, chance: 7 })
 }
 
 /// A request as the data plane offers it: slices of what came.
