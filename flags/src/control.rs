@@ -77,7 +77,7 @@ impl Control {
             return Err(ControlError::Unknown(migration.clone()));
         }
         if change.ask == Ask::RollBack && !change.dry_run {
-            return self.roll_back(migration, &change, true).await;
+            return self.roll_back(migration, &change).await;
         }
         // What this router rolled back while the store was away comes first, whatever is asked now.
         if !change.dry_run && self.watch.is_rolled_back_here(migration) {
@@ -125,23 +125,22 @@ impl Control {
     /// Writes what this router rolled back alone. Called by the watcher when the store answers.
     pub(crate) async fn store_local_rollbacks(&self) {
         for pending in self.watch.unclaimed_rollbacks() {
+            // Stored by somebody else meanwhile, it must not be made again.
+            let Some(claim) = self.watch.claim_waiting(&pending.migration) else { continue };
             let LocalRollback { migration, actor, reason, evidence, .. } = pending;
             let change = Change { evidence, ..Change::new(Ask::RollBack, actor, reason) };
-            if let Err(error) = self.roll_back(&migration, &change, true).await {
-                tracing::error!(%migration, %error, "a rollback of this router could not be stored; it holds here and is tried again");
+            match self.store_rollback(&migration, &change, claim.is_new(), true).await {
+                Ok(Applied { here_only: true, .. }) => return,
+                Ok(_) => tracing::info!(%migration, "a rollback of this router is stored now"),
+                Err(error) => tracing::error!(%migration, %error, "a rollback of this router cannot be stored"),
             }
         }
     }
 
-    async fn roll_back(
-        &self,
-        migration: &MigrationId,
-        change: &Change,
-        store_answers: bool,
-    ) -> Result<Applied, ControlError> {
+    async fn roll_back(&self, migration: &MigrationId, change: &Change) -> Result<Applied, ControlError> {
         // Held until the store has answered; dropped early, the watcher takes over.
         let claim = self.watch.claim_rollback(local_rollback(migration, change));
-        self.store_rollback(migration, change, claim.is_new(), store_answers).await
+        self.store_rollback(migration, change, claim.is_new(), true).await
     }
 
     async fn store_rollback(
@@ -155,7 +154,10 @@ impl Control {
         match written {
             Ok(applied) => Ok(applied),
             Err(ControlError::Store(error)) => {
-                tracing::warn!(%migration, %error, "rolled back on this router only, until the store is back");
+                // Once, and not with every try to store it.
+                if is_new_here {
+                    tracing::warn!(%migration, %error, "rolled back on this router only, until the store is back");
+                }
                 self.here_only(migration, is_new_here)
             }
             Err(ControlError::Busy(_)) => self.here_only(migration, is_new_here),

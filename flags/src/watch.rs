@@ -23,6 +23,7 @@ mod health;
 pub(crate) mod tests;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -102,6 +103,8 @@ pub struct Watch {
     joined: Mutex<Joined>,
     /// Reads of the store one after the other, so that an older one cannot be taken for a loss.
     reading: tokio::sync::Mutex<()>,
+    /// The revision that the store last told, believed or not.
+    read_last: AtomicU64,
     health: Health,
     counters: Counters,
     /// There is a rollback to be stored.
@@ -243,7 +246,15 @@ impl Watch {
         } else {
             false
         };
-        RollbackClaim { watch: self, migration, is_new }
+        RollbackClaim { watch: self, migration, is_new, wakes: true }
+    }
+
+    /// Leaves storing a rollback that waits to the caller, who is the one to try again.
+    pub(crate) fn claim_waiting(&self, migration: &MigrationId) -> Option<RollbackClaim<'_>> {
+        let mut joined = self.lock();
+        let pending = joined.rollbacks.iter_mut().find(|pending| pending.rollback.migration == *migration)?;
+        pending.claims += 1;
+        Some(RollbackClaim { watch: self, migration: migration.clone(), is_new: false, wakes: false })
     }
 
     pub(crate) fn unclaimed_rollbacks(&self) -> Vec<LocalRollback> {
@@ -264,6 +275,7 @@ impl Watch {
         let read = read.unwrap_or_else(|_| Err(StoreError::unavailable("it did not answer in time")));
         match read {
             Ok(loaded) => {
+                self.read_last.store(loaded.revision.0, Ordering::Relaxed);
                 self.accept(loaded);
                 Ok(())
             }
@@ -339,6 +351,8 @@ pub(crate) struct RollbackClaim<'a> {
     watch: &'a Watch,
     migration: MigrationId,
     is_new: bool,
+    /// Whether the watcher is told, so that it does what the caller has left undone.
+    wakes: bool,
 }
 
 impl RollbackClaim<'_> {
@@ -354,7 +368,9 @@ impl Drop for RollbackClaim<'_> {
         let pending = joined.rollbacks.iter_mut().find(|pending| pending.rollback.migration == self.migration);
         if let Some(pending) = pending {
             pending.claims = pending.claims.saturating_sub(1);
-            self.watch.rollbacks_wait.notify_one();
+            if self.wakes {
+                self.watch.rollbacks_wait.notify_one();
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A store in memory that fails on demand. Tests only; it passes the suite of the real ones.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -15,13 +15,15 @@ use crate::state::{Heartbeat, HistoryEntry, Revision};
 #[derive(Debug)]
 pub(crate) struct Fake {
     state: Mutex<State>,
-    revision: watch::Sender<Revision>,
+    pub(crate) revision: watch::Sender<Revision>,
     /// Every call fails, as if the network were gone.
     pub(crate) down: AtomicBool,
     /// Every write finds that somebody else was faster.
     pub(crate) contended: AtomicBool,
     /// Announcements are lost.
     pub(crate) mute: AtomicBool,
+    /// Reads so far, those that failed too.
+    pub(crate) reads: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -34,8 +36,8 @@ pub(crate) struct State {
 impl Default for Fake {
     fn default() -> Self {
         let (revision, _) = watch::channel(Revision::ZERO);
-        let (down, contended, mute) = Default::default();
-        Self { state: Mutex::default(), revision, down, contended, mute }
+        let (down, contended, mute, reads) = Default::default();
+        Self { state: Mutex::default(), revision, down, contended, mute, reads }
     }
 }
 
@@ -59,6 +61,7 @@ impl Fake {
 #[async_trait]
 impl Store for Fake {
     async fn load(&self) -> Result<Loaded, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         Ok(self.reach()?.loaded.clone())
     }
 

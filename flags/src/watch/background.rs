@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ const POLL_JITTER_PERCENT: u32 = 20;
 
 /// Reading takes at most this share of the time, one part in so many, however large the state is.
 const READING_SHARE: u32 = 20;
+
+/// How long a store is left alone that woke its reader and had nothing new to say.
+const WOKEN_FOR_NOTHING: Duration = Duration::from_millis(50);
 
 /// How long to wait after a failed read during the start.
 const START_RETRY: Duration = Duration::from_millis(100);
@@ -119,6 +123,7 @@ fn unread(store: Arc<dyn Store>, definitions: Definitions, options: WatchOptions
         swapped,
         joined: Mutex::new(Joined { definitions, loaded, killed: false, rollbacks }),
         reading: tokio::sync::Mutex::default(),
+        read_last: AtomicU64::new(0),
         health: Health::starting(),
         counters: Counters::default(),
         rollbacks_wait: Notify::new(),
@@ -173,19 +178,22 @@ async fn until(mut stopped: watch::Receiver<bool>, task: impl Future<Output = ()
 async fn poll(watch: Arc<Watch>) {
     let mut pause = jittered(POLL);
     loop {
-        let seen = watch.current().revision();
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            woken = watch.store.changed(seen) => {
-                if woken.is_err() {
-                    // The store says why when it is read; until then the poll's pace is enough.
-                    tokio::time::sleep(pause).await;
-                }
-            }
-        }
+        // What the store told last, not what is served: a store that is not believed has not changed.
+        let seen = Revision(watch.read_last.load(Ordering::Relaxed));
+        let woken = tokio::time::timeout(pause, watch.store.changed(seen)).await;
         let begun = Instant::now();
-        watch.refresh().await;
-        pause = jittered(POLL).max(begun.elapsed() * READING_SHARE);
+        let read = watch.try_refresh().await;
+        let took = begun.elapsed();
+        if read.is_err() || matches!(woken, Ok(Err(_))) {
+            // The store says why where it is read; asking again at once would not help it.
+            tokio::time::sleep(pause).await;
+        } else if woken.is_ok() && watch.read_last.load(Ordering::Relaxed) == seen.0 {
+            tokio::time::sleep(WOKEN_FOR_NOTHING).await;
+        } else {
+            // However often it changes, reading leaves as much time as it takes.
+            tokio::time::sleep(took).await;
+        }
+        pause = jittered(POLL).max(took * READING_SHARE);
     }
 }
 

@@ -131,7 +131,9 @@ impl Health {
 /// Tells and counts what became wrong or right with a migration's stored state.
 pub(super) fn log_problems(before: &Snapshot, after: &Snapshot, counters: &Counters) {
     for (_, definition, placed) in after.iter() {
-        let known = before.find(&definition.id).and_then(|at| before.placed(at).problem.as_ref());
+        let known = before.find(&definition.id).map(|at| before.placed(at));
+        // That nothing was read yet is no condition of the store.
+        let known = known.filter(|placed| !placed.is_a_guess()).and_then(|placed| placed.problem.as_ref());
         match (known, &placed.problem) {
             (known, Some(problem)) if known != Some(problem) => {
                 tracing::error!(migration = %definition.id, %problem, "the stored state of a migration cannot be used as it is");

@@ -316,6 +316,29 @@ async fn a_reload_that_would_move_callers_is_refused() {
     rig.watch.reload(definitions(vec![migration("m"), migration("n")])).unwrap();
 }
 
+/// Whatever is wrong, the store is asked at the poll's pace and not in a loop.
+async fn check_pace(rig: &Rig) {
+    let reads = || rig.store.reads.load(std::sync::atomic::Ordering::SeqCst);
+    let (before, begun) = (reads(), tokio::time::Instant::now());
+    until("four more reads", || reads() >= before + 4).await;
+    // Two tasks may read about once a second each, or four fifths of that.
+    assert!(begun.elapsed() > Duration::from_millis(700), "four reads in {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_store_in_trouble_is_not_asked_in_a_loop() {
+    let rig = Rig::start(Arc::default(), vec![migration("m")]).await;
+    rig.apply(Ask::Mode(Mode::NewOnly)).await;
+    let kept = std::mem::take(&mut rig.store.state().loaded);
+    rig.store.revision.send_replace(Revision::ZERO);
+    until("the alarm is raised", || rig.watch.store_health().revision_went_back).await;
+    check_pace(&rig).await;
+    rig.store.state().loaded = kept;
+    rig.store.set(down, true);
+    rig.control.apply(&id("m"), Change::new(Ask::RollBack, "ann", "r")).await.unwrap();
+    check_pace(&rig).await;
+}
+
 #[tokio::test]
 async fn heartbeats_tell_the_revision_that_is_served() {
     let rig = Rig::start(Arc::default(), vec![migration("m")]).await;
