@@ -7,7 +7,7 @@
 //! then decides again on what is there now. So every change is decided on the state it changes, and
 //! the history is one line.
 //!
-//! Implementations differ in where they write, not in what they promise: [`conformance`] runs the
+//! Implementations differ in where they write, not in what they promise: `conformance` runs the
 //! same cases against each of them.
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand, exit codes in one place.
 //!
 //! Data goes to stdout and messages to stderr, so that output can be piped. A script branches on the
-//! exit code ([`exit::Exit`]) and, with `-o json`, on the `code` of a problem.
+//! exit code (`exit::Exit`) and, with `-o json`, on the `code` of a problem.
 //!
 //! Not here: prompts. A rollback at night must not wait for a `y`.
 

@@ -6,7 +6,7 @@
 //! memory and time than relaying needs. A proxy reads a head, refuses or decides, writes a head and relays a body by its
 //! framing; that is small enough to own and to test exhaustively.
 //!
-//! [`head`], [`framing`] and [`write`] are pure; [`conn`] reads and writes; nothing here routes or decides.
+//! [`head`], [`framing`] and [`mod@write`] are pure; [`conn`] reads and writes; nothing here routes or decides.
 
 pub mod conn;
 pub mod framing;

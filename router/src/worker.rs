@@ -239,6 +239,10 @@ pub(crate) struct Worker {
     pub(crate) mirrors: Cell<usize>,
     /// One entry a connection, so that a drain can wake those that wait for a request.
     sleepers: RefCell<Sleepers>,
+    #[allow(
+        clippy::vec_box,
+        reason = "an exchange changes hands for each request, by its pointer and not by its bytes"
+    )]
     exchanges: RefCell<Vec<Box<Exchange>>>,
     pub(crate) room: tokio::sync::Notify,
 }

@@ -3,7 +3,7 @@
 //! # Why one type for both sides
 //!
 //! A caller's connection receives requests and sends answers, an upstream's does the reverse; reading a body, framing
-//! another and holding no buffer while idle is the same work. [`super::super::client_side`] and `upstream_side` add what
+//! another and holding no buffer while idle is the same work. `client_side` and `forward` add what
 //! differs.
 //!
 //! Buffers are borrowed from the worker when bytes are at hand and returned when they are used, so an idle connection owns
