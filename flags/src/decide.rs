@@ -102,7 +102,8 @@ pub struct Decision {
     pub serve: Side,
     pub mirror: Option<Side>,
     pub reason: Reason,
-    /// Where the key stands, when there is one that the hash can place.
+    /// Where the key stands, when there is one that the hash can place, in a mode that asks for it
+    /// or in an explanation.
     pub bucket: Option<Bucket>,
     pub revision: Revision,
 }
@@ -111,10 +112,28 @@ pub struct Decision {
 pub fn decide(snapshot: &Snapshot, facts: &Facts<'_>) -> Decision {
     let definition = snapshot.migration(facts.migration);
     let placed = snapshot.placed(facts.migration);
-    let bucket = facts.key.and_then(|key| placed.document.hash.place(&placed.document.salt, key));
+    let bucket = if asks_for_bucket(placed) { bucket_of(placed, facts) } else { None };
     let (serve, reason) = serve(snapshot, facts, bucket);
     let mirror = mirrors(definition, placed, facts, bucket, reason).then(|| serve.other());
     Decision { serve, mirror, reason, bucket, revision: placed.document.revision }
+}
+
+/// The same decision for an operator, with the bucket also where the mode does not ask for it.
+pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Decision {
+    let bucket = bucket_of(snapshot.placed(facts.migration), facts);
+    Decision { bucket, ..decide(snapshot, facts) }
+}
+
+/// Hashing is most of what a decision costs, and a fixed mode does not need it.
+const fn asks_for_bucket(placed: &Placed) -> bool {
+    match placed.document.mode {
+        Mode::Gradual | Mode::Parallel => true,
+        Mode::LegacyOnly | Mode::NewOnly | Mode::EmergencyRollback => false,
+    }
+}
+
+fn bucket_of(placed: &Placed, facts: &Facts<'_>) -> Option<Bucket> {
+    facts.key.and_then(|key| placed.document.hash.place(&placed.document.salt, key))
 }
 
 fn serve(snapshot: &Snapshot, facts: &Facts<'_>, bucket: Option<Bucket>) -> (Side, Reason) {
@@ -127,8 +146,8 @@ fn serve(snapshot: &Snapshot, facts: &Facts<'_>, bucket: Option<Bucket>) -> (Sid
     }
     let unmet = |required: &MigrationIndex| {
         let facts = Facts { migration: *required, ..*facts };
-        let document = &snapshot.placed(*required).document;
-        let bucket = facts.key.and_then(|key| document.hash.place(&document.salt, key));
+        let placed = snapshot.placed(*required);
+        let bucket = if asks_for_bucket(placed) { bucket_of(placed, &facts) } else { None };
         own_side(snapshot, &facts, bucket).0 == Side::Legacy
     };
     if snapshot.prerequisites(facts.migration).iter().any(unmet) {

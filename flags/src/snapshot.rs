@@ -237,8 +237,13 @@ impl Snapshot {
         let placed = definitions
             .migrations()
             .iter()
-            .map(|migration| {
-                let before = previous.and_then(|p| p.find(&migration.id).map(|at| p.shared(at)));
+            .enumerate()
+            .map(|(at, migration)| {
+                let before = previous.and_then(|previous| {
+                    let same_file = Arc::ptr_eq(&previous.definitions, &definitions);
+                    let at = if same_file { Some(MigrationIndex(at)) } else { previous.find(&migration.id) };
+                    at.map(|at| previous.shared(at))
+                });
                 let here = local.rolled_back.contains(&migration.id);
                 place(migration, loaded.migrations.get(&migration.id), here, before)
             })

@@ -132,7 +132,7 @@ pub(crate) fn decide(snapshot: &Snapshot, at: MigrationIndex, request: &Hypothet
         None => key::extract(&snapshot.migration(at).key, request, claims),
     };
     let facts = Facts { migration: at, request, key: key.as_deref(), now, chance: chance() };
-    (flags::decide(snapshot, &facts), key.map(Cow::into_owned))
+    (flags::decide::explain(snapshot, &facts), key.map(Cow::into_owned))
 }
 
 /// Even enough for a decision that nobody is served by.

@@ -337,6 +337,21 @@ fn the_same_program_puts_a_key_on_the_same_side_of_all_its_migrations() {
     }
 }
 
+#[test]
+fn an_explanation_is_the_decision_with_the_bucket() {
+    for mode in Mode::ALL {
+        let case = in_mode(mode, 5_000);
+        let snapshot = case.snapshot();
+        let migration = snapshot.find(&id("m")).unwrap();
+        let key = case.key.map(str::as_bytes);
+        let facts = Facts { migration, request: &case.request, key, now: NOW, chance: 0 };
+        let explained = explain(&snapshot, &facts);
+        assert_eq!(explained.bucket, HashKind::Bucket.place("m", b"user-1"));
+        let decided = decide(&snapshot, &facts);
+        assert_eq!(Decision { bucket: None, ..explained }, Decision { bucket: None, ..decided });
+    }
+}
+
 fn any_mode() -> impl Strategy<Value = Mode> {
     prop::sample::select(Mode::ALL.to_vec())
 }
