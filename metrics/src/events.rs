@@ -11,7 +11,6 @@
 //! for.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +20,7 @@ use flags::state::Position;
 use flags::{MigrationId, Mode, Revision, Snapshot};
 use tracing::{error, info, warn};
 
-use crate::observe::{MigrationCells, MirrorDrop, Observer, UpstreamCells, WorkerCells};
+use crate::observe::{MigrationCells, MirrorDrop, Observer, UpstreamCells};
 
 /// Characters of an untrusted text that are written.
 const UNTRUSTED_CHARS_MAX: usize = 256;
@@ -86,58 +85,6 @@ impl SnapshotSwapped<'_> {
     }
 }
 
-/// The store stopped answering. Emitted once for an outage; each further failed call is counted by
-/// [`crate::observe::ProcessCells::store_failed`].
-#[derive(Debug)]
-pub struct StoreLost<'a> {
-    pub error: &'a str,
-}
-
-impl StoreLost<'_> {
-    pub fn emit(self, observer: &Observer) {
-        let error = Untrusted(self.error);
-        warn!(%error, "the store does not answer: routing goes on from the last snapshot, changes are refused");
-        observer.process().store_failed();
-    }
-}
-
-/// The store answers again.
-#[derive(Debug)]
-pub struct StoreBack {
-    pub revision: Revision,
-    pub away: Duration,
-}
-
-impl StoreBack {
-    pub fn emit(self, observer: &Observer) {
-        let Self { revision, away } = self;
-        info!(revision = revision.0, away_seconds = away.as_secs(), "the store answers again");
-        observer.process().store_answered(revision, Instant::now());
-    }
-}
-
-/// The store is older than what this router has already served, so it has lost writes.
-///
-/// An error and not a warning, because only a person can tell whether the lost state or the found
-/// one is right.
-#[derive(Debug)]
-pub struct RevisionWentBack {
-    pub served: Revision,
-    pub found: Revision,
-}
-
-impl RevisionWentBack {
-    pub fn emit(self, observer: &Observer) {
-        let Self { served, found } = self;
-        error!(
-            served = served.0,
-            found = found.0,
-            "the store has lost writes: this router goes on from what it last served"
-        );
-        observer.process().revision_went_back();
-    }
-}
-
 /// The stored state of one migration cannot be used; the others are not affected.
 ///
 /// Counted by the gauge of problems, which each swapped snapshot sets.
@@ -182,54 +129,21 @@ impl MigrationChanged<'_> {
     }
 }
 
-/// The kill file came or went. Counted by the gauge, which each swapped snapshot sets.
-#[derive(Debug)]
-pub struct KillFile<'a> {
-    pub path: &'a Path,
-    pub exists: bool,
-}
-
-impl KillFile<'_> {
-    pub fn emit(self) {
-        let path = self.path.to_string_lossy();
-        let path = Untrusted(&path);
-        if self.exists {
-            warn!(%path, "the kill file exists: this router sends everything to legacy");
-        } else {
-            warn!(%path, "the kill file is gone: the stored modes hold again");
-        }
-    }
-}
-
-/// A worker takes an endpoint out.
+/// An endpoint is passed over for a while; the gauge says for how long.
 #[derive(Debug)]
 pub struct EndpointEjected<'a> {
     pub upstream: &'a str,
     pub endpoint: &'a str,
-    pub why: &'a str,
+    /// Failures in a row.
+    pub failures: u32,
 }
 
 impl EndpointEjected<'_> {
     pub fn emit(self, cells: &UpstreamCells) {
-        let Self { upstream, endpoint, why } = self;
-        warn!(upstream, endpoint, why = %Untrusted(why), "endpoint taken out");
+        let Self { upstream, endpoint, failures } = self;
+        warn!(upstream, endpoint, failures, "endpoint ejected for a while: it failed too often in a row");
         cells.ejected();
         cells.up(false);
-    }
-}
-
-/// A worker sends requests to an endpoint again.
-#[derive(Debug)]
-pub struct EndpointReturned<'a> {
-    pub upstream: &'a str,
-    pub endpoint: &'a str,
-}
-
-impl EndpointReturned<'_> {
-    pub fn emit(self, cells: &UpstreamCells) {
-        let Self { upstream, endpoint } = self;
-        info!(upstream, endpoint, "endpoint back in");
-        cells.up(true);
     }
 }
 
@@ -284,28 +198,6 @@ impl MirrorDropped<'_> {
         cells.mirror_dropped(why);
         if let Some(more) = cells.mirror_log.admit(second()) {
             warn!(%migration, why = why.name(), more, "copy not sent");
-        }
-    }
-}
-
-/// The router answered a request with an error of its own.
-#[derive(Debug)]
-pub struct RequestRefused<'a> {
-    /// The position of `code` in the list of the [`Observer`].
-    pub code_index: usize,
-    pub code: &'static str,
-    pub status: u16,
-    pub peer: Option<IpAddr>,
-    pub detail: &'a str,
-}
-
-impl RequestRefused<'_> {
-    pub fn emit(self, cells: &WorkerCells) {
-        let Self { code_index, code, status, peer, detail } = self;
-        cells.refused(code_index);
-        if let Some(more) = cells.refused_log.admit(second()) {
-            let peer = peer.map(tracing::field::display);
-            info!(code, status, peer, detail = %Untrusted(detail), more, "request refused");
         }
     }
 }

@@ -202,15 +202,22 @@ fn replica_name() -> Result<String, StartError> {
 
 /// Feeds what only time tells to the metrics: shares over the last minute, and how the store is.
 async fn observe(shared: Arc<Shared>) {
+    let process = shared.observer.process();
+    let mut had_gone_back = false;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         shared.observer.tick(Instant::now());
         let health = shared.watch.store_health();
         if health.reachable {
-            shared.observer.process().store_answered(shared.watch.current().revision(), Instant::now());
+            process.store_answered(shared.watch.current().revision(), Instant::now());
         } else {
-            shared.observer.process().store_failed();
+            process.store_failed();
         }
+        process.store_errors(shared.watch.counts().store_errors);
+        if health.revision_went_back && !had_gone_back {
+            process.revision_went_back();
+        }
+        had_gone_back = health.revision_went_back;
     }
 }
 

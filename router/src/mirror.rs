@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use flags::{Decision, MigrationIndex, Side};
+use metrics::events::MirrorDropped;
 use metrics::observe::MirrorDrop;
 
 use crate::body::{Filled, Inbound, Outbound};
@@ -48,13 +49,18 @@ pub(crate) fn send(
     if head.upgrade.is_some() || head.framing != Framing::None {
         return;
     }
+    let dropped = |why| {
+        // The snapshot may be newer than the decision, and its file shorter.
+        worker.with_view(|snapshot, _| match snapshot.definitions().migrations().get(at.0) {
+            Some(own) => MirrorDropped { migration: &own.id, why }.emit(&migration.cells),
+            None => migration.cells.mirror_dropped(why),
+        });
+    };
     if worker.mirrors.get() >= worker.share(IN_FLIGHT_MAX) {
-        migration.cells.mirror_dropped(MirrorDrop::Busy);
-        return;
+        return dropped(MirrorDrop::Busy);
     }
     if worker.draining.is_on() {
-        migration.cells.mirror_dropped(MirrorDrop::Draining);
-        return;
+        return dropped(MirrorDrop::Draining);
     }
     migration.cells.mirrored(side);
     let copy = Copy {

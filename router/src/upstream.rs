@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use metrics::events::EndpointEjected;
 use metrics::observe::{Shard, UpstreamCells};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -206,8 +207,9 @@ impl Endpoint {
         }
     }
 
-    /// Closes connections that the upstream closed or that were idle for too long.
+    /// Closes connections that the upstream closed or that were idle for too long, and says how the endpoint is.
     fn sweep(&self) {
+        self.cells.up(self.state.is_up() && !self.state.is_ejected());
         for pool in [&self.idle, &self.idle_for_mirrors] {
             pool.borrow_mut().retain(|idle| !idle.conn.is_disturbed() && idle.since.elapsed() < self.idle_timeout);
         }
@@ -364,13 +366,8 @@ impl Upstream {
     pub(crate) fn failed(&self, endpoint: &Endpoint) {
         let failures = endpoint.state.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if failures >= FAILURES_UNTIL_EJECTION && !endpoint.state.is_ejected() && self.state.eject(&endpoint.state) {
-            endpoint.cells.ejected();
-            tracing::warn!(
-                upstream = %self.state.settings.name,
-                endpoint = %endpoint.state.url,
-                failures,
-                "endpoint ejected for a while: it failed too often in a row"
-            );
+            let (upstream, url) = (&self.state.settings.name, &endpoint.state.url);
+            EndpointEjected { upstream, endpoint: url, failures }.emit(&endpoint.cells);
         }
     }
 

@@ -237,7 +237,6 @@ pub struct WorkerCells {
     pub(super) other: Counters<CLASSES>,
     pub(super) other_duration: Buckets<16>,
     pub(super) access_log_dropped: Counter,
-    pub(crate) refused_log: LogLimit,
 }
 
 impl WorkerCells {
@@ -252,7 +251,6 @@ impl WorkerCells {
             other: Counters::default(),
             other_duration: Buckets::default(),
             access_log_dropped: Counter::default(),
-            refused_log: LogLimit::default(),
         }
     }
 
@@ -279,7 +277,7 @@ impl WorkerCells {
     }
 
     /// The router itself refused a request; the index is that of the code in the list given to
-    /// [`Observer::new`](super::Observer::new). [`crate::events::RequestRefused`] also logs it.
+    /// [`Observer::new`](super::Observer::new).
     #[inline]
     pub fn refused(&self, code_index: usize) {
         if let Some(counter) = self.refused.get(code_index) {

@@ -81,13 +81,18 @@ impl ProcessCells {
         *lock(&self.store_seen) = now;
     }
 
-    /// A call of the store failed.
+    /// The last call of the store failed.
     pub fn store_failed(&self) {
-        self.store_errors.fetch_add(1, Ordering::Relaxed);
         self.store_up.store(false, Ordering::Relaxed);
     }
 
-    pub(crate) fn revision_went_back(&self) {
+    /// Calls of the store that have failed since the start, as whoever makes them has counted.
+    pub fn store_errors(&self, total: u64) {
+        self.store_errors.store(total, Ordering::Relaxed);
+    }
+
+    /// The store was found older than what this router serves from.
+    pub fn revision_went_back(&self) {
         self.revision_went_back.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -241,6 +241,7 @@ fn the_store_is_seen_through_its_calls() {
     check(&observer, "crossfade_store_up", "1");
     check(&observer, "crossfade_store_revision", "42");
     observer.process().store_failed();
+    observer.process().store_errors(1);
     check(&observer, "crossfade_store_up", "0");
     check(&observer, "crossfade_store_errors_total", "1");
 }
