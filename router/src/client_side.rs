@@ -81,8 +81,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: TcpStream, address: SocketAddr
             false => break,
         };
         let limits = worker.tables().head_limits;
-        timer.set(timeouts.head);
-        let next = next_head(&mut conn, &mut timer, &mut exchange.request, &limits).await;
+        let next = next_head(&mut conn, &mut timer, timeouts.head, &mut exchange.request, &limits).await;
         let started = Instant::now();
         let access = Access::begin(started, worker.identity());
         let retire = worker.draining.is_on() || started >= retire_at;
@@ -128,8 +127,16 @@ async fn wait(worker: &Worker, conn: &mut Conn, timer: &mut Timer, idle: Duratio
     .await
 }
 
-async fn next_head(conn: &mut Conn, timer: &mut Timer, head: &mut RequestHead, limits: &HeadLimits) -> Next {
+async fn next_head(
+    conn: &mut Conn,
+    timer: &mut Timer,
+    timeout: Duration,
+    head: &mut RequestHead,
+    limits: &HeadLimits,
+) -> Next {
     let mut parsed_bytes = 0;
+    // Most heads arrive whole, and need no deadline.
+    let mut is_timed = false;
     poll_fn(|cx| {
         loop {
             let pending = conn.pending();
@@ -147,7 +154,13 @@ async fn next_head(conn: &mut Conn, timer: &mut Timer, head: &mut RequestHead, l
             match conn.poll_read(cx) {
                 Poll::Ready(Ok(read)) if read > 0 => {}
                 Poll::Ready(Ok(_) | Err(_)) => return Poll::Ready(Next::Closed),
-                Poll::Pending => return timer.poll(cx).map(|()| Next::Refused(ProxyError::SlowHead)),
+                Poll::Pending => {
+                    if !is_timed {
+                        is_timed = true;
+                        timer.set(timeout);
+                    }
+                    return timer.poll(cx).map(|()| Next::Refused(ProxyError::SlowHead));
+                }
             }
         }
     })

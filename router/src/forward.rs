@@ -13,7 +13,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -50,6 +50,8 @@ pub(crate) struct Request<'a> {
     /// Longest pause between two pieces of body.
     pub(crate) body_idle: Duration,
     pub(crate) limits: HeadLimits,
+    /// When this attempt began.
+    pub(crate) now: Instant,
 }
 
 /// An upstream that has begun to answer.
@@ -111,7 +113,7 @@ pub(crate) async fn attempt<C: Caller>(
             }
         };
         write_request(&mut conn, request);
-        let mut exchange = Exchange::new(request, upstream, caller.has_buffered());
+        let mut exchange = Exchange::new(request, upstream, caller.has_buffered(), reused && tries == 1);
         match exchange.run(caller, &mut conn, answer, timer).await {
             Ok(()) => {
                 endpoint.succeeded();
@@ -183,19 +185,22 @@ struct Exchange<'a> {
     upload_broken: bool,
     /// The caller holds its body back until it is told to go on.
     held_back: bool,
+    /// No time went by since the attempt began, because nothing had to be connected.
+    on_reused: bool,
     uploaded: bool,
     interims: u8,
     to_head: bool,
 }
 
 impl<'a> Exchange<'a> {
-    fn new(request: &'a Request<'a>, upstream: &Upstream, body_has_begun: bool) -> Self {
+    fn new(request: &'a Request<'a>, upstream: &Upstream, body_has_begun: bool, on_reused: bool) -> Self {
         Self {
             request,
             first_byte: upstream.state.settings.first_byte_timeout,
             upload: Relay::limited(request.body_max),
             upload_broken: false,
             held_back: request.onward.expect && !body_has_begun,
+            on_reused,
             uploaded: false,
             interims: 0,
             to_head: request.head.method() == b"HEAD",
@@ -209,9 +214,15 @@ impl<'a> Exchange<'a> {
         answer: &mut ResponseHead,
         timer: &mut Timer,
     ) -> Result<(), ProxyError> {
-        timer.set(if self.held_back { CONTINUE_TIMEOUT } else { self.request.body_idle });
+        let first = if self.held_back { CONTINUE_TIMEOUT } else { self.request.body_idle };
+        if self.on_reused {
+            timer.set_from(self.request.now, first)
+        } else {
+            timer.set(first)
+        }
+        let mut is_first_poll = true;
         poll_fn(|cx| {
-            self.poll_upload(cx, caller, conn, timer)?;
+            self.poll_upload(cx, caller, conn, timer, std::mem::take(&mut is_first_poll))?;
             if let Poll::Ready(head) = self.poll_head(cx, caller, conn, answer, timer) {
                 return Poll::Ready(head);
             }
@@ -246,6 +257,7 @@ impl<'a> Exchange<'a> {
         caller: &mut C,
         conn: &mut Conn,
         timer: &mut Timer,
+        is_first_poll: bool,
     ) -> Result<(), ProxyError> {
         if self.uploaded || self.upload_broken {
             return Ok(());
@@ -258,7 +270,12 @@ impl<'a> Exchange<'a> {
         match self.upload.poll(cx, caller, conn, &mut moved) {
             Poll::Ready(Ok(())) => {
                 self.uploaded = true;
-                timer.set(self.first_byte);
+                // Most requests leave whole at once; reading the clock again would tell nothing new.
+                if is_first_poll && self.on_reused {
+                    timer.set_from(self.request.now, self.first_byte);
+                } else {
+                    timer.set(self.first_byte);
+                }
             }
             // The upstream may have said why before it stopped reading: its answer is still worth waiting for.
             Poll::Ready(Err(RelayError::Sink(_))) => self.upload_broken = true,

@@ -24,6 +24,8 @@ pub(crate) struct Peer {
     pub(crate) ip: IpAddr,
     /// [`Self::ip`] as fields need it.
     text: String,
+    /// What a stranger's `X-Forwarded-For` and `-Proto` become, as whole lines.
+    replaced: String,
     /// As `Forwarded` needs it: IPv6 in brackets and quotes.
     forwarded: String,
     pub(crate) trusted: bool,
@@ -33,7 +35,8 @@ impl Peer {
     pub(crate) fn new(ip: IpAddr, trusted: &[IpNet]) -> Self {
         let ip = ip.to_canonical();
         let forwarded = if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") };
-        Self { ip, text: ip.to_string(), forwarded, trusted: trusts(trusted, ip) }
+        let replaced = format!("X-Forwarded-For: {ip}\r\nX-Forwarded-Proto: http\r\n");
+        Self { ip, text: ip.to_string(), replaced, forwarded, trusted: trusts(trusted, ip) }
     }
 }
 
@@ -69,9 +72,12 @@ pub(crate) fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, iden
         let own = head.fields.iter().filter(move |field| field.known == known && !field.dropped);
         own.map(|field| field.value.of(&head.bytes)).filter(|_| peer.trusted)
     };
-    list(out, "X-Forwarded-For", before(Name::XForwardedFor), peer.text.as_bytes());
-    let proto = before(Name::XForwardedProto).next().unwrap_or(b"http");
-    field(out, "X-Forwarded-Proto", proto);
+    if peer.trusted {
+        list(out, "X-Forwarded-For", before(Name::XForwardedFor), peer.text.as_bytes());
+        field(out, "X-Forwarded-Proto", before(Name::XForwardedProto).next().unwrap_or(b"http"));
+    } else {
+        out.extend_from_slice(peer.replaced.as_bytes());
+    }
     let host = before(Name::XForwardedHost).next().unwrap_or(head.authority());
     if !host.is_empty() {
         field(out, "X-Forwarded-Host", host);
@@ -139,10 +145,11 @@ fn list<'a>(out: &mut Vec<u8>, name: &str, before: impl Iterator<Item = &'a [u8]
 
 pub(crate) fn hexadecimal(out: &mut Vec<u8>, value: u128) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in value.to_be_bytes() {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
+    let mut text = [0; 32];
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(value.to_be_bytes()) {
+        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
     }
+    out.extend_from_slice(&text);
 }
 
 /// Version 00: `00-<32 hex, not all zero>-<16 hex, not all zero>-<2 hex>`; later versions may append.

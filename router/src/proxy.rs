@@ -98,11 +98,12 @@ impl<C: Caller> Call<'_, C> {
             Ok(answered) => answered,
             Err(error) => return self.fail(error).await,
         };
-        self.access.first_byte = Some(Instant::now());
+        let first_byte = Instant::now();
+        self.access.first_byte = Some(first_byte);
         if self.exchange.answer.status == 101 {
             return self.switch(&place, answered).await;
         }
-        self.respond(&place, answered).await
+        self.respond(&place, answered, first_byte).await
     }
 
     /// Answers a request whose head broke a rule.
@@ -151,6 +152,7 @@ impl<C: Caller> Call<'_, C> {
         if let Destination::Migration(at, decision) = &place.to {
             additions.extend_from_slice(place.tables.migration(*at).stamp(decision.serve));
         }
+        let now = Instant::now();
         let onward = forward::Request {
             head: request,
             onward: Onward {
@@ -163,8 +165,9 @@ impl<C: Caller> Call<'_, C> {
             body_max: settings.body_max,
             body_idle: generation.timeouts.body_idle,
             limits: place.tables.head_limits,
+            now,
         };
-        self.access.sent = Some(Instant::now());
+        self.access.sent = Some(now);
         forward::attempt(self.worker, upstream, self.caller, &onward, answer, self.timer).await
     }
 
@@ -183,7 +186,7 @@ impl<C: Caller> Call<'_, C> {
     }
 
     /// Relays the answer while what is left of the request still goes the other way.
-    async fn respond(mut self, place: &Place, mut answered: Answered) -> After {
+    async fn respond(mut self, place: &Place, mut answered: Answered, begun: Instant) -> After {
         let retires = self.retires();
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
@@ -204,7 +207,8 @@ impl<C: Caller> Call<'_, C> {
         self.caller.begin_answer(answer, additions, bodiless_length, Relayed { framing: relayed_framing, close });
         let mut download = Relay::default();
         let relayed =
-            relay_both(self.caller, &mut answered, &mut download, self.timer, generation.timeouts.body_idle).await;
+            relay_both(self.caller, &mut answered, &mut download, self.timer, (begun, generation.timeouts.body_idle))
+                .await;
         self.access.bytes = download.bytes;
         let streamed = download.bytes > crate::buffers::BUFFER_BYTES as u64 || answer.framing == Framing::UntilClose;
         let status = answer.status;
@@ -335,9 +339,9 @@ async fn relay_both<C: Caller>(
     answered: &mut Answered,
     download: &mut Relay,
     timer: &mut Timer,
-    idle: Duration,
+    (begun, idle): (Instant, Duration),
 ) -> Result<(), Broken> {
-    timer.set(idle);
+    timer.set_from(begun, idle);
     poll_fn(|cx| {
         let mut moved = false;
         if !answered.upload.is_finished() && !answered.upload_broken {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use metrics::observe::{Observer, Shard};
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::listener;
@@ -39,10 +39,22 @@ pub(crate) fn start(parts: &Parts, observer: &Arc<Observer>, listeners: Vec<Vec<
     let mut threads = Vec::new();
     for (number, own) in by_worker.into_iter().enumerate() {
         let seed = getrandom::u64().map_err(io::Error::other)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (parts, shard, ending) = (parts.clone(), observer.shard(), ending.clone());
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-        threads.push(thread.spawn(move || LocalSet::new().block_on(&runtime, run(parts, shard, seed, own, ending)))?);
+        let (started, starting) = std::sync::mpsc::channel();
+        // A local runtime belongs to the thread that builds it.
+        threads.push(thread.spawn(move || {
+            match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(run(parts, shard, seed, own, ending));
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        })?);
+        starting.recv().map_err(io::Error::other)??;
     }
     Ok(Workers { end, threads })
 }

@@ -30,6 +30,11 @@ impl Timer {
         self.set_at(Instant::now() + after);
     }
 
+    /// Moves the deadline to `after` from a moment that was just read.
+    pub(crate) fn set_from(&mut self, now: std::time::Instant, after: Duration) {
+        self.set_at(Instant::from_std(now) + after);
+    }
+
     pub(crate) fn set_at(&mut self, deadline: Instant) {
         self.deadline = deadline;
         if deadline < self.sleep.deadline() {

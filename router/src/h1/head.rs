@@ -27,7 +27,7 @@ use super::framing::{self, Framing};
 use super::refusal::Refusal;
 
 /// The most fields any configuration may allow; it sizes the tokeniser's table on the stack.
-pub const FIELDS_MAX: usize = 256;
+pub const FIELDS_MAX: usize = 1000;
 
 /// Where a part of a head lies in its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,17 @@ pub struct Field {
     pub known: Name,
     /// Nominated by `Connection`, or a disguise: not forwarded.
     pub dropped: bool,
+}
+
+impl Field {
+    /// The whole line with its end, where it already is what would be written: `name: value CRLF`.
+    pub(super) fn line(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let (name, value) = (self.name, self.value);
+        let (start, end) = (name.start as usize, value.end as usize + 2);
+        let between = bytes.get(name.end as usize..value.start as usize)?;
+        let written = between == b": " && bytes.get(value.end as usize..end)? == b"\r\n";
+        written.then_some(start..end)
+    }
 }
 
 /// How large a head may be.

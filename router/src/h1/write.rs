@@ -8,6 +8,8 @@
 //!
 //! Order and letter case of everything that this proxy does not own stay as they came.
 
+use std::ops::Range;
+
 use super::framing::Framing;
 use super::head::{Field, Name, RequestHead, ResponseHead, Version};
 
@@ -19,11 +21,38 @@ pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn copy(out: &mut Vec<u8>, bytes: &[u8], field: &Field) {
-    out.extend_from_slice(field.name.of(bytes));
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(field.value.of(bytes));
-    out.extend_from_slice(b"\r\n");
+/// Copies fields, those that stand next to each other as received in one piece.
+struct Copier<'a> {
+    bytes: &'a [u8],
+    run: Range<usize>,
+}
+
+impl<'a> Copier<'a> {
+    const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, run: 0..0 }
+    }
+
+    fn copy(&mut self, out: &mut Vec<u8>, own: &Field) {
+        match own.line(self.bytes) {
+            Some(line) if line.start == self.run.end => self.run.end = line.end,
+            Some(line) => {
+                self.flush(out);
+                self.run = line;
+            }
+            None => {
+                self.flush(out);
+                out.extend_from_slice(own.name.of(self.bytes));
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(own.value.of(self.bytes));
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.bytes.get(self.run.clone()).unwrap_or_default());
+        self.run = 0..0;
+    }
 }
 
 /// Appends a decimal number.
@@ -79,20 +108,28 @@ pub fn begin_request(out: &mut Vec<u8>, head: &RequestHead, onward: &Onward<'_>)
     out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let mut host_written = false;
+    let mut copier = Copier::new(&head.bytes);
     for own in &head.fields {
         match own.known {
+            // As received, unless the target named the host.
+            Name::Host if own.value == head.authority => {
+                copier.copy(out, own);
+                host_written = true;
+            }
             Name::Host => {
+                copier.flush(out);
                 out.extend_from_slice(own.name.of(&head.bytes));
                 out.extend_from_slice(b": ");
                 out.extend_from_slice(head.authority());
                 out.extend_from_slice(b"\r\n");
                 host_written = true;
             }
-            Name::Other | Name::Trailer if !own.dropped => copy(out, &head.bytes, own),
-            Name::XForwardedOther if onward.trusted && !own.dropped => copy(out, &head.bytes, own),
+            Name::Other | Name::Trailer if !own.dropped => copier.copy(out, own),
+            Name::XForwardedOther if onward.trusted && !own.dropped => copier.copy(out, own),
             _ => {}
         }
     }
+    copier.flush(out);
     if !host_written {
         let authority = head.authority();
         let host = if authority.is_empty() { onward.default_host.as_bytes() } else { authority };
@@ -139,10 +176,11 @@ pub const fn relay_framing(from: Framing, to: Version) -> Framing {
 /// `length_without_body` is the length that a bodiless answer (to HEAD, or 304) declares.
 pub fn begin_response(out: &mut Vec<u8>, head: &ResponseHead, length_without_body: Option<u64>) {
     status_line(out, head.status, head.reason.of(&head.bytes));
+    let mut copier = Copier::new(&head.bytes);
     for own in &head.fields {
         match own.known {
             Name::Other | Name::Trailer | Name::XRequestId | Name::Traceparent if !own.dropped => {
-                copy(out, &head.bytes, own);
+                copier.copy(out, own);
             }
             // These mean nothing in an answer to this hop; an application may use them all the same.
             Name::Forwarded
@@ -154,11 +192,12 @@ pub fn begin_response(out: &mut Vec<u8>, head: &ResponseHead, length_without_bod
             | Name::Expect
                 if !own.dropped =>
             {
-                copy(out, &head.bytes, own);
+                copier.copy(out, own);
             }
             _ => {}
         }
     }
+    copier.flush(out);
     if let Some(length) = length_without_body {
         framing_field(out, Framing::Length(length));
     }
