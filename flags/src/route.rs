@@ -138,9 +138,13 @@ impl Route {
     }
 }
 
+/// A table that only the file fills. Callers look things up in it but add nothing, so it needs no hash that resists them,
+/// and every request passes through a few of these.
+type Fixed<T> = HashMap<Box<[u8]>, T, foldhash::fast::FixedState>;
+
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<[u8]>, usize>,
+    literals: Fixed<usize>,
     variable: Option<usize>,
     ends: Vec<RouteIndex>,
     rest: Vec<RouteIndex>,
@@ -231,7 +235,7 @@ pub struct RouteTable {
     migrations: Vec<Option<MigrationIndex>>,
     /// The place of each route among all by precedence, 0 for the most specific.
     ranks: Vec<usize>,
-    exact: HashMap<Box<[u8]>, Tree>,
+    exact: Fixed<Tree>,
     /// By suffix, the longest first.
     subdomains: Vec<(String, Tree)>,
     any_host: Tree,
