@@ -204,6 +204,8 @@ fn replica_name() -> Result<String, StartError> {
 async fn observe(shared: Arc<Shared>) {
     let process = shared.observer.process();
     let mut had_gone_back = false;
+    // The window of the observed share begins now, and not with what the first second brought.
+    shared.observer.tick(Instant::now());
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         shared.observer.tick(Instant::now());

@@ -159,7 +159,11 @@ async fn next_head(
                         is_timed = true;
                         timer.set(timeout);
                     }
-                    return timer.poll(cx).map(|()| Next::Refused(ProxyError::SlowHead));
+                    // An empty line after a body is no request that was begun; an answer to it would be taken for the
+                    // answer to the next one.
+                    let is_begun = conn.pending().iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
+                    let late = if is_begun { Next::Refused(ProxyError::SlowHead) } else { Next::Closed };
+                    return timer.poll(cx).map(|()| late);
                 }
             }
         }

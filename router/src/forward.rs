@@ -23,7 +23,7 @@ use crate::caller::Caller;
 use crate::error::ProxyError;
 use crate::h1::conn::Conn;
 use crate::h1::framing::Framing;
-use crate::h1::head::{HeadLimits, RequestHead, ResponseHead};
+use crate::h1::head::{HeadLimits, RequestHead, ResponseHead, Version};
 use crate::h1::refusal::{BadAnswer, Refusal};
 use crate::h1::write::{self, Onward};
 use crate::timer::Timer;
@@ -333,7 +333,10 @@ impl<'a> Exchange<'a> {
             return Err(ProxyError::BadAnswer(BadAnswer::TooLarge));
         }
         if answer.status != 100 {
-            caller.interim(answer);
+            // HTTP/1.0 knows no interim answers, and would take one for the answer.
+            if self.request.head.version == Version::Http11 {
+                caller.interim(answer);
+            }
         } else if self.held_back {
             self.release(caller, timer);
         }

@@ -7,7 +7,7 @@
 //! HTTP/2 heads are brought into the same form, so that nothing behind this module knows the version.
 //!
 //! `httparse` tokenises; the rules here are stricter, because what two parsers read differently is how requests are
-//! smuggled. The table of `docs/conformance` rows is the contract (RFC 9110, RFC 9112).
+//! smuggled. What is accepted is what RFC 9110 and RFC 9112 call valid and all their readers take alike.
 //!
 //! Not here: obsolete line folding, HTTP/0.9 and any repair of a malformed head.
 
