@@ -311,5 +311,21 @@ async fn a_slow_head_gets_408_and_a_silent_connection_is_closed() {
     let mut client = world.router.connect().await;
     assert_eq!(client.get("/").await.status(), 200);
     assert!(client.closes().await, "an idle connection is closed in silence");
+    let mut client = world.router.connect().await;
+    client.send("POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na=b\r\n").await;
+    assert_eq!(client.answer().await.status(), 200);
+    assert_eq!(client.rest().await, b"", "an empty line behind a body is not answered");
     assert_eq!(world.legacy.seen_at("/slow").len(), 0);
+}
+
+#[tokio::test]
+async fn http_1_0_gets_no_interim_answer() {
+    let world = World::start().await;
+    let answers = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    world.legacy.on("/hints", [Step::ReadBody, Step::send(answers)]);
+    let mut client = world.router.connect().await;
+    client.send("GET /hints HTTP/1.0\r\n\r\n").await;
+    let received = String::from_utf8(client.rest().await).unwrap();
+    assert!(received.starts_with("HTTP/1.1 200 "), "{received}");
+    assert!(received.ends_with("ok"), "{received}");
 }
