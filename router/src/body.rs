@@ -81,6 +81,7 @@ pub(crate) struct Relay {
     pub(crate) bytes: u64,
     /// More than this is refused.
     bytes_max: Option<u64>,
+    sink_is_full: bool,
 }
 
 impl Relay {
@@ -92,6 +93,11 @@ impl Relay {
         self.finished
     }
 
+    /// Whether the last poll ended because the sink takes no more: then a pause is the sink's doing and not the source's.
+    pub(crate) const fn waits_for_sink(&self) -> bool {
+        self.sink_is_full
+    }
+
     /// Moves what can be moved. `moved` is set when anything did, which postpones idle time-outs.
     pub(crate) fn poll<S: Inbound, D: Outbound>(
         &mut self,
@@ -100,6 +106,7 @@ impl Relay {
         sink: &mut D,
         moved: &mut bool,
     ) -> Poll<Result<(), RelayError>> {
+        self.sink_is_full = true;
         while !self.ended {
             match source.poll_fill(cx).map_err(RelayError::Source)? {
                 Poll::Ready(Filled::End) => self.ended = true,
@@ -116,6 +123,7 @@ impl Relay {
                 Poll::Pending => {
                     // What has arrived must not wait for what has not.
                     ready!(sink.poll_flush(cx)).map_err(RelayError::Sink)?;
+                    self.sink_is_full = false;
                     return Poll::Pending;
                 }
             }

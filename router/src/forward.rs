@@ -26,6 +26,7 @@ use crate::h1::framing::Framing;
 use crate::h1::head::{HeadLimits, RequestHead, ResponseHead, Version};
 use crate::h1::refusal::{BadAnswer, Refusal};
 use crate::h1::write::{self, Onward};
+use crate::listener::UNSENT_BYTES_MAX;
 use crate::timer::Timer;
 use crate::upstream::{InFlight, Purpose, Upstream};
 use crate::worker::Worker;
@@ -155,6 +156,7 @@ pub(crate) async fn connect(
     };
     // Without it small writes wait for acknowledgements; nothing is lost if it cannot be set.
     let _ = io.set_nodelay(true);
+    let _ = socket2::SockRef::from(&io).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
     endpoint.cells.connected();
     Ok(Conn::new(io, worker.buffers()))
 }
@@ -239,7 +241,8 @@ impl<'a> Exchange<'a> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Poll::Ready(Err(if self.uploaded { ProxyError::AnswerTimeout } else { ProxyError::SlowBody }))
+            let caller_is_done = self.uploaded || self.upload_broken || self.upload.waits_for_sink();
+            Poll::Ready(Err(if caller_is_done { ProxyError::AnswerTimeout } else { ProxyError::SlowBody }))
         })
         .await
     }

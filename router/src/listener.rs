@@ -22,6 +22,12 @@ use crate::worker::Worker;
 /// Connections that the kernel holds for one worker before it refuses more.
 const BACKLOG: i32 = 4096;
 
+/// Bytes that the kernel takes for a connection before they can be sent.
+///
+/// Without it the kernel takes megabytes and then nothing until a third of them is gone. To a peer that reads slowly but
+/// steadily, that looks like a long pause, and a time-out for pauses would break a stream that moves.
+pub(crate) const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 /// The pause after accept failed for want of file descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,6 +50,8 @@ fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // Accepted sockets inherit it.
+    let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -172,14 +172,16 @@ impl<C: Caller> Call<'_, C> {
     }
 
     /// The answer broke off: what came of it reaches the caller, and an end that cannot be taken for a clean one.
-    async fn break_off(&mut self, framing: Framing) {
-        self.timer.set(FLUSH_TIMEOUT);
+    async fn break_off(&mut self, broken: Broken, framing: Framing) {
         let (caller, timer) = (&mut *self.caller, &mut *self.timer);
-        poll_fn(|cx| match caller.poll_flush(cx) {
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => timer.poll(cx),
-        })
-        .await;
+        if broken != Broken::Caller {
+            timer.set(FLUSH_TIMEOUT);
+            poll_fn(|cx| match caller.poll_flush(cx) {
+                Poll::Ready(_) => Poll::Ready(()),
+                Poll::Pending => timer.poll(cx),
+            })
+            .await;
+        }
         if framing == Framing::UntilClose {
             caller.reset();
         }
@@ -224,9 +226,7 @@ impl<C: Caller> Call<'_, C> {
             Err(broken) => {
                 self.access.error = Some(broken.code());
                 self.access.failure = Some(broken.failure());
-                if broken != Broken::Caller {
-                    self.break_off(relayed_framing).await;
-                }
+                self.break_off(broken, relayed_framing).await;
                 After::Abort
             }
         };
@@ -367,7 +367,9 @@ async fn relay_both<C: Caller>(
         if moved {
             timer.set(idle);
         }
-        timer.poll(cx).map(|()| Err(Broken::UpstreamSilent))
+        // A caller that stops reading holds the upstream back, which must not be held against the upstream.
+        let silent = if download.waits_for_sink() { Broken::Caller } else { Broken::UpstreamSilent };
+        timer.poll(cx).map(|()| Err(silent))
     })
     .await
 }

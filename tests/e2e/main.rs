@@ -5,6 +5,7 @@
 mod admin;
 mod demo;
 mod flips;
+mod limits;
 mod modes;
 mod operations;
 mod proxying;

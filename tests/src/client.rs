@@ -42,6 +42,25 @@ impl Client {
         within("bytes are sent", self.stream.write_all(bytes.as_ref())).await.is_ok()
     }
 
+    /// Sends these bytes over and over, at most so many times, until something comes back.
+    pub async fn send_until_answered(&mut self, bytes: &[u8], times: u64) {
+        let (reading, mut writing) = self.stream.split();
+        let sending = async {
+            for _ in 0..times {
+                if writing.write_all(bytes).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let answered = async {
+            tokio::select! {
+                _ = reading.readable() => {}
+                () = sending => {}
+            }
+        };
+        within("the peer takes everything or answers", answered).await;
+    }
+
     /// Ends our direction of the connection.
     pub async fn shut_down_writing(&mut self) {
         let _ = within("the connection is half closed", self.stream.shutdown()).await;
@@ -155,6 +174,18 @@ impl Client {
     /// Whether the peer closes without sending anything more.
     pub async fn closes(&mut self) -> bool {
         self.rest().await.is_empty()
+    }
+
+    /// Reads and drops everything; whether the end of it was a close and not a reset.
+    pub async fn ends_cleanly(&mut self) -> bool {
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            match within("the peer closes", self.stream.read(&mut piece)).await {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     /// Reads more; false at the end of the stream, clean or not.
