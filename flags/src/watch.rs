@@ -23,7 +23,7 @@ mod health;
 pub(crate) mod tests;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -109,6 +109,9 @@ pub struct Watch {
     counters: Counters,
     /// There is a rollback to be stored.
     rollbacks_wait: Notify,
+    draining: AtomicBool,
+    /// There is something new to say in a heartbeat besides a revision.
+    news: Notify,
 }
 
 /// What a snapshot is joined from. Locked for moments and never across an await.
@@ -216,6 +219,12 @@ impl Watch {
             tracing::warn!("the kill file is gone: the stored modes hold again on this router");
         }
         self.swap(&joined);
+    }
+
+    /// This router finishes what is open and takes nothing new, as its next heartbeat says.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.news.notify_one();
     }
 
     /// Rolls a migration back on this router at once. It is stored for the fleet as soon as the

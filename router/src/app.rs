@@ -168,6 +168,7 @@ impl App {
         let config::Drain { delay, timeout } = self.drain;
         events::Draining { delay, timeout }.emit(&self.shared.observer);
         self.shared.draining.begin();
+        self.shared.watch.set_draining();
         tokio::time::sleep(delay).await;
         self.shared.draining.close_idle();
         self.workers.finish(timeout).await;

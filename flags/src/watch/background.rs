@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -127,6 +127,8 @@ fn unread(store: Arc<dyn Store>, definitions: Definitions, options: WatchOptions
         health: Health::starting(),
         counters: Counters::default(),
         rollbacks_wait: Notify::new(),
+        draining: AtomicBool::new(false),
+        news: Notify::new(),
     }
 }
 
@@ -218,11 +220,17 @@ async fn beat(watch: Arc<Watch>) {
             config_hash: snapshot.definitions().config_hash.clone(),
             version: watch.options.version.clone(),
             time: Timestamp::now(),
-            draining: false,
+            draining: watch.draining.load(Ordering::Relaxed),
         };
         // A heartbeat that does not arrive is noticed by those who miss it.
         let _ = tokio::time::timeout(HEARTBEAT_TIMEOUT, watch.store.beat(&heartbeat)).await;
-        let _ = tokio::time::timeout(HEARTBEAT, swapped.changed()).await;
+        let news = async {
+            tokio::select! {
+                _ = swapped.changed() => {}
+                () = watch.news.notified() => {}
+            }
+        };
+        let _ = tokio::time::timeout(HEARTBEAT, news).await;
     }
 }
 

@@ -346,6 +346,8 @@ async fn heartbeats_tell_the_revision_that_is_served() {
     until("a first heartbeat", || beat().is_some()).await;
     rig.apply(Ask::Mode(Mode::NewOnly)).await;
     until("a heartbeat after the swap", || beat().is_some_and(|beat| beat.revision == Revision(1))).await;
+    rig.watch.set_draining();
+    until("a heartbeat that says so", || beat().is_some_and(|beat| beat.draining)).await;
     let Heartbeat { time, config_hash, .. } = beat().unwrap();
     assert_eq!(config_hash, "c0ffee");
     until("another without a swap", || beat().is_some_and(|beat| beat.time > time)).await;
