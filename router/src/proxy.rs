@@ -144,9 +144,6 @@ impl<C: Caller> Call<'_, C> {
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
         let settings = place.tables.route(place.route);
-        let wanted = request.upgrade.map(|protocol| protocol.of(&request.bytes));
-        let allowed =
-            |protocol: &&[u8]| settings.upgrades.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(protocol));
         additions.clear();
         headers::forwarded(additions, request, self.peer, self.access.identity);
         if let Destination::Migration(at, decision) = &place.to {
@@ -158,7 +155,7 @@ impl<C: Caller> Call<'_, C> {
             onward: Onward {
                 default_host: &generation.default_host,
                 trusted: self.peer.trusted,
-                upgrade: wanted.filter(allowed),
+                upgrade: place.upgrade(request),
                 expect: request.expects_continue,
             },
             additions,
@@ -194,7 +191,7 @@ impl<C: Caller> Call<'_, C> {
         let generation = &place.tables.generation;
         let relayed_framing = write::relay_framing(answer.framing, request.version);
         // An upgrade that was declined: what the caller sent ahead of the answer was meant for the other protocol.
-        let declined = request.upgrade.is_some();
+        let declined = place.upgrade(request).is_some();
         let close = retires
             || declined
             || request.version == Version::Http10

@@ -191,6 +191,7 @@ async fn other_upgrades_are_ordinary_requests() {
         assert_eq!(client.get_with("/up", lines).await.text(), "legacy", "{lines:?}");
         let head = world.legacy.only("/up").await.head;
         assert_eq!((head.value("upgrade"), head.value("http2-settings")), (None, None), "{lines:?}");
+        assert_eq!(client.get("/").await.text(), "legacy", "the connection of an ordinary request is kept: {lines:?}");
     }
 }
 
