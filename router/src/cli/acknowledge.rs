@@ -6,9 +6,8 @@ use serde_json::json;
 use flags::Mode;
 
 use super::change::ChangeArgs;
-use super::client::{Connection, encoded};
+use super::client::encoded;
 use super::exit::Failure;
-use super::output::Output;
 
 /// Leaves emergency_rollback; needs the role admin.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,14 +18,10 @@ pub(crate) struct Args {
     to: Mode,
     #[command(flatten)]
     change: ChangeArgs,
-    #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    output: Output,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let path = format!("/migrations/{}/acknowledge", encoded(&args.migration));
     let call = args.change.call(Method::POST, path, &[("to", json!(args.to.name()))]);
-    args.change.run(&args.connection, args.output, call)
+    args.change.run(call)
 }

@@ -32,6 +32,10 @@ pub(crate) struct ChangeArgs {
     /// Also toward new while a live router has not confirmed the change before.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
 }
 
 fn reason(text: &str) -> Result<String, String> {
@@ -72,9 +76,9 @@ impl ChangeArgs {
     }
 
     /// Calls, prints what was done, and answers whether everybody has it.
-    pub(crate) fn run(&self, connection: &Connection, output: Output, call: Call) -> Result<(), Failure> {
-        let answer = connection.call(call)?;
-        if output.is_json() {
+    pub(crate) fn run(&self, call: Call) -> Result<(), Failure> {
+        let answer = self.connection.call(call)?;
+        if self.output.is_json() {
             print_json(&answer)?;
         }
         let changes = match answer["changes"].as_array() {
@@ -83,7 +87,7 @@ impl ChangeArgs {
         };
         let mut late = false;
         for change in changes {
-            if !output.is_json() {
+            if !self.output.is_json() {
                 print(&summary(change))?;
             }
             late |= self.waits() && !change["converged"].as_bool().unwrap_or(false);

@@ -6,9 +6,8 @@ use serde_json::json;
 use flags::Mode;
 
 use super::change::ChangeArgs;
-use super::client::{Connection, encoded};
+use super::client::encoded;
 use super::exit::Failure;
-use super::output::Output;
 
 /// Changes the mode of a migration.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,14 +17,10 @@ pub(crate) struct Args {
     mode: Mode,
     #[command(flatten)]
     change: ChangeArgs,
-    #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    output: Output,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let path = format!("/migrations/{}/mode", encoded(&args.migration));
     let call = args.change.call(Method::PUT, path, &[("mode", json!(args.mode.name()))]);
-    args.change.run(&args.connection, args.output, call)
+    args.change.run(call)
 }

@@ -16,6 +16,7 @@ pub(crate) enum Format {
 
 /// The form in which data is printed.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct Output {
     /// The form of the output.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]

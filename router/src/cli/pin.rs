@@ -4,9 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::change::ChangeArgs;
-use super::client::{Connection, encoded};
+use super::client::encoded;
 use super::exit::Failure;
-use super::output::Output;
 use crate::config::Period;
 
 /// Places one key on a side, whatever the mode and the percentage say.
@@ -21,10 +20,6 @@ pub(crate) struct PinArgs {
     life: Option<Period>,
     #[command(flatten)]
     change: ChangeArgs,
-    #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// Removes the pin of a key.
@@ -34,10 +29,6 @@ pub(crate) struct UnpinArgs {
     key: String,
     #[command(flatten)]
     change: ChangeArgs,
-    #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    output: Output,
 }
 
 fn life(text: &str) -> Result<Period, String> {
@@ -53,10 +44,10 @@ pub(crate) fn pin(args: &PinArgs) -> Result<(), Failure> {
     let mut members: Vec<(&str, Value)> = vec![("side", json!(args.side))];
     members.extend(args.life.map(|life| ("for", json!(life.to_string()))));
     let call = args.change.call(Method::PUT, path(&args.migration, &args.key), &members);
-    args.change.run(&args.connection, args.output, call)
+    args.change.run(call)
 }
 
 pub(crate) fn unpin(args: &UnpinArgs) -> Result<(), Failure> {
     let call = args.change.call(Method::DELETE, path(&args.migration, &args.key), &[]);
-    args.change.run(&args.connection, args.output, call)
+    args.change.run(call)
 }

@@ -3,9 +3,8 @@
 use http::Method;
 
 use super::change::ChangeArgs;
-use super::client::{Connection, encoded};
+use super::client::encoded;
 use super::exit::{Exit, Failure};
-use super::output::Output;
 
 /// Sends all traffic of a migration, or of all, to legacy until somebody acknowledges.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,10 +16,6 @@ pub(crate) struct Args {
     all: bool,
     #[command(flatten)]
     change: ChangeArgs,
-    #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    output: Output,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -32,5 +27,5 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         None => "/rollback".into(),
     };
     let call = args.change.call(Method::POST, path, &[]);
-    args.change.run(&args.connection, args.output, call)
+    args.change.run(call)
 }

@@ -6,9 +6,8 @@ use serde_json::json;
 use flags::BasisPoints;
 
 use super::change::ChangeArgs;
-use super::client::{Connection, encoded};
+use super::client::encoded;
 use super::exit::Failure;
-use super::output::Output;
 
 /// Sets the percentage of keys that new serves in mode gradual.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,14 +17,10 @@ pub(crate) struct Args {
     percent: BasisPoints,
     #[command(flatten)]
     change: ChangeArgs,
-    #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    output: Output,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let path = format!("/migrations/{}/rollout", encoded(&args.migration));
     let call = args.change.call(Method::PUT, path, &[("percent", json!(args.percent.percent()))]);
-    args.change.run(&args.connection, args.output, call)
+    args.change.run(call)
 }

@@ -3,9 +3,8 @@
 use http::Method;
 
 use super::change::ChangeArgs;
-use super::client::{Connection, encoded};
+use super::client::encoded;
 use super::exit::Failure;
-use super::output::Output;
 
 /// Takes the last change of a migration back, as a new revision.
 #[derive(Clone, Debug, clap::Args)]
@@ -13,14 +12,10 @@ pub(crate) struct Args {
     migration: String,
     #[command(flatten)]
     change: ChangeArgs,
-    #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    output: Output,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let path = format!("/migrations/{}/undo", encoded(&args.migration));
     let call = args.change.call(Method::POST, path, &[]);
-    args.change.run(&args.connection, args.output, call)
+    args.change.run(call)
 }
