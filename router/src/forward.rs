@@ -318,7 +318,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn accept(&self, conn: &mut Conn, answer: &ResponseHead) -> Result<(), ProxyError> {
-        if answer.status == 101 && self.request.onward.upgrade.is_none() {
+        if answer.status == 101 && !self.request.onward.upgrade.is_some_and(|protocol| answer.switches_to(protocol)) {
             return Err(ProxyError::BadAnswer(BadAnswer::UnsolicitedSwitch));
         }
         conn.begin_receive(answer.framing);

@@ -309,6 +309,8 @@ enum Broken {
     Upstream,
     UpstreamSilent,
     Caller,
+    /// The rest of the request broke the rules, for the reason with this code.
+    Request(&'static str),
 }
 
 impl Broken {
@@ -317,6 +319,7 @@ impl Broken {
             Self::Upstream => "upstream_truncated",
             Self::UpstreamSilent => "upstream_stalled",
             Self::Caller => "client_closed_request",
+            Self::Request(code) => code,
         }
     }
 
@@ -325,7 +328,7 @@ impl Broken {
         match self {
             Self::Upstream => Failure::Truncated,
             Self::UpstreamSilent => Failure::Timeout,
-            Self::Caller => Failure::AbortedByClient,
+            Self::Caller | Self::Request(_) => Failure::AbortedByClient,
         }
     }
 }
@@ -340,7 +343,7 @@ async fn relay_both<C: Caller>(
 ) -> Result<(), Broken> {
     timer.set_from(begun, idle);
     poll_fn(|cx| {
-        let mut moved = false;
+        let (mut moved, mut malformed) = (false, None);
         if !answered.upload.is_finished() && !answered.upload_broken {
             match answered.upload.poll(cx, caller, &mut answered.conn, &mut moved) {
                 Poll::Ready(Err(RelayError::Sink(_))) => answered.upload_broken = true,
@@ -348,7 +351,11 @@ async fn relay_both<C: Caller>(
                     return Poll::Ready(Err(Broken::Caller));
                 }
                 // The rest of the request is not forwarded; the answer is, and then the connection closes.
-                Poll::Ready(Err(RelayError::Source(_))) => answered.upload_broken = true,
+                Poll::Ready(Err(RelayError::Source(BodyError::TooLarge))) => answered.upload_broken = true,
+                Poll::Ready(Err(RelayError::Source(error @ (BodyError::Chunk | BodyError::Trailer)))) => {
+                    answered.upload_broken = true;
+                    malformed = Some(Broken::Request(forward::caller_error(&error).code()));
+                }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
         }
@@ -357,6 +364,10 @@ async fn relay_both<C: Caller>(
             Poll::Ready(Err(RelayError::Source(_))) => return Poll::Ready(Err(Broken::Upstream)),
             Poll::Ready(Err(RelayError::Sink(_))) => return Poll::Ready(Err(Broken::Caller)),
             Poll::Pending => {}
+        }
+        // An answer that waits for the rest of the request would wait in vain.
+        if let Some(broken) = malformed {
+            return Poll::Ready(Err(broken));
         }
         if answered.upload.is_finished() && caller.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Broken::Caller));

@@ -330,3 +330,31 @@ async fn http_1_0_gets_no_interim_answer() {
     assert!(received.starts_with("HTTP/1.1 200 "), "{received}");
     assert!(received.ends_with("ok"), "{received}");
 }
+
+#[tokio::test]
+async fn a_switch_to_a_protocol_that_nobody_asked_for_is_a_bad_answer() {
+    let world = World::start().await;
+    for upgrade in ["", "Upgrade: h2c\r\n", "Upgrade: websocket\r\nUpgrade: h2c\r\n", "Upgrade: websocket, h2c\r\n"] {
+        let switch = format!("HTTP/1.1 101 Switching Protocols\r\n{upgrade}Connection: Upgrade\r\n\r\n");
+        world.legacy.on("/ws", [Step::send(switch), Step::Echo]);
+        let mut client = world.router.connect().await;
+        client.send(ask_to_upgrade("/ws")).await;
+        let head = client.head().await.unwrap();
+        assert_eq!(head.status(), 502, "{upgrade:?}: {head:?}");
+        wait_until("the upstream's connection is not kept", || world.legacy.open() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_the_rules_ends_the_answer_that_had_begun() {
+    let world = World::start().await;
+    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf";
+    world.legacy.on("/echo", [Step::ReadSome(3), Step::send(begun), Step::AwaitClose]);
+    let mut client = world.router.connect().await;
+    client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+    client.until(b"half").await;
+    client.send("xyz\r\n").await;
+    assert!(client.closes().await);
+    wait_until("the upstream's connection is not kept", || world.legacy.open() == 0).await;
+    assert!(!world.legacy.only("/echo").await.whole);
+}

@@ -162,7 +162,7 @@ pub enum BadAnswer {
     Length,
     #[error("the Transfer-Encoding is not chunked, once")]
     Encoding,
-    #[error("it switches protocols without having been asked to")]
+    #[error("it switches to a protocol that was not asked for")]
     UnsolicitedSwitch,
     #[error("a chunk of the body is malformed")]
     Chunk,

@@ -75,6 +75,12 @@ impl ResponseHead {
         if declares { framing::response_length(lengths).ok().flatten() } else { None }
     }
 
+    /// Whether `Upgrade` names this protocol and no other (RFC 9110 section 15.2.2).
+    pub fn switches_to(&self, protocol: &[u8]) -> bool {
+        let mut named = values(&self.fields, &self.bytes, Name::Upgrade);
+        named.next().is_some_and(|name| name.eq_ignore_ascii_case(protocol)) && named.next().is_none()
+    }
+
     /// Whether this only announces the real answer (RFC 9110 section 15.2).
     pub const fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101

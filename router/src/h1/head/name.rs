@@ -56,7 +56,7 @@ impl Name {
     }
 
     /// `Content_Length` and its like: upstreams that fold `_` into `-` would take it for the real field.
-    pub(super) fn is_disguised(name: &[u8]) -> bool {
+    pub(in crate::h1) fn is_disguised(name: &[u8]) -> bool {
         if memchr::memchr(b'_', name).is_none() || name.len() > 64 {
             return false;
         }
