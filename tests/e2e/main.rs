@@ -12,5 +12,6 @@ mod proxying;
 mod refusals;
 mod store;
 mod streaming;
+mod suites;
 mod tidy;
 mod world;

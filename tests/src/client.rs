@@ -96,12 +96,18 @@ impl Client {
     ///
     /// When the connection ends before a head.
     pub async fn answer_to(&mut self, method: &str) -> Answer {
+        let answer = self.answer_or_end(method).await;
+        answer.unwrap_or_else(|| {
+            let rest = String::from_utf8_lossy(&self.buffer);
+            panic!("the connection closed without an answer; there came {rest:?}")
+        })
+    }
+
+    /// Reads one response; none when the connection ends before its head.
+    pub async fn answer_or_end(&mut self, method: &str) -> Option<Answer> {
         let mut interim = Vec::new();
         let head = loop {
-            let Some(head) = self.head().await else {
-                let rest = String::from_utf8_lossy(&self.buffer).into_owned();
-                panic!("the connection closed without an answer; there came {rest:?} and {interim:?}")
-            };
+            let head = self.head().await?;
             if head.status() >= 200 || head.status() == 101 {
                 break head;
             }
@@ -119,7 +125,7 @@ impl Client {
                 break;
             }
         }
-        Answer { head, body, trailers: reader.trailers, interim, whole }
+        Some(Answer { head, body, trailers: reader.trailers, interim, whole })
     }
 
     /// Reads a head; none when the connection ends first.
