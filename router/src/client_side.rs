@@ -33,18 +33,24 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// A head is parsed again only when a line was added to it, beyond this size.
 const PARSE_EAGERLY_BYTES: usize = 1024;
 
+/// How long a connection on which nothing was asked yet may take to ask, once the router drains.
+///
+/// Who has just connected cannot know that the router goes, and would take a close without an answer for a failure.
+const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Counts a connection for as long as it lives.
-struct Counted {
+///
+/// Made by whoever accepts it and not by its task, so that a limit is never passed and a drain never overlooks one.
+pub(crate) struct Counted {
     worker: Rc<Worker>,
-    place: usize,
+    place: Option<usize>,
 }
 
 impl Counted {
-    async fn new(worker: Rc<Worker>) -> Self {
+    pub(crate) fn new(worker: Rc<Worker>) -> Self {
         worker.connections.set(worker.connections.get() + 1);
         worker.cells().connection_opened();
-        let place = poll_fn(|cx| Poll::Ready(worker.register(cx.waker().clone()))).await;
-        Self { worker, place }
+        Self { worker, place: None }
     }
 }
 
@@ -52,7 +58,9 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.worker.connections.set(self.worker.connections.get() - 1);
         self.worker.cells().connection_closed();
-        self.worker.unregister(self.place);
+        if let Some(place) = self.place {
+            self.worker.unregister(place);
+        }
         self.worker.room.notify_one();
     }
 }
@@ -64,8 +72,9 @@ enum Next {
 }
 
 /// Serves one connection until either side ends it.
-pub(crate) async fn serve(worker: Rc<Worker>, io: TcpStream, address: SocketAddr) {
-    let counted = Counted::new(Rc::clone(&worker)).await;
+pub(crate) async fn serve(mut counted: Counted, io: TcpStream, address: SocketAddr) {
+    let worker = Rc::clone(&counted.worker);
+    counted.place = Some(poll_fn(|cx| Poll::Ready(worker.register(cx.waker().clone()))).await);
     let _ = io.set_nodelay(true);
     let (timeouts, peer) = {
         let tables = worker.tables();
@@ -75,8 +84,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: TcpStream, address: SocketAddr
     let mut conn = Conn::new(io, worker.buffers());
     let mut timer = Timer::new(timeouts.head);
     let mut idle = timeouts.head;
+    let mut fresh = true;
     loop {
-        let mut exchange = match wait(&worker, &mut conn, &mut timer, idle).await {
+        let mut exchange = match wait(&worker, &mut conn, &mut timer, idle, fresh).await {
             true => worker.take_exchange(),
             false => break,
         };
@@ -98,7 +108,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: TcpStream, address: SocketAddr
         };
         worker.give_exchange(exchange);
         match after {
-            After::KeepAlive => idle = timeouts.keep_alive,
+            After::KeepAlive => (idle, fresh) = (timeouts.keep_alive, false),
             After::Close => {
                 linger(&mut conn, &mut timer).await;
                 break;
@@ -110,18 +120,25 @@ pub(crate) async fn serve(worker: Rc<Worker>, io: TcpStream, address: SocketAddr
 }
 
 /// Waits for the first byte of a request; false when the connection is to end instead.
-async fn wait(worker: &Worker, conn: &mut Conn, timer: &mut Timer, idle: Duration) -> bool {
+async fn wait(worker: &Worker, conn: &mut Conn, timer: &mut Timer, idle: Duration, fresh: bool) -> bool {
     if !conn.pending().is_empty() {
         return true;
     }
     timer.set(idle);
+    let mut told_to_end = false;
     poll_fn(|cx| {
         conn.release();
         match conn.poll_read(cx) {
             Poll::Ready(Ok(read)) => Poll::Ready(read > 0),
             Poll::Ready(Err(_)) => Poll::Ready(false),
-            Poll::Pending if worker.draining.closes_idle() => Poll::Ready(false),
-            Poll::Pending => timer.poll(cx).map(|()| false),
+            Poll::Pending if worker.draining.closes_idle() && !fresh => Poll::Ready(false),
+            Poll::Pending => {
+                if worker.draining.closes_idle() && !told_to_end {
+                    told_to_end = true;
+                    timer.set(idle.min(LAST_REQUEST_TIMEOUT));
+                }
+                timer.poll(cx).map(|()| false)
+            }
         }
     })
     .await

@@ -6,17 +6,19 @@
 //! kernel spreads connections by a hash of their addresses; with many callers that is even enough, and a worker that is
 //! full leaves its queue alone until there is room.
 //!
-//! It also lets a successor bind the same port before this process ends, so that a restart refuses no connection.
+//! It also lets a successor bind the same port before this process ends, so that a restart refuses no connection. Whoever
+//! is in the middle of connecting when this process closes its socket is moved over by the kernel only with
+//! `net.ipv4.tcp_migrate_req=1`.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::client_side;
+use crate::client_side::{self, Counted};
 use crate::worker::Worker;
 
 /// Connections that the kernel holds for one worker before it refuses more.
@@ -58,7 +60,7 @@ fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
 }
 
 /// Accepts until the task is dropped.
-pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+pub(crate) async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>) {
     loop {
         let limit = worker.tables().generation.limits.connections;
         if worker.connections.get() >= worker.share(limit) {
@@ -66,10 +68,24 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
             continue;
         }
         match listener.accept().await {
-            Ok((io, address)) => {
-                tokio::task::spawn_local(client_side::serve(Rc::clone(&worker), io, address));
-            }
+            Ok((io, address)) => take(&worker, io, address),
             Err(error) => pause(&worker, &error).await,
+        }
+    }
+}
+
+fn take(worker: &Rc<Worker>, io: TcpStream, address: SocketAddr) {
+    tokio::task::spawn_local(client_side::serve(Counted::new(Rc::clone(worker)), io, address));
+}
+
+/// Takes the connections that the kernel holds already, because closing the listening socket resets them.
+pub(crate) fn take_waiting(worker: &Rc<Worker>, listener: &TcpListener) {
+    let socket = SockRef::from(listener);
+    for _ in 0..BACKLOG {
+        let Ok((io, address)) = socket.accept() else { return };
+        let Some(address) = address.as_socket() else { continue };
+        if let Ok(io) = io.set_nonblocking(true).and_then(|()| TcpStream::from_std(io.into())) {
+            take(worker, io, address);
         }
     }
 }

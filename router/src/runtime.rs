@@ -70,16 +70,25 @@ async fn run(
         tracing::error!("a worker found no configuration to serve from; this is a defect of the router");
         return;
     };
-    let mut accepting = Vec::new();
+    let (mut listening, mut accepting) = (Vec::new(), Vec::new());
     for own in listeners {
-        match TcpListener::from_std(own) {
-            Ok(own) => accepting.push(tokio::task::spawn_local(listener::accept(Rc::clone(&worker), own))),
+        match TcpListener::from_std(own).map(Rc::new) {
+            Ok(own) => {
+                accepting.push(tokio::task::spawn_local(listener::accept(Rc::clone(&worker), Rc::clone(&own))));
+                listening.push(own);
+            }
             Err(error) => tracing::error!(%error, "a worker cannot use its listening socket"),
         }
     }
     tokio::task::spawn_local(Rc::clone(&worker).tend());
     let Ok(deadline) = ending.wait_for(Option::is_some).await.map(|end| *end) else { return };
-    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+    for task in accepting {
+        task.abort();
+        let _ = task.await;
+    }
+    for own in listening {
+        listener::take_waiting(&worker, &own);
+    }
     while worker.connections.get() > 0 && deadline.is_none_or(|at| Instant::now() < at) {
         tokio::time::sleep(FINISHED_POLL).await;
     }

@@ -398,6 +398,8 @@ impl Worker {
             tokio::time::sleep(TICK).await;
             ticks = ticks.wrapping_add(1);
             self.unix_seconds.set(unix_now());
+            // A reload may have raised the limit that a listener waits for.
+            self.room.notify_waiters();
             if ticks.is_multiple_of(4) {
                 self.log_budget.set(LOG_LINES_PER_SECOND);
                 self.tables().upstreams.iter().for_each(|upstream| upstream.sweep());
@@ -405,7 +407,6 @@ impl Worker {
             if self.draining.closes_idle() && !told_to_drain {
                 told_to_drain = true;
                 self.wake_all();
-                self.room.notify_waiters();
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use harness::backend::FullBacklog;
+use harness::backend::{FullBacklog, response};
 use harness::{Answer, Setup, Step, wait_for, wait_until};
 
 use crate::world::World;
@@ -195,4 +195,126 @@ async fn a_slow_but_steady_reader_gets_everything() {
         tokio::time::sleep(Duration::from_millis(12)).await;
     }
     assert_eq!(client.get("/").await.text(), "legacy");
+}
+
+#[tokio::test]
+async fn a_request_on_a_fresh_connection_is_answered_even_while_the_router_drains() {
+    let mut world = World::start().await;
+    world.legacy.on("/hang", [Step::ReadBody, Step::AwaitRelease]);
+    let mut open = world.router.connect().await;
+    open.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    world.legacy.only("/hang").await;
+    let mut fresh = Vec::new();
+    for _ in 0..20 {
+        fresh.push(world.router.connect().await);
+    }
+    world.router.signal("TERM").await;
+    let data = world.router.data;
+    wait_for("it drains", || async { tokio::net::TcpStream::connect(data).await.is_err().then_some(()) }).await;
+    for client in &mut fresh {
+        let answer = client.get("/").await;
+        assert_eq!((answer.text().as_str(), answer.value("connection").as_deref()), ("legacy", Some("close")));
+    }
+    drop(open);
+    assert_eq!(world.router.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_room() {
+    // Two workers, and so a limit of one connection each.
+    let world = World::with(|setup| setup.with_top("limits: {connections: 2}")).await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = world.router.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        clients.push(client);
+    }
+    wait_until("somebody is served", || world.legacy.count() > 0).await;
+    let open = world.router.metric("crossfade_connections", "").await;
+    assert!(open.is_some_and(|open| open <= 2.0) && world.legacy.count() <= 2, "{open:?}");
+
+    let everything = Setup::new(world.legacy.address, world.new.address).with_top("limits: {connections: 100}");
+    world.router.reload(&everything.file(world.router.directory())).await;
+    for client in &mut clients {
+        assert_eq!(client.answer().await.text(), "legacy", "a higher limit lets in who waits");
+    }
+    let back = Setup::new(world.legacy.address, world.new.address).with_top("limits: {connections: 2}");
+    world.router.reload(&back.file(world.router.directory())).await;
+    clients.clear();
+    assert_eq!(world.get("/").await.text(), "legacy", "room is taken up again");
+}
+
+#[tokio::test]
+async fn requests_beyond_in_flight_wait_and_beyond_the_queue_get_503() {
+    let limits = "in_flight: 1, queue: 1, queue_timeout: 300ms";
+    let world = World::with(|setup| setup.with_upstreams(limits)).await;
+    world.legacy.on("/hang", [Step::ReadBody, Step::AwaitRelease, Step::send(response("200 OK", "late"))]);
+    let mut first = world.router.connect().await;
+    first.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    world.legacy.only("/hang").await;
+    // One of these waits until its time is up, the others do not wait at all.
+    for answer in [world.get("/"), world.get("/")] {
+        let answer = answer.await;
+        assert_eq!(code(&answer), (503, "upstream_busy".into()));
+        assert_eq!(answer.value("retry-after").as_deref(), Some("1"));
+    }
+    let busy = || world.router.metric("crossfade_refused_requests_total", "code=\"upstream_busy\"");
+    wait_for("both are counted", || async { (busy().await == Some(2.0)).then_some(()) }).await;
+    assert_eq!(world.router.metric("crossfade_upstream_shed_total", "upstream=\"old\"").await, Some(2.0));
+    world.legacy.release();
+    assert_eq!(first.answer().await.text(), "late");
+    assert_eq!(world.get("/").await.text(), "legacy", "the place is free again");
+    assert_eq!(world.legacy.seen_at("/").len(), 2, "what was refused never reached the upstream");
+}
+
+#[tokio::test]
+async fn tunnels_beyond_the_limit_get_503_and_the_upstream_is_let_go() {
+    let world = World::with(|setup| setup.with_top("limits: {tunnels: 2}")).await;
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    world.legacy.on("/ws", [Step::send(switch), Step::Echo]);
+    let (mut open, mut refused) = (Vec::new(), 0);
+    for _ in 0..12 {
+        let mut client = world.router.connect().await;
+        client.send("GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n").await;
+        let answer = client.answer().await;
+        if answer.status() == 101 {
+            open.push(client);
+        } else {
+            assert_eq!(code(&answer), (503, "tunnel_limit".into()));
+            refused += 1;
+        }
+    }
+    assert!((1..=2).contains(&open.len()) && refused >= 10, "{} open", open.len());
+    wait_until("only open tunnels hold the upstream", || world.legacy.open() == open.len()).await;
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_413_and_the_upstream_never_takes_it_for_whole() {
+    let world = World::with(|setup| setup.with_routes("- {migration: shop, path: /**, body_max: 1KB}")).await;
+    let mut client = world.router.connect().await;
+    client.send("PUT /announced HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n").await;
+    assert_eq!(code(&client.answer().await), (413, "body_too_large".into()));
+    assert!(client.closes().await && world.untouched());
+
+    let mut client = world.router.connect().await;
+    client.send("PUT /chunks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n").await;
+    world.legacy.only("/chunks").await;
+    client.send(format!("800\r\n{}\r\n0\r\n\r\n", "x".repeat(0x800))).await;
+    assert_eq!(code(&client.answer().await), (413, "body_too_large".into()));
+    wait_until("the upstream sees it broken off", || world.legacy.open() == 0).await;
+    assert!(!world.legacy.only("/chunks").await.whole);
+}
+
+#[tokio::test]
+async fn a_body_too_long_to_hold_a_key_arrives_whole() {
+    let migration = "key: [json:/user]\ninitial: {mode: gradual, percent: 99.9}\non_missing_key: legacy";
+    let world = World::with(|setup| setup.with_migration(migration)).await;
+    for (length, side) in [(100, "new"), (60_000, "new"), (70_000, "legacy"), (300_000, "legacy")] {
+        let body = format!("{{\"user\":\"ann\",\"filler\":\"{}\"}}", "x".repeat(length));
+        let mut client = world.router.connect().await;
+        let answer = client.request("POST", &format!("/b{length}"), "", &body).await;
+        assert_eq!(answer.text(), side, "{length}");
+        let backend = if side == "new" { &world.new } else { &world.legacy };
+        assert_eq!(backend.only(&format!("/b{length}")).await.text(), body);
+    }
 }
