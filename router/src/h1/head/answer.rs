@@ -64,7 +64,9 @@ impl ResponseHead {
             Version::Http11 => !self.persistence.close,
             Version::Http10 => self.persistence.keep_alive && !self.persistence.close,
         };
-        self.reusable = stays && framed.unambiguous && self.framing != Framing::UntilClose;
+        let ends_clearly = framed.unambiguous && self.framing != Framing::UntilClose;
+        // Behind a 101 the connection speaks another protocol.
+        self.reusable = stays && ends_clearly && self.status != 101;
         Ok(Some(length))
     }
 

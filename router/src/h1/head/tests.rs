@@ -242,6 +242,7 @@ fn an_answer_keeps_its_connection_only_if_its_end_is_clear() {
     check_answer("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", Framing::Length(5), false);
     check_answer("HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n", Framing::Length(5), true);
     check_answer("HTTP/1.1 204 No Content\r\n\r\n", Framing::None, true);
+    check_answer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: a\r\n\r\n", Framing::None, false);
 }
 
 #[test]
