@@ -10,6 +10,7 @@
 //! runtime, so that a slow store call cannot delay a request.
 
 mod admin;
+mod fixed;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ use metrics::observe::Observer;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use fixed::Fixed;
 
 use crate::config::{self, Config, StoreConfig};
 use crate::error::CODES;
@@ -58,7 +61,7 @@ pub struct App {
     background: Background,
     tasks: JoinSet<()>,
     workers: runtime::Workers,
-    drain: config::Drain,
+    fixed: Fixed,
 }
 
 /// What reloads and the admin side share.
@@ -95,7 +98,7 @@ impl App {
         health::resolve_all(&generation).await;
         let store = open(&config).await?;
         let replica = replica_name()?;
-        let drain = config.drain;
+        let fixed = Fixed::of(&config);
         let kill_file = config.kill_file.clone();
         let (token, tokens) = admin::tokens(&config.admin)?;
         let environment = config.environment.clone();
@@ -134,7 +137,7 @@ impl App {
             address: admin_address,
         };
         tasks.spawn(admin::serve(admin_listener, dashboards::app(state)));
-        Ok(Self { data, admin: admin_address, token, shared, background, tasks, workers, drain })
+        Ok(Self { data, admin: admin_address, token, shared, background, tasks, workers, fixed })
     }
 
     pub fn data_addresses(&self) -> &[SocketAddr] {
@@ -150,9 +153,10 @@ impl App {
         self.token.as_deref()
     }
 
-    /// Takes a new file without dropping a request. Addresses, workers, store and tokens stay as they were at the start.
+    /// Takes a new file without dropping a request. What is [`Fixed`] stays as it was at the start, and the log says so.
     pub async fn reload(&self, config: Config) -> Result<(), ReloadError> {
         let shared = &self.shared;
+        let fixed = Fixed::of(&config);
         let generation = Arc::new(Generation::new(&config, shared.catalog.newest().as_deref()));
         health::resolve_all(&generation).await;
         declare(&shared.observer, &config);
@@ -160,12 +164,17 @@ impl App {
         shared.catalog.insert(shared.watch.current().generation() + 1, Arc::clone(&generation));
         shared.watch.reload(config.definitions)?;
         *shared.checks.lock().unwrap_or_else(PoisonError::into_inner) = health::watch(&generation);
+        for key in self.fixed.differing(&fixed) {
+            tracing::warn!("`{key}` has changed in the file; that takes a restart, until then the old value holds");
+        }
         Ok(())
     }
 
     /// Finishes what is open, takes nothing new, and ends.
     pub async fn shutdown(mut self) {
-        let config::Drain { delay, timeout } = self.drain;
+        let drain = self.shared.catalog.newest().map(|generation| generation.drain);
+        let config::Drain { delay, timeout } =
+            drain.unwrap_or(config::Drain { delay: Duration::ZERO, timeout: Duration::ZERO });
         events::Draining { delay, timeout }.emit(&self.shared.observer);
         self.shared.draining.begin();
         self.shared.watch.set_draining();
@@ -261,9 +270,7 @@ pub async fn serve(path: &Path, config: Config) -> Result<(), StartError> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut hup, mut term, mut int) =
         (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    for key in &config.without_effect {
-        tracing::warn!("`{key}` is in the file but has no effect in this version");
-    }
+    tell_notes(path, &config);
     let hash = config.definitions.config_hash.clone();
     let app = App::start(config).await?;
     events::ConfigReloaded { path, hash: &hash, generation: 1 }.emit(&app.shared.observer);
@@ -289,12 +296,23 @@ pub async fn serve(path: &Path, config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Tells what the file asks for and does not get, or likely does not mean.
+fn tell_notes(path: &Path, config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{}: {warning}", path.display());
+    }
+    for key in &config.without_effect {
+        tracing::warn!("{}: `{key}` has no effect in this version", path.display());
+    }
+}
+
 async fn reload(app: &App, path: &Path) {
     let observer = &app.shared.observer;
     let refused = |problem: &str| events::ConfigRefused { path, problem }.emit(observer);
     match Config::load(path) {
         Err(errors) => refused(&errors.to_string()),
         Ok(config) => {
+            tell_notes(path, &config);
             let hash = config.definitions.config_hash.clone();
             match app.reload(config).await {
                 Ok(()) => {

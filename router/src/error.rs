@@ -144,7 +144,7 @@ impl ProxyError {
         let title = reason_phrase(status);
         // Every part is our own text without quotes or control characters, so it needs no escaping.
         let body = format!(
-            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{self}\",\"code\":\"{code}\"}}"
+            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{self}\",\"code\":\"{code}\"}}\n"
         );
         write::status_line(out, status, title.as_bytes());
         write::field(out, "Content-Type", b"application/problem+json");

@@ -55,7 +55,7 @@ impl Tunnel {
         upstream.begin_send(Framing::UntilClose);
         let idle = generation.timeouts.tunnel_idle;
         let spread =
-            self.worker.chance() % u64::try_from(generation.drain_timeout.as_millis()).unwrap_or(u64::MAX).max(1);
+            self.worker.chance() % u64::try_from(generation.drain.timeout.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut closing: Option<Instant> = None;
         let (mut up, mut down) = (Direction::default(), Direction::default());
         timer.set(idle);

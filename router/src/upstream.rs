@@ -126,6 +126,8 @@ impl UpstreamState {
     pub(crate) fn new(settings: config::Upstream, before: &[Arc<EndpointState>]) -> Self {
         let endpoint = |own: &config::Endpoint| {
             let known = before.iter().find(|known| known.url == own.url);
+            // What only a check can bring back must not stay down when nobody checks any more.
+            known.filter(|_| settings.health.is_none()).into_iter().for_each(|known| known.set_up(true));
             known.map_or_else(|| Arc::new(EndpointState::new(own)), Arc::clone)
         };
         let endpoints = settings.endpoints.iter().map(endpoint).collect();

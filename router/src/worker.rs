@@ -53,7 +53,7 @@ pub(crate) struct Generation {
     pub(crate) default_host: String,
     pub(crate) expose: bool,
     pub(crate) access_sample: u64,
-    pub(crate) drain_timeout: Duration,
+    pub(crate) drain: config::Drain,
 }
 
 impl Generation {
@@ -71,7 +71,7 @@ impl Generation {
             default_host: config.default_host.clone(),
             expose: config.expose,
             access_sample: config.log.access_sample,
-            drain_timeout: config.drain.timeout,
+            drain: config.drain,
         }
     }
 }

@@ -129,10 +129,7 @@ async fn no_timeout_breaks_an_exchange_that_moves() {
     };
     let uploading = async {
         upload.send(format!("PUT /up HTTP/1.1\r\nHost: a\r\nContent-Length: {DRIPS}\r\n\r\n")).await;
-        for byte in dripped {
-            upload.send([byte]).await;
-            tokio::time::sleep(PAUSE).await;
-        }
+        upload.drip(&dripped, PAUSE).await;
         upload.answer().await
     };
     let (events, tunnelled, uploaded) = tokio::join!(downloading, tunnelling, uploading);
@@ -162,7 +159,6 @@ async fn an_old_connection_is_told_to_close_and_never_just_closed() {
     // The connection is never closed under a request: every answer until the last one is whole.
     let mut answer = client.get("/").await;
     while answer.value("connection").as_deref() != Some("close") {
-        tokio::time::sleep(PAUSE).await;
         answer = client.get("/").await;
     }
     assert_eq!(answer.text(), "legacy");
@@ -190,10 +186,7 @@ async fn a_slow_but_steady_reader_gets_everything() {
     let mut client = world.router.connect().await;
     client.send("GET /down HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.head().await.unwrap();
-    for _ in 0..BODY >> 15 {
-        assert!(client.discard(1 << 15).await, "it was cut");
-        tokio::time::sleep(Duration::from_millis(12)).await;
-    }
+    assert!(client.discard_slowly(BODY, 1 << 15, Duration::from_millis(12)).await, "it was cut");
     assert_eq!(client.get("/").await.text(), "legacy");
 }
 
@@ -317,4 +310,33 @@ async fn a_body_too_long_to_hold_a_key_arrives_whole() {
         let backend = if side == "new" { &world.new } else { &world.legacy };
         assert_eq!(backend.only(&format!("/b{length}")).await.text(), body);
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_a_check_took_out_is_back_when_nobody_checks_any_more() {
+    let health = "health: {path: /health, interval: 100ms, timeout: 100ms, fall: 1, rise: 1}";
+    let world = World::with(|setup| setup.with_upstreams(health)).await;
+    world.legacy.on("/health", [Step::ReadBody, Step::send(response("500 Ill", ""))]);
+    wait_for("the check has taken it out", || async { (world.get("/").await.status() == 503).then_some(()) }).await;
+    assert_eq!(code(&world.get("/").await), (503, "no_endpoint".into()));
+    let unchecked = Setup::new(world.legacy.address, world.new.address);
+    world.router.reload(&unchecked.file(world.router.directory())).await;
+    wait_for("it serves again", || async { (world.get("/").await.text() == "legacy").then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_reload_says_what_takes_a_restart() {
+    let world = World::start().await;
+    let file = Setup::new(world.legacy.address, world.new.address).file(world.router.directory());
+    world.router.reload(&file).await;
+    world.router.wait_until_printed("generation=2").await;
+    assert!(!world.router.printed().contains("restart"), "nothing of the kind has changed");
+    let other = file.replace("workers: 2", "workers: 3").replace("name: ann", "name: bob");
+    world.router.reload(&other).await;
+    world.router.wait_until_printed("generation=3").await;
+    for key in ["`workers` has changed", "`admin.tokens` has changed"] {
+        world.router.wait_until_printed(key).await;
+    }
+    let printed = world.router.printed();
+    assert_eq!(printed.matches("restart").count(), 2, "only what has changed is named");
 }

@@ -1,6 +1,7 @@
 //! A client that sends exactly the bytes it is given.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -40,6 +41,24 @@ impl Client {
     /// Sends bytes and says whether the peer still took them.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         within("bytes are sent", self.stream.write_all(bytes.as_ref())).await.is_ok()
+    }
+
+    /// Sends these bytes one by one, each followed by a pause.
+    pub async fn drip(&mut self, bytes: &[u8], pause: Duration) {
+        for byte in bytes {
+            self.send([*byte]).await;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// [`Self::discard`] in pieces, each followed by a pause.
+    pub async fn discard_slowly(&mut self, bytes: u64, piece: u64, pause: Duration) -> bool {
+        let mut left = bytes;
+        while left > 0 && self.discard(piece.min(left)).await {
+            left -= piece.min(left);
+            tokio::time::sleep(pause).await;
+        }
+        left == 0
     }
 
     /// Sends these bytes over and over, at most so many times, until something comes back.

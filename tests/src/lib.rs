@@ -14,6 +14,7 @@
 pub mod backend;
 pub mod client;
 pub mod http;
+pub mod ports;
 pub mod redis_server;
 pub mod router;
 pub mod setup;

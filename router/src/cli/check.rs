@@ -52,11 +52,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let notes = json!({ "warnings": config.warnings, "without_effect": config.without_effect });
         print_json(&json!({ "valid": true, "problems": [], "config_hash": hash, "notes": notes }))?;
     } else {
-        let name = args.config.display();
-        print(&format!(
-            "{name} is good: {} upstreams, {migrations} migrations, {routes} routes",
-            config.upstreams.len()
-        ))?;
+        let [upstreams, migrations, routes] =
+            [(config.upstreams.len(), "upstream"), (migrations, "migration"), (routes, "route")].map(counted);
+        print(&format!("{} is good: {upstreams}, {migrations}, {routes}", args.config.display()))?;
     }
     Ok(())
 }
@@ -69,6 +67,10 @@ pub(crate) fn warn(config: &Config) {
     for key in &config.without_effect {
         eprintln!("warning: {key} has no effect in this version of crossfade");
     }
+}
+
+fn counted((number, noun): (usize, &str)) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn report(errors: &ConfigErrors) -> Value {

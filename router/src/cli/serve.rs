@@ -17,9 +17,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let config = check::load(&args.config)?;
     logging::init(&config.log);
-    for warning in &config.warnings {
-        tracing::warn!("{}: {warning}", args.config.display());
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("admin")

@@ -1,0 +1,29 @@
+//! What a reload does not change: parts of the file that are read once, because sockets, threads and the store hang on
+//! them. An operator who edits one must be told, or the file says one thing and the router does another.
+
+use crate::config::Config;
+
+/// The parts by their keys, as something that can be compared and is never shown.
+#[derive(Eq, PartialEq)]
+pub(super) struct Fixed([(&'static str, String); 9]);
+
+impl Fixed {
+    pub(super) fn of(config: &Config) -> Self {
+        Self([
+            ("environment", config.environment.clone()),
+            ("snapshot", format!("{:?}", config.snapshot)),
+            ("workers", config.workers.to_string()),
+            ("kill_file", format!("{:?}", config.kill_file)),
+            ("listen", format!("{:?}", config.listen)),
+            ("admin.address", config.admin.address.to_string()),
+            ("admin.tokens", format!("{:?}", config.admin.tokens)),
+            ("store", format!("{:?}", config.store)),
+            ("log.format", format!("{:?}", config.log.format)),
+        ])
+    }
+
+    /// The keys at which another file says something else.
+    pub(super) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
+        self.0.iter().zip(&other.0).filter(|(own, other)| own != other).map(|((key, _), _)| *key)
+    }
+}
