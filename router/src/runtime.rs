@@ -92,6 +92,10 @@ async fn run(
     while worker.connections.get() > 0 && deadline.is_none_or(|at| Instant::now() < at) {
         tokio::time::sleep(FINISHED_POLL).await;
     }
+    let connections = worker.connections.get();
+    if connections > 0 {
+        tracing::warn!(connections, "`drain.timeout` is over: connections that are still open are cut");
+    }
 }
 
 impl Workers {

@@ -340,3 +340,31 @@ async fn a_reload_says_what_takes_a_restart() {
     let printed = world.router.printed();
     assert_eq!(printed.matches("restart").count(), 2, "only what has changed is named");
 }
+
+#[tokio::test]
+async fn a_drain_closes_tunnels_in_time_and_cuts_what_does_not_end() {
+    let mut world = World::start().await;
+    let short = Setup::new(world.legacy.address, world.new.address).file(world.router.directory());
+    world.router.reload(&short.replace("timeout: 20s", "timeout: 1s")).await;
+    world.router.wait_until_printed("generation=2").await;
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    world.legacy.on("/ws", [Step::send(switch), Step::Echo]);
+    world.legacy.on("/hang", [Step::ReadBody, Step::AwaitClose]);
+    let mut tunnels = Vec::new();
+    for _ in 0..10 {
+        let mut client = world.router.connect().await;
+        client.send("GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n").await;
+        assert_eq!(client.head().await.unwrap().status(), 101);
+        tunnels.push(client);
+    }
+    let mut hanging = world.router.connect().await;
+    hanging.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    world.legacy.only("/hang").await;
+    world.router.signal("TERM").await;
+    for tunnel in &mut tunnels {
+        assert!(tunnel.closes().await);
+    }
+    assert!(hanging.closes().await);
+    assert_eq!(world.router.ended().await.code(), Some(0), "the new drain.timeout holds, and cutting is no failure");
+    world.router.wait_until_printed("connections that are still open are cut").await;
+}

@@ -162,9 +162,14 @@ async fn read_first(watch: &Watch) -> bool {
     }
     let revision = watch.current().revision();
     if revision == Revision::ZERO {
-        tracing::error!("starting without the store and without a saved snapshot: legacy serves everything");
+        tracing::error!(
+            "starting without the store, and nothing that it held was saved here: legacy serves everything until it answers"
+        );
     } else {
-        tracing::error!(revision = revision.0, "starting without the store: the saved snapshot serves");
+        tracing::error!(
+            revision = revision.0,
+            "starting without the store: the state saved here serves until it answers"
+        );
     }
     false
 }

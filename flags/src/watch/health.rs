@@ -95,7 +95,7 @@ impl Health {
         let mut health = self.lock();
         let text = error.to_string();
         if health.last_error.as_ref() != Some(&text) {
-            tracing::error!(error = %text, "the store cannot be read; the last snapshot goes on serving");
+            tracing::error!(error = %text, "the store cannot be read; traffic goes on by the last known state, and of changes only rollbacks are taken");
         }
         health.reachable = false;
         health.last_error = Some(text);
