@@ -11,6 +11,8 @@ use crate::h1::head::RequestHead;
 #[derive(Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) head: &'a RequestHead,
+    /// The host of a request that names none, which HTTP/1.0 may.
+    pub(crate) default_host: &'a str,
     /// The caller's address, trusted proxies looked through.
     pub(crate) client: IpAddr,
     /// The template of the matched route, for variables.
@@ -20,7 +22,10 @@ pub(crate) struct Seen<'a> {
 
 impl Lookup for Seen<'_> {
     fn host(&self) -> &[u8] {
-        self.head.host()
+        match self.head.host() {
+            [] => self.default_host.as_bytes(),
+            named => named,
+        }
     }
 
     fn path(&self) -> &[u8] {

@@ -126,6 +126,22 @@ async fn an_http_1_0_client_gets_an_unchunked_answer_and_a_close() {
 }
 
 #[tokio::test]
+async fn an_http_1_0_request_without_a_host_takes_the_route_of_the_default_host() {
+    let world = World::with(|setup| {
+        let routes = "- {migration: shop, path: /**}\n- {upstream: fresh, host: shop.example, path: /**}";
+        setup.with_top("default_host: shop.example").with_routes(routes)
+    })
+    .await;
+    for (request, side) in [
+        ("GET / HTTP/1.0\r\n\r\n", "new"),
+        ("GET http://other.example/ HTTP/1.0\r\n\r\n", "legacy"),
+        ("GET / HTTP/1.0\r\nHost: other.example\r\n\r\n", "legacy"),
+    ] {
+        assert_eq!(world.router.exchange(request).await.text(), side, "{request:?}");
+    }
+}
+
+#[tokio::test]
 async fn answers_without_a_body_leave_the_connection_in_step() {
     let world = World::start().await;
     world.legacy.on("/head", answers("HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n"));

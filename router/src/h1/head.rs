@@ -298,7 +298,8 @@ impl RequestHead {
     }
 
     fn wanted_upgrade(&self, head: &[u8]) -> Option<Span> {
-        let asked = self.persistence.upgrade && self.version == Version::Http11 && self.framing == Framing::None;
+        let bodiless = matches!(self.framing, Framing::None | Framing::Length(0));
+        let asked = self.persistence.upgrade && self.version == Version::Http11 && bodiless;
         let mut fields = self.fields.iter().filter(|field| field.known == Name::Upgrade);
         match (asked, fields.next(), fields.next()) {
             (true, Some(field), None) if !field.value.of(head).contains(&b',') => Some(field.value),

@@ -70,7 +70,8 @@ pub(super) fn look(
     head: &RequestHead,
     body: KeyBody<'_>,
 ) -> Result<Looked, ProxyError> {
-    let mut seen = Seen { head, client: peer.ip, template: None, body: None };
+    let default_host = &tables.generation.default_host;
+    let mut seen = Seen { head, default_host, client: peer.ip, template: None, body: None };
     let route = match snapshot.routes().find(&seen) {
         Found::Route(route) => route,
         Found::Nothing => return Err(ProxyError::NoRoute),

@@ -208,6 +208,7 @@ fn check_upgrade(fields: &str, expected: Option<&str>) {
 #[test]
 fn an_upgrade_is_asked_for_in_both_fields_and_without_a_body() {
     check_upgrade("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n", Some("websocket"));
+    check_upgrade("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n", Some("websocket"));
     check_upgrade("Upgrade: websocket\r\n", None);
     check_upgrade("Connection: upgrade\r\n", None);
     check_upgrade("Connection: upgrade\r\nUpgrade: h2c, websocket\r\n", None);
