@@ -29,6 +29,9 @@ use super::refusal::Refusal;
 /// The most fields any configuration may allow; it sizes the tokeniser's table on the stack.
 pub const FIELDS_MAX: usize = 1000;
 
+/// What a request line may hold besides its target: method, version and spaces. The same whether it arrives whole or not.
+const REQUEST_LINE_BESIDES_MAX: usize = 64;
+
 /// Where a part of a head lies in its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -206,6 +209,9 @@ impl RequestHead {
             return Err(Refusal::HeadTooLarge);
         }
         let head = &buf[..length];
+        if memchr::memchr(b'\n', &head[skipped..]).is_some_and(|line| line > limits.target + REQUEST_LINE_BESIDES_MAX) {
+            return Err(Refusal::TargetTooLong);
+        }
         if memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r') {
             return Err(Refusal::LineEnd);
         }
@@ -350,7 +356,7 @@ fn leading_empty_line(buf: &[u8]) -> Result<usize, Refusal> {
 /// Refuses what no further byte can mend, so that a caller does not wait for a time-out.
 fn check_partial(buf: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
     let first_line = memchr::memchr(b'\n', buf);
-    if first_line.is_none() && buf.len() > limits.target + 64 {
+    if first_line.is_none() && buf.len() > limits.target + REQUEST_LINE_BESIDES_MAX {
         return Err(Refusal::TargetTooLong);
     }
     if buf.len() >= limits.bytes {
@@ -374,7 +380,7 @@ fn refused(error: httparse::Error, buf: &[u8], limits: &HeadLimits) -> Refusal {
             let line = &buf[..memchr::memchr(b'\n', buf).unwrap_or(buf.len())];
             let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
             let unencoded = |byte: &u8| *byte < b' ' && *byte != b'\r' || *byte >= 0x7f;
-            if line.len() > limits.target + 64 {
+            if line.len() > limits.target + REQUEST_LINE_BESIDES_MAX {
                 Refusal::TargetTooLong
             } else if target.iter().any(unencoded) {
                 Refusal::TargetCharacter
