@@ -153,7 +153,7 @@ impl App {
         self.token.as_deref()
     }
 
-    /// Takes a new file without dropping a request. What is [`Fixed`] stays as it was at the start, and the log says so.
+    /// Takes a new file without dropping a request. What is `Fixed` stays as it was at the start, and the log says so.
     pub async fn reload(&self, config: Config) -> Result<(), ReloadError> {
         let shared = &self.shared;
         let fixed = Fixed::of(&config);
