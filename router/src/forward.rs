@@ -114,7 +114,9 @@ pub(crate) async fn attempt<C: Caller>(
             }
         };
         write_request(&mut conn, request);
-        let mut exchange = Exchange::new(request, upstream, caller.has_buffered(), reused && tries == 1);
+        // With a limit of requests in flight this one may have waited for its place, which is not the upstream's time.
+        let at_once = reused && tries == 1 && place.is_none();
+        let mut exchange = Exchange::new(request, upstream, caller.has_buffered(), at_once);
         match exchange.run(caller, &mut conn, answer, timer).await {
             Ok(()) => {
                 endpoint.succeeded();
@@ -187,22 +189,22 @@ struct Exchange<'a> {
     upload_broken: bool,
     /// The caller holds its body back until it is told to go on.
     held_back: bool,
-    /// No time went by since the attempt began, because nothing had to be connected.
-    on_reused: bool,
+    /// No time went by since the attempt began, because nothing was waited for or connected.
+    at_once: bool,
     uploaded: bool,
     interims: u8,
     to_head: bool,
 }
 
 impl<'a> Exchange<'a> {
-    fn new(request: &'a Request<'a>, upstream: &Upstream, body_has_begun: bool, on_reused: bool) -> Self {
+    fn new(request: &'a Request<'a>, upstream: &Upstream, body_has_begun: bool, at_once: bool) -> Self {
         Self {
             request,
             first_byte: upstream.state.settings.first_byte_timeout,
             upload: Relay::limited(request.body_max),
             upload_broken: false,
             held_back: request.onward.expect && !body_has_begun,
-            on_reused,
+            at_once,
             uploaded: false,
             interims: 0,
             to_head: request.head.method() == b"HEAD",
@@ -217,7 +219,7 @@ impl<'a> Exchange<'a> {
         timer: &mut Timer,
     ) -> Result<(), ProxyError> {
         let first = if self.held_back { CONTINUE_TIMEOUT } else { self.request.body_idle };
-        if self.on_reused {
+        if self.at_once {
             timer.set_from(self.request.now, first)
         } else {
             timer.set(first)
@@ -274,7 +276,7 @@ impl<'a> Exchange<'a> {
             Poll::Ready(Ok(())) => {
                 self.uploaded = true;
                 // Most requests leave whole at once; reading the clock again would tell nothing new.
-                if is_first_poll && self.on_reused {
+                if is_first_poll && self.at_once {
                     timer.set_from(self.request.now, self.first_byte);
                 } else {
                     timer.set(self.first_byte);

@@ -238,6 +238,25 @@ async fn connections_beyond_the_limit_wait_for_room() {
 }
 
 #[tokio::test]
+async fn the_time_in_the_queue_is_not_taken_from_the_time_to_answer() {
+    let limits = "in_flight: 1, queue: 9, queue_timeout: 20s, timeout: 900ms";
+    let world = World::with(|setup| setup.with_upstreams(limits)).await;
+    world
+        .legacy
+        .on("/slow", [Step::ReadBody, Step::Wait(Duration::from_millis(300)), Step::send(response("200 OK", "done"))]);
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let mut client = world.router.connect().await;
+        client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        clients.push(client);
+    }
+    // The last of them waits longer than an answer may take.
+    for mut client in clients {
+        assert_eq!(client.answer().await.text(), "done");
+    }
+}
+
+#[tokio::test]
 async fn requests_beyond_in_flight_wait_and_beyond_the_queue_get_503() {
     let limits = "in_flight: 1, queue: 1, queue_timeout: 300ms";
     let world = World::with(|setup| setup.with_upstreams(limits)).await;
