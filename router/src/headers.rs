@@ -20,19 +20,19 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Who is at the other end of a caller's connection.
 #[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) ip: IpAddr,
+pub struct Peer {
+    pub ip: IpAddr,
     /// [`Self::ip`] as fields need it.
     text: String,
     /// What a stranger's `X-Forwarded-For` and `-Proto` become, as whole lines.
     replaced: String,
     /// As `Forwarded` needs it: IPv6 in brackets and quotes.
     forwarded: String,
-    pub(crate) trusted: bool,
+    pub trusted: bool,
 }
 
 impl Peer {
-    pub(crate) fn new(ip: IpAddr, trusted: &[IpNet]) -> Self {
+    pub fn new(ip: IpAddr, trusted: &[IpNet]) -> Self {
         let ip = ip.to_canonical();
         let forwarded = if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") };
         let replaced = format!("X-Forwarded-For: {ip}\r\nX-Forwarded-Proto: http\r\n");
@@ -45,7 +45,7 @@ fn trusts(networks: &[IpNet], ip: IpAddr) -> bool {
 }
 
 /// The caller's address: behind trusted proxies the last one that is not theirs.
-pub(crate) fn client_ip(head: &RequestHead, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
+pub fn client_ip(head: &RequestHead, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
     if !peer.trusted {
         return peer.ip;
     }
@@ -64,10 +64,10 @@ pub(crate) fn client_ip(head: &RequestHead, peer: &Peer, trusted: &[IpNet]) -> I
 }
 
 /// 128 bits that make a request id and a trace of their own where the caller brought none.
-pub(crate) type Identity = u128;
+pub type Identity = u128;
 
 /// Writes forwarded fields, request id and trace context.
-pub(crate) fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, identity: Identity) {
+pub fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, identity: Identity) {
     let before = |known: Name| {
         let own = head.fields.iter().filter(move |field| field.known == known && !field.dropped);
         own.map(|field| field.value.of(&head.bytes)).filter(|_| peer.trusted)

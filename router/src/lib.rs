@@ -1,4 +1,7 @@
 //! The data plane and the binary `crossfade`.
+//!
+//! Public is what the binary starts, and the pure path of a request - `config`, `h1`, `seen`, `headers` - which fuzz targets and
+//! benchmarks drive without a socket.
 
 mod access;
 pub mod app;
@@ -14,14 +17,14 @@ mod documents;
 mod error;
 mod forward;
 pub mod h1;
-mod headers;
+pub mod headers;
 mod health;
 mod listener;
 pub mod logging;
 mod mirror;
 mod proxy;
 mod runtime;
-mod seen;
+pub mod seen;
 mod timer;
 mod tunnel;
 mod upstream;

@@ -9,15 +9,15 @@ use flags::route::{Lookup, PathTemplate, normal_form};
 use crate::h1::head::RequestHead;
 
 #[derive(Debug)]
-pub(crate) struct Seen<'a> {
-    pub(crate) head: &'a RequestHead,
+pub struct Seen<'a> {
+    pub head: &'a RequestHead,
     /// The host of a request that names none, which HTTP/1.0 may.
-    pub(crate) default_host: &'a str,
+    pub default_host: &'a str,
     /// The caller's address, trusted proxies looked through.
-    pub(crate) client: IpAddr,
+    pub client: IpAddr,
     /// The template of the matched route, for variables.
-    pub(crate) template: Option<&'a PathTemplate>,
-    pub(crate) body: Option<&'a [u8]>,
+    pub template: Option<&'a PathTemplate>,
+    pub body: Option<&'a [u8]>,
 }
 
 impl Lookup for Seen<'_> {
