@@ -125,7 +125,7 @@ pub(crate) async fn attempt<C: Caller>(
             }
             Err(error) => {
                 let untouched = exchange.upload.bytes == 0 && conn.pending().is_empty();
-                let harmless = conn.written == 0 || (is_idempotent(request.head.method()) && is_bodiless(request.head));
+                let harmless = conn.written == 0 || (is_idempotent(request.head.method()) && !request.head.has_body());
                 if matches!(error, ProxyError::Reset) && reused && untouched && may_retry(harmless) {
                     reuse = false;
                     continue;
@@ -170,10 +170,6 @@ pub(crate) fn write_request(conn: &mut Conn, request: &Request<'_>) {
     out.extend_from_slice(request.additions);
     write::end_request(out, framing, &request.onward);
     conn.begin_receive(Framing::None);
-}
-
-fn is_bodiless(head: &RequestHead) -> bool {
-    matches!(head.framing, Framing::None | Framing::Length(0))
 }
 
 /// RFC 9110 section 9.2.2.

@@ -215,7 +215,7 @@ impl<C: Caller> Call<'_, C> {
         let after = match relayed {
             Ok(()) => {
                 let Answered { conn, in_flight, .. } = answered;
-                if answer.reusable && upload_finished && conn.has_received() {
+                if answer.reusable && upload_finished && conn.has_received() && !request.has_unusual_body() {
                     in_flight.endpoint.keep(conn, Purpose::Forward);
                 }
                 if close { After::Close } else { After::KeepAlive }

@@ -123,11 +123,9 @@ const ONE_FRAMING: &[&str] = &[
     "prefix1:9",
     "suffix1:9",
     "tabsuffix",
-    "connection",
+    "CL-pad",
+    "CL-bigpad",
 ];
-
-/// Fields that frame nothing: another name, or one that is dropped.
-const NO_FRAMING: &[&str] = &["underjoin1", "contentEnc", "encode"];
 
 #[tokio::test]
 async fn disguised_framing_desynchronises_nobody() {
@@ -143,7 +141,8 @@ async fn disguised_framing_desynchronises_nobody() {
         let is_length = name.starts_with("CL-");
         let body = if is_length { "hello" } else { "5\r\nhello\r\n0\r\n\r\n" };
         let length = format!("Content-Length: {}\r\n", body.len());
-        let lines = permutation["header_lines"].as_str().unwrap().replace(": N", &format!(": {}", body.len()));
+        let lines = permutation["header_lines"].as_str().unwrap();
+        let lines = if is_length { lines.replace('N', &body.len().to_string()) } else { lines.to_owned() };
         let version = if name == "http1.0" { "HTTP/1.0" } else { "HTTP/1.1" };
         for (with, before, after) in [("alone", "", ""), ("behind", &*length, ""), ("before", "", &*length)] {
             let request = format!("POST /p {version}\r\nHost: a\r\n{before}{lines}\r\n{after}\r\n{body}");
@@ -152,11 +151,6 @@ async fn disguised_framing_desynchronises_nobody() {
             let name = name.as_str();
             if name == "CL-expect" || (ONE_FRAMING.contains(&name) && with == "alone") {
                 outcome.check(outcome.is_forwarded() && outcome.seen[0].body == b"hello", "forwarded");
-            } else if NO_FRAMING.contains(&name) && with == "alone" {
-                outcome
-                    .check(outcome.statuses() == [200, 400] && outcome.seen[0].body.is_empty(), "forwarded, bodiless");
-            } else if NO_FRAMING.contains(&name) {
-                outcome.check(outcome.is_forwarded() && outcome.seen[0].body == body.as_bytes(), "forwarded");
             } else {
                 outcome.check(outcome.is_refused(), "refused");
             }

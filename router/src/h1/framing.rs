@@ -10,7 +10,7 @@
 //!
 //! Not here: transfer codings other than chunked; chunk extensions are checked and dropped.
 
-use super::head::{Name, Version};
+use super::head::{Disguise, Name, Version};
 use super::refusal::{BadAnswer, Refusal};
 
 /// Where a body ends.
@@ -331,12 +331,11 @@ fn forwardable_trailers(section: &[u8]) -> Result<Vec<u8>, ChunkError> {
             b"cookie",
             b"set-cookie",
             b"proxy-authorization",
-            b"content-encoding",
             b"content-type",
             b"content-range",
         ];
         let granted = forbidden.iter().any(|own| own.eq_ignore_ascii_case(name));
-        if Name::of(name) == Name::Other && !Name::is_disguised(name) && !granted {
+        if Name::of(name) == Name::Other && Name::disguise(name) == Disguise::None && !granted {
             lines.extend_from_slice(name);
             lines.extend_from_slice(b": ");
             lines.extend_from_slice(field.value);

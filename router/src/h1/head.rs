@@ -21,6 +21,7 @@ use memchr::memchr_iter;
 
 pub use answer::ResponseHead;
 use authority::{is_host, same_authority};
+pub(super) use name::Disguise;
 pub use name::Name;
 
 use super::framing::{self, Framing};
@@ -101,6 +102,8 @@ pub struct Persistence {
     pub close: bool,
     pub keep_alive: bool,
     pub upgrade: bool,
+    /// It nominates a field that frames or routes the message, which is never of one hop.
+    pub nominates_framing: bool,
 }
 
 /// A request head that follows the rules.
@@ -157,6 +160,17 @@ impl RequestHead {
             Some(at) => &authority[..behind_brackets + at],
             None => authority,
         }
+    }
+
+    /// Whether body bytes may follow.
+    pub const fn has_body(&self) -> bool {
+        !matches!(self.framing, Framing::None | Framing::Length(0))
+    }
+
+    /// Whether there is a body that this method gives no meaning (RFC 9110 section 9.3), so that some upstreams leave it
+    /// unread on the connection.
+    pub fn has_unusual_body(&self) -> bool {
+        self.has_body() && matches!(self.method(), b"GET" | b"DELETE" | b"OPTIONS")
     }
 
     /// The first value of the field with this lower-case name.
@@ -225,7 +239,15 @@ impl RequestHead {
         for header in request.headers.iter() {
             let name = header.name.as_bytes();
             let known = Name::of(name);
-            let dropped = known == Name::Other && Name::is_disguised(name);
+            let disguise = match known {
+                Name::Other => Name::disguise(name),
+                Name::ContentEncoding if names_chunked(header.value) => return Err(Refusal::EncodingMisplaced),
+                _ => Disguise::None,
+            };
+            if disguise == Disguise::Refused {
+                return Err(Refusal::FieldDisguised);
+            }
+            let dropped = disguise == Disguise::Dropped;
             self.fields.push(Field { name: span(name), value: span(header.value), known, dropped });
         }
         self.apply_rules(head, target)?;
@@ -237,9 +259,15 @@ impl RequestHead {
         let in_target = self.apply_target(head, target)?;
         self.apply_host(head, in_target)?;
         self.persistence = nominate(&mut self.fields, head);
+        if self.persistence.nominates_framing {
+            return Err(Refusal::ConnectionOption);
+        }
         self.framing = framing::of_request(self.version, values(&self.fields, head, Name::ContentLength), || {
             values(&self.fields, head, Name::TransferEncoding)
         })?;
+        if self.has_body() && self.method.of(head) == b"HEAD" {
+            return Err(Refusal::BodyUnexpected);
+        }
         let mut expectations = values(&self.fields, head, Name::Expect).peekable();
         if self.version == Version::Http11 && expectations.peek().is_some() {
             if !expectations.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
@@ -304,8 +332,7 @@ impl RequestHead {
     }
 
     fn wanted_upgrade(&self, head: &[u8]) -> Option<Span> {
-        let bodiless = matches!(self.framing, Framing::None | Framing::Length(0));
-        let asked = self.persistence.upgrade && self.version == Version::Http11 && bodiless;
+        let asked = self.persistence.upgrade && self.version == Version::Http11 && !self.has_body();
         let mut fields = self.fields.iter().filter(|field| field.known == Name::Upgrade);
         match (asked, fields.next(), fields.next()) {
             (true, Some(field), None) if !field.value.of(head).contains(&b',') => Some(field.value),
@@ -334,6 +361,8 @@ fn nominate(fields: &mut [Field], head: &[u8]) -> Persistence {
                 10 if option.eq_ignore_ascii_case(b"keep-alive") => persistence.keep_alive = true,
                 7 if option.eq_ignore_ascii_case(b"upgrade") => persistence.upgrade = true,
                 _ => {
+                    persistence.nominates_framing |=
+                        matches!(Name::of(option), Name::Host | Name::ContentLength | Name::TransferEncoding);
                     let nominated = |field: &&mut Field| field.name.of(head).eq_ignore_ascii_case(option);
                     fields.iter_mut().filter(nominated).for_each(|field| field.dropped = true);
                 }
@@ -341,6 +370,11 @@ fn nominate(fields: &mut [Field], head: &[u8]) -> Persistence {
         }
     }
     persistence
+}
+
+/// Whether `chunked` is in this list of codings.
+fn names_chunked(codings: &[u8]) -> bool {
+    codings.split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// One empty line before a request is forgiven (RFC 9112 section 2.2); a bare line feed is not.

@@ -16,6 +16,8 @@ pub enum Refusal {
     LineEnd,
     #[error("A field name is not a token followed by a colon.")]
     FieldName,
+    #[error("A field name imitates Host, Content-Length or Transfer-Encoding.")]
+    FieldDisguised,
     #[error("A field value holds a control character.")]
     FieldValue,
     #[error("The request has no Host field.")]
@@ -48,6 +50,12 @@ pub enum Refusal {
     EncodingUnknown,
     #[error("HTTP/1.0 has no Transfer-Encoding.")]
     EncodingInHttp10,
+    #[error("The coding chunked belongs into Transfer-Encoding, not into Content-Encoding.")]
+    EncodingMisplaced,
+    #[error("Connection names a field that is not of one connection.")]
+    ConnectionOption,
+    #[error("A HEAD request has a body.")]
+    BodyUnexpected,
     #[error("The method is not allowed through this proxy.")]
     Method,
     #[error("The expectation cannot be met; only 100-continue is known.")]
@@ -61,11 +69,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::RequestLine,
         Self::Version,
         Self::LineEnd,
         Self::FieldName,
+        Self::FieldDisguised,
         Self::FieldValue,
         Self::HostMissing,
         Self::HostDuplicate,
@@ -82,6 +91,9 @@ impl Refusal {
         Self::EncodingInvalid,
         Self::EncodingUnknown,
         Self::EncodingInHttp10,
+        Self::EncodingMisplaced,
+        Self::ConnectionOption,
+        Self::BodyUnexpected,
         Self::Method,
         Self::Expectation,
         Self::Chunk,
@@ -101,6 +113,7 @@ impl Refusal {
             Self::RequestLine
             | Self::LineEnd
             | Self::FieldName
+            | Self::FieldDisguised
             | Self::FieldValue
             | Self::HostMissing
             | Self::HostDuplicate
@@ -114,6 +127,9 @@ impl Refusal {
             | Self::LengthDiffers
             | Self::EncodingInvalid
             | Self::EncodingInHttp10
+            | Self::EncodingMisplaced
+            | Self::ConnectionOption
+            | Self::BodyUnexpected
             | Self::Chunk
             | Self::Trailer => 400,
         }
@@ -126,6 +142,7 @@ impl Refusal {
             Self::Version => "bad_version",
             Self::LineEnd => "bad_line_end",
             Self::FieldName => "bad_field_name",
+            Self::FieldDisguised => "disguised_field",
             Self::FieldValue => "bad_field_value",
             Self::HostMissing => "host_missing",
             Self::HostDuplicate => "host_duplicate",
@@ -142,6 +159,9 @@ impl Refusal {
             Self::EncodingInvalid => "encoding_invalid",
             Self::EncodingUnknown => "encoding_unknown",
             Self::EncodingInHttp10 => "encoding_in_http10",
+            Self::EncodingMisplaced => "encoding_misplaced",
+            Self::ConnectionOption => "bad_connection_option",
+            Self::BodyUnexpected => "unexpected_body",
             Self::Method => "method_not_allowed",
             Self::Expectation => "expectation_failed",
             Self::Chunk => "bad_chunk",

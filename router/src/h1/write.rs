@@ -124,7 +124,7 @@ pub fn begin_request(out: &mut Vec<u8>, head: &RequestHead, onward: &Onward<'_>)
                 out.extend_from_slice(b"\r\n");
                 host_written = true;
             }
-            Name::Other | Name::Trailer if !own.dropped => copier.copy(out, own),
+            Name::Other | Name::ContentEncoding | Name::Trailer if !own.dropped => copier.copy(out, own),
             Name::XForwardedOther if onward.trusted && !own.dropped => copier.copy(out, own),
             _ => {}
         }
@@ -179,7 +179,9 @@ pub fn begin_response(out: &mut Vec<u8>, head: &ResponseHead, length_without_bod
     let mut copier = Copier::new(&head.bytes);
     for own in &head.fields {
         match own.known {
-            Name::Other | Name::Trailer | Name::XRequestId | Name::Traceparent if !own.dropped => {
+            Name::Other | Name::ContentEncoding | Name::Trailer | Name::XRequestId | Name::Traceparent
+                if !own.dropped =>
+            {
                 copier.copy(out, own);
             }
             // These mean nothing in an answer to this hop; an application may use them all the same.

@@ -23,6 +23,7 @@ pub enum Name {
     Forwarded,
     XRequestId,
     Traceparent,
+    ContentEncoding,
     /// Any `Crossfade-…`: ours alone.
     Crossfade,
 }
@@ -47,6 +48,7 @@ impl Name {
             15 if is("x-forwarded-for") => Self::XForwardedFor,
             16 if is("proxy-connection") => Self::ProxyConnection,
             16 if is("x-forwarded-host") => Self::XForwardedHost,
+            16 if is("content-encoding") => Self::ContentEncoding,
             17 if is("transfer-encoding") => Self::TransferEncoding,
             17 if is("x-forwarded-proto") => Self::XForwardedProto,
             11.. if name[..10].eq_ignore_ascii_case(b"crossfade-") => Self::Crossfade,
@@ -55,15 +57,71 @@ impl Name {
         }
     }
 
-    /// `Content_Length` and its like: upstreams that fold `_` into `-` would take it for the real field.
-    pub(in crate::h1) fn is_disguised(name: &[u8]) -> bool {
-        if memchr::memchr(b'_', name).is_none() || name.len() > 64 {
-            return false;
+    /// Judges a name that is [`Self::Other`] by what a less exact reader might make of it.
+    pub(in crate::h1) fn disguise(name: &[u8]) -> Disguise {
+        let is_spelt_oddly = memchr::memchr2(b'_', b'%', name).is_some();
+        if !is_spelt_oddly && !may_frame(name) {
+            return Disguise::None;
         }
-        let mut dashed = [0; 64];
-        let dashed = &mut dashed[..name.len()];
-        dashed.copy_from_slice(name);
-        dashed.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
-        Self::of(dashed) != Self::Other
+        if name.eq_ignore_ascii_case(b"content_length") {
+            return Disguise::Dropped;
+        }
+        let mut room = [0; FOLDED_BYTES_MAX];
+        match folded(name, &mut room) {
+            Some(b"host" | b"content-length" | b"transfer-encoding") => Disguise::Refused,
+            _ if is_spelt_oddly && is_underscored(name) => Disguise::Dropped,
+            _ => Disguise::None,
+        }
     }
+}
+
+/// What becomes of a field whose name some upstream may take for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::h1) enum Disguise {
+    None,
+    /// `X_Forwarded_For` and its like: upstreams that fold `_` into `-` would take it for a field of this hop.
+    Dropped,
+    /// `Transfer--Encoding`, `.Host`, `Content%2DLength`: nobody means well who writes that, and the body behind it would
+    /// be read in two ways.
+    Refused,
+}
+
+/// The longest folded name of interest, and one byte more.
+const FOLDED_BYTES_MAX: usize = 18;
+
+/// Whether a name begins and ends as one that frames or routes, or with a delimiter; rules out nearly every real name.
+fn may_frame(name: &[u8]) -> bool {
+    let is_edge = |byte: u8, letters: [u8; 3]| !byte.is_ascii_alphanumeric() || letters.contains(&(byte | 0x20));
+    matches!(name, [first, .., last] if is_edge(*first, [b'c', b't', b'h']) && is_edge(*last, [b'h', b'g', b't']))
+}
+
+/// The words of a name in lower case with one dash between them, whatever stood there; escapes are resolved.
+fn folded<'a>(name: &[u8], room: &'a mut [u8; FOLDED_BYTES_MAX]) -> Option<&'a [u8]> {
+    let (mut at, mut len, mut is_word) = (0, 0, true);
+    while let Some(&byte) = name.get(at) {
+        let hex = name.get(at + 1..at + 3).filter(|_| byte == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        let escaped = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        at += if escaped.is_some() { 3 } else { 1 };
+        let byte = escaped.unwrap_or(byte);
+        if !byte.is_ascii_alphanumeric() {
+            is_word = false;
+            continue;
+        }
+        if !is_word && len > 0 {
+            *room.get_mut(len)? = b'-';
+            len += 1;
+        }
+        is_word = true;
+        *room.get_mut(len)? = byte.to_ascii_lowercase();
+        len += 1;
+    }
+    room.get(..len)
+}
+
+fn is_underscored(name: &[u8]) -> bool {
+    let mut dashed = [0; 64];
+    let Some(dashed) = dashed.get_mut(..name.len()) else { return false };
+    dashed.copy_from_slice(name);
+    dashed.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
+    Name::of(dashed) != Name::Other
 }

@@ -161,6 +161,76 @@ fn fields_are_a_token_a_colon_and_a_value() {
 }
 
 #[test]
+fn names_that_imitate_framing_are_refused() {
+    for name in [
+        "Transfer_Encoding",
+        "Transfer---Encoding",
+        "Transfer___Encoding",
+        "transfer.encoding",
+        "-Transfer-Encoding",
+        "Transfer-Encoding-",
+        "'Transfer-Encoding'",
+        "Transfer-%45ncoding",
+        "%54ransfer-Encodin%67",
+        "Transfer%2dEncoding",
+        "Content--Length",
+        "_Content-Length",
+        "Content_Length_",
+        "CONTENT.LENGTH",
+        "Content%20Length",
+        "_Host",
+        "Host-",
+        "%48ost",
+    ] {
+        check_fields(&format!("{name}: 1\r\n"), Refusal::FieldDisguised);
+    }
+    for name in [
+        "X-Content-Length",
+        "Content-Length-2",
+        "ContentLength",
+        "TransferEncoding",
+        "X-Host",
+        "Hostname",
+        "Trailer-Encoding",
+        "Content-Lang%65",
+        "H-ost",
+        "-",
+        "%",
+        "Transfer-Encoding-Transfer-Encoding",
+    ] {
+        let head = accepted(&format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: 1\r\n\r\n"));
+        assert!(!head.fields[1].dropped, "{name}");
+    }
+    for name in ["Content_Length", "CONTENT_LENGTH", "X_Forwarded_For", "X-Request_Id"] {
+        let head = accepted(&format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: 1\r\n\r\n"));
+        assert!(head.fields[1].dropped, "{name}");
+    }
+}
+
+#[test]
+fn framing_is_no_content_coding_and_of_no_single_hop() {
+    check_fields("Content-Encoding: chunked\r\n", Refusal::EncodingMisplaced);
+    check_fields("Content-Encoding: gzip, Chunked\r\n", Refusal::EncodingMisplaced);
+    for option in ["Host", "close, Content-length", "transfer-encoding"] {
+        check_fields(&format!("Connection: {option}\r\n"), Refusal::ConnectionOption);
+    }
+    let fields = "Content-Encoding: aws-chunked\r\nConnection: TE, Keep-Alive\r\n";
+    assert!(!accepted(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).persistence.nominates_framing);
+}
+
+#[test]
+fn head_has_no_body_and_that_of_get_is_unusual() {
+    let request = |method: &str, fields: &str| format!("{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    check_refused(&request("HEAD", "Content-Length: 1\r\n"), Refusal::BodyUnexpected);
+    check_refused(&request("HEAD", "Transfer-Encoding: chunked\r\n"), Refusal::BodyUnexpected);
+    assert!(!accepted(&request("HEAD", "Content-Length: 0\r\n")).has_body());
+    assert!(accepted(&request("GET", "Content-Length: 1\r\n")).has_unusual_body());
+    assert!(accepted(&request("DELETE", "Transfer-Encoding: chunked\r\n")).has_unusual_body());
+    assert!(!accepted(&request("GET", "Content-Length: 0\r\n")).has_unusual_body());
+    assert!(!accepted(&request("POST", "Content-Length: 1\r\n")).has_unusual_body());
+}
+
+#[test]
 fn framing_is_named_once_and_clearly() {
     check_fields("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Refusal::LengthAndEncoding);
     check_fields("Content-Length: 1\r\nContent-Length: 2\r\n", Refusal::LengthDiffers);
