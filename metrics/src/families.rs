@@ -77,6 +77,10 @@ families! {
         "Client connections that are open.";
     CONNECTIONS_OPENED = Counter "crossfade_connections_opened_total" []
         "Client connections accepted.";
+    CONNECTIONS_HANDED_OVER = Counter "crossfade_connections_handed_over_total" []
+        "Client connections that the worker which accepted them gave to one with fewer.";
+    WORKER_CONNECTIONS = Gauge "crossfade_worker_connections" ["worker"]
+        "Client connections that are open, by the number of the worker that serves them.";
     TUNNELS = Gauge "crossfade_tunnels" []
         "Upgraded connections that are open.";
     UPSTREAM_UP = Gauge "crossfade_upstream_up" ["upstream", "endpoint"]

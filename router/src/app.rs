@@ -33,6 +33,7 @@ use fixed::Fixed;
 
 use crate::config::{self, Config, StoreConfig};
 use crate::error::CODES;
+use crate::occupancy::Occupancy;
 use crate::worker::{Catalog, Draining, Generation, Parts};
 use crate::{health, listener, runtime};
 
@@ -113,13 +114,15 @@ impl App {
         let checks = Mutex::new(health::watch(&generation));
         let draining = Arc::default();
         let shared = Arc::new(Shared { watch: Arc::clone(&watch), observer, catalog, draining, checks });
+        let (occupancy, receivers) = Occupancy::new(workers);
         let parts = Parts {
             snapshots: Arc::clone(watch.snapshots()),
             catalog: Arc::clone(&shared.catalog),
             draining: Arc::clone(&shared.draining),
+            occupancy,
             workers,
         };
-        let workers = runtime::start(&parts, &shared.observer, listeners)?;
+        let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(observe(Arc::clone(&shared)));
         tasks.spawn(announce(Arc::clone(&shared)));

@@ -22,6 +22,7 @@ use crate::error::ProxyError;
 use crate::h1::conn::Conn;
 use crate::h1::head::{HeadLimits, RequestHead};
 use crate::headers::Peer;
+use crate::occupancy::Place;
 use crate::proxy::{After, Call};
 use crate::timer::Timer;
 use crate::worker::Worker;
@@ -43,14 +44,15 @@ const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Made by whoever accepts it and not by its task, so that a limit is never passed and a drain never overlooks one.
 pub(crate) struct Counted {
     worker: Rc<Worker>,
-    place: Option<usize>,
+    sleeper: Option<usize>,
+    _place: Place,
 }
 
 impl Counted {
-    pub(crate) fn new(worker: Rc<Worker>) -> Self {
+    pub(crate) fn new(worker: Rc<Worker>, place: Place) -> Self {
         worker.connections.set(worker.connections.get() + 1);
         worker.cells().connection_opened();
-        Self { worker, place: None }
+        Self { worker, sleeper: None, _place: place }
     }
 }
 
@@ -58,10 +60,9 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.worker.connections.set(self.worker.connections.get() - 1);
         self.worker.cells().connection_closed();
-        if let Some(place) = self.place {
-            self.worker.unregister(place);
+        if let Some(sleeper) = self.sleeper {
+            self.worker.unregister(sleeper);
         }
-        self.worker.room.notify_one();
     }
 }
 
@@ -74,7 +75,7 @@ enum Next {
 /// Serves one connection until either side ends it.
 pub(crate) async fn serve(mut counted: Counted, io: TcpStream, address: SocketAddr) {
     let worker = Rc::clone(&counted.worker);
-    counted.place = Some(poll_fn(|cx| Poll::Ready(worker.register(cx.waker().clone()))).await);
+    counted.sleeper = Some(poll_fn(|cx| Poll::Ready(worker.register(cx.waker().clone()))).await);
     let _ = io.set_nodelay(true);
     let (timeouts, peer) = {
         let tables = worker.tables();

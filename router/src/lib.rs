@@ -22,6 +22,7 @@ mod health;
 mod listener;
 pub mod logging;
 mod mirror;
+mod occupancy;
 mod proxy;
 mod runtime;
 pub mod seen;

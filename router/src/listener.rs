@@ -2,23 +2,26 @@
 //!
 //! # Why `SO_REUSEPORT`
 //!
-//! Each worker has its own queue of new connections, so accepting needs no lock and no hand-over between threads. The
-//! kernel spreads connections by a hash of their addresses; with many callers that is even enough, and a worker that is
-//! full leaves its queue alone until there is room.
+//! Each worker has its own queue of new connections, so accepting needs no lock. The kernel spreads connections by a hash of
+//! their addresses; where that leaves one worker with clearly more than another, [`crate::occupancy`] evens it out. With as
+//! many connections as are allowed, further ones wait in the kernel's queues until there is room.
 //!
 //! It also lets a successor bind the same port before this process ends, so that a restart refuses no connection. Whoever
 //! is in the middle of connecting when this process closes its socket is moved over by the kernel only with
 //! `net.ipv4.tcp_migrate_req=1`.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::client_side::{self, Counted};
+use crate::occupancy::{Handed, Place};
 use crate::worker::Worker;
 
 /// Connections that the kernel holds for one worker before it refuses more.
@@ -62,30 +65,59 @@ fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
 /// Accepts until the task is dropped.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>) {
     loop {
-        let limit = worker.tables().generation.limits.connections;
-        if worker.connections.get() >= worker.share(limit) {
-            worker.room.notified().await;
-            continue;
-        }
-        match listener.accept().await {
-            Ok((io, address)) => take(&worker, io, address),
-            Err(error) => pause(&worker, &error).await,
+        let accepted = poll_fn(|cx| {
+            let limit = worker.tables().generation.limits.connections;
+            // A place is held only together with a connection, so that nobody waits for one that is not used.
+            let Some(place) = worker.occupancy.enter(worker.number, limit) else { return Poll::Ready(None) };
+            listener.poll_accept(cx).map(|accepted| Some((accepted, place)))
+        });
+        match accepted.await {
+            None => worker.occupancy.room().await,
+            Some((Ok((io, address)), place)) => take(&worker, io, address, place),
+            Some((Err(error), place)) => {
+                drop(place);
+                pause(&worker, &error).await;
+            }
         }
     }
 }
 
-fn take(worker: &Rc<Worker>, io: TcpStream, address: SocketAddr) {
-    tokio::task::spawn_local(client_side::serve(Counted::new(Rc::clone(worker)), io, address));
+/// Serves a connection, or hands it to a worker that has clearly fewer.
+fn take(worker: &Rc<Worker>, io: TcpStream, address: SocketAddr, mut place: Place) {
+    let Some(way) = place.even_out() else { return serve(worker, io, address, place) };
+    match io.into_std() {
+        Ok(io) => {
+            worker.cells().handed_over();
+            way.send(Handed { io, address, place });
+        }
+        Err(error) => tracing::error!(%error, "a connection cannot be handed to another worker, and is lost"),
+    }
+}
+
+/// Serves a connection that another worker has accepted.
+pub(crate) fn take_handed(worker: &Rc<Worker>, handed: Handed) {
+    let Handed { io, address, place } = handed;
+    match TcpStream::from_std(io) {
+        Ok(io) => serve(worker, io, address, place),
+        Err(error) => tracing::error!(%error, "a connection cannot be taken from another worker, and is lost"),
+    }
+}
+
+fn serve(worker: &Rc<Worker>, io: TcpStream, address: SocketAddr, place: Place) {
+    tokio::task::spawn_local(client_side::serve(Counted::new(Rc::clone(worker), place), io, address));
 }
 
 /// Takes the connections that the kernel holds already, because closing the listening socket resets them.
+///
+/// Also beyond the limit: each is asked for one request and closed, which costs less than it does to lose them.
 pub(crate) fn take_waiting(worker: &Rc<Worker>, listener: &TcpListener) {
     let socket = SockRef::from(listener);
     for _ in 0..BACKLOG {
         let Ok((io, address)) = socket.accept() else { return };
         let Some(address) = address.as_socket() else { continue };
+        let Some(place) = worker.occupancy.enter(worker.number, usize::MAX) else { return };
         if let Ok(io) = io.set_nonblocking(true).and_then(|()| TcpStream::from_std(io.into())) {
-            take(worker, io, address);
+            serve(worker, io, address, place);
         }
     }
 }

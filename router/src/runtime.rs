@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use metrics::observe::{Observer, Shard};
+use metrics::observe::Observer;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::listener;
+use crate::occupancy::Handed;
 use crate::worker::{Parts, Worker};
 
 /// How often a worker that finishes looks whether it has.
@@ -27,8 +28,14 @@ pub(crate) struct Workers {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Starts one thread for each worker; `listeners` holds for each address one socket a worker.
-pub(crate) fn start(parts: &Parts, observer: &Arc<Observer>, listeners: Vec<Vec<StdListener>>) -> io::Result<Workers> {
+/// Starts one thread for each worker; `listeners` holds for each address one socket a worker, `receivers` what each worker
+/// gets from the others.
+pub(crate) fn start(
+    parts: &Parts,
+    observer: &Arc<Observer>,
+    listeners: Vec<Vec<StdListener>>,
+    receivers: Vec<mpsc::Receiver<Handed>>,
+) -> io::Result<Workers> {
     let (end, ending) = watch::channel(None);
     let mut by_worker: Vec<Vec<StdListener>> = (0..parts.workers).map(|_| Vec::new()).collect();
     for address in listeners {
@@ -37,7 +44,7 @@ pub(crate) fn start(parts: &Parts, observer: &Arc<Observer>, listeners: Vec<Vec<
         }
     }
     let mut threads = Vec::new();
-    for (number, own) in by_worker.into_iter().enumerate() {
+    for (number, (own, receiver)) in by_worker.into_iter().zip(receivers).enumerate() {
         let seed = getrandom::u64().map_err(io::Error::other)?;
         let (parts, shard, ending) = (parts.clone(), observer.shard(), ending.clone());
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
@@ -47,7 +54,13 @@ pub(crate) fn start(parts: &Parts, observer: &Arc<Observer>, listeners: Vec<Vec<
             match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
                 Ok(runtime) => {
                     let _ = started.send(Ok(()));
-                    runtime.block_on(run(parts, shard, seed, own, ending));
+                    let Some(worker) = Worker::new(parts, shard, number, seed) else {
+                        tracing::error!(
+                            "a worker found no configuration to serve from; this is a defect of the router"
+                        );
+                        return;
+                    };
+                    runtime.block_on(run(worker, own, receiver, ending));
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));
@@ -60,16 +73,11 @@ pub(crate) fn start(parts: &Parts, observer: &Arc<Observer>, listeners: Vec<Vec<
 }
 
 async fn run(
-    parts: Parts,
-    shard: Shard,
-    seed: u64,
+    worker: Rc<Worker>,
     listeners: Vec<StdListener>,
-    mut ending: watch::Receiver<Option<Instant>>,
+    mut handed: mpsc::Receiver<Handed>,
+    ending: watch::Receiver<Option<Instant>>,
 ) {
-    let Some(worker) = Worker::new(parts, shard, seed) else {
-        tracing::error!("a worker found no configuration to serve from; this is a defect of the router");
-        return;
-    };
     let (mut listening, mut accepting) = (Vec::new(), Vec::new());
     for own in listeners {
         match TcpListener::from_std(own).map(Rc::new) {
@@ -81,7 +89,7 @@ async fn run(
         }
     }
     tokio::task::spawn_local(Rc::clone(&worker).tend());
-    let Ok(deadline) = ending.wait_for(Option::is_some).await.map(|end| *end) else { return };
+    let Some(deadline) = receive(&worker, &mut handed, ending).await else { return };
     for task in accepting {
         task.abort();
         let _ = task.await;
@@ -89,13 +97,39 @@ async fn run(
     for own in listening {
         listener::take_waiting(&worker, &own);
     }
-    while worker.connections.get() > 0 && deadline.is_none_or(|at| Instant::now() < at) {
+    handed.close();
+    while let Some(own) = handed.recv().await {
+        listener::take_handed(&worker, own);
+    }
+    while worker.connections.get() > 0 && Instant::now() < deadline {
         tokio::time::sleep(FINISHED_POLL).await;
     }
     let connections = worker.connections.get();
     if connections > 0 {
         tracing::warn!(connections, "`drain.timeout` is over: connections that are still open are cut");
     }
+}
+
+/// Takes what other workers hand over until the worker is to end, and answers when that must be done.
+async fn receive(
+    worker: &Rc<Worker>,
+    handed: &mut mpsc::Receiver<Handed>,
+    mut ending: watch::Receiver<Option<Instant>>,
+) -> Option<Instant> {
+    let mut ending = std::pin::pin!(async move { ending.wait_for(Option::is_some).await.ok().and_then(|end| *end) });
+    worker.occupancy.set_takes(worker.number, true);
+    let deadline = loop {
+        tokio::select! {
+            biased;
+            deadline = &mut ending => break deadline,
+            own = handed.recv() => match own {
+                Some(own) => listener::take_handed(worker, own),
+                None => break ending.await,
+            }
+        }
+    };
+    worker.occupancy.set_takes(worker.number, false);
+    deadline
 }
 
 impl Workers {

@@ -26,18 +26,17 @@ pub(crate) struct Tunnel {
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        self.worker.tunnels.set(self.worker.tunnels.get() - 1);
+        self.worker.occupancy.tunnel_closed();
         self.worker.cells().tunnel_closed();
     }
 }
 
 impl Tunnel {
-    /// `None` when there are as many as this worker may have.
+    /// `None` when there are as many as the router may have.
     pub(crate) fn open(worker: &Rc<Worker>, limit: usize) -> Option<Self> {
-        if worker.tunnels.get() >= worker.share(limit) {
+        if !worker.occupancy.open_tunnel(limit) {
             return None;
         }
-        worker.tunnels.set(worker.tunnels.get() + 1);
         worker.cells().tunnel_opened();
         Some(Self { worker: Rc::clone(worker) })
     }

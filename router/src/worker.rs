@@ -27,6 +27,7 @@ use crate::buffers::Buffers;
 use crate::config::{self, Limits, RouteSettings, Timeouts};
 use crate::h1::head::HeadLimits;
 use crate::h1::write;
+use crate::occupancy::Occupancy;
 use crate::proxy::Exchange;
 use crate::upstream::{Upstream, UpstreamState};
 
@@ -230,12 +231,14 @@ pub(crate) struct Worker {
     shard: Shard,
     buffers: Rc<Buffers>,
     workers: usize,
+    /// Which of the workers this is.
+    pub(crate) number: usize,
+    pub(crate) occupancy: Arc<Occupancy>,
     pub(crate) draining: Arc<Draining>,
     random: Cell<u64>,
     unix_seconds: Cell<i64>,
     log_budget: Cell<u32>,
     pub(crate) connections: Cell<usize>,
-    pub(crate) tunnels: Cell<usize>,
     pub(crate) mirrors: Cell<usize>,
     /// One entry a connection, so that a drain can wake those that wait for a request.
     sleepers: RefCell<Sleepers>,
@@ -244,14 +247,13 @@ pub(crate) struct Worker {
         reason = "an exchange changes hands for each request, by its pointer and not by its bytes"
     )]
     exchanges: RefCell<Vec<Box<Exchange>>>,
-    pub(crate) room: tokio::sync::Notify,
 }
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Worker")
+            .field("number", &self.number)
             .field("connections", &self.connections)
-            .field("tunnels", &self.tunnels)
             .finish_non_exhaustive()
     }
 }
@@ -262,12 +264,13 @@ pub(crate) struct Parts {
     pub(crate) snapshots: Arc<ArcSwap<Snapshot>>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) draining: Arc<Draining>,
+    pub(crate) occupancy: Arc<Occupancy>,
     pub(crate) workers: usize,
 }
 
 impl Worker {
     /// `None` when the snapshot's file was never put into the catalog.
-    pub(crate) fn new(parts: Parts, shard: Shard, seed: u64) -> Option<Rc<Self>> {
+    pub(crate) fn new(parts: Parts, shard: Shard, number: usize, seed: u64) -> Option<Rc<Self>> {
         let snapshot = parts.snapshots.load_full();
         let generation = parts.catalog.get(snapshot.generation()).or_else(|| parts.catalog.newest())?;
         let upstreams = upstreams(&generation, &shard, parts.workers);
@@ -279,16 +282,16 @@ impl Worker {
             shard,
             buffers: Rc::default(),
             workers: parts.workers,
+            number,
+            occupancy: parts.occupancy,
             draining: parts.draining,
             random: Cell::new(seed | 1),
             unix_seconds: Cell::new(unix_now()),
             log_budget: Cell::new(LOG_LINES_PER_SECOND),
             connections: Cell::new(0),
-            tunnels: Cell::new(0),
             mirrors: Cell::new(0),
             sleepers: RefCell::default(),
             exchanges: RefCell::default(),
-            room: tokio::sync::Notify::new(),
         }))
     }
 
@@ -398,8 +401,8 @@ impl Worker {
             tokio::time::sleep(TICK).await;
             ticks = ticks.wrapping_add(1);
             self.unix_seconds.set(unix_now());
-            // A reload may have raised the limit that a listener waits for.
-            self.room.notify_waiters();
+            // A reload may have raised the limit that listeners wait for.
+            self.occupancy.look_again();
             if ticks.is_multiple_of(4) {
                 self.log_budget.set(LOG_LINES_PER_SECOND);
                 self.tables().upstreams.iter().for_each(|upstream| upstream.sweep());

@@ -214,7 +214,6 @@ async fn a_request_on_a_fresh_connection_is_answered_even_while_the_router_drain
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_room() {
-    // Two workers, and so a limit of one connection each.
     let world = World::with(|setup| setup.with_top("limits: {connections: 2}")).await;
     let mut clients = Vec::new();
     for _ in 0..20 {
@@ -296,7 +295,7 @@ async fn tunnels_beyond_the_limit_get_503_and_the_upstream_is_let_go() {
             refused += 1;
         }
     }
-    assert!((1..=2).contains(&open.len()) && refused >= 10, "{} open", open.len());
+    assert_eq!((open.len(), refused), (2, 10), "a limit is reached and not passed, whichever worker has the tunnels");
     wait_until("only open tunnels hold the upstream", || world.legacy.open() == open.len()).await;
 }
 
@@ -386,4 +385,34 @@ async fn a_drain_closes_tunnels_in_time_and_cuts_what_does_not_end() {
     assert!(hanging.closes().await);
     assert_eq!(world.router.ended().await.code(), Some(0), "the new drain.timeout holds, and cutting is no failure");
     world.router.wait_until_printed("connections that are still open are cut").await;
+}
+
+#[tokio::test]
+async fn a_limit_of_connections_is_reached_and_not_passed_whichever_worker_has_them() {
+    for limit in [1, 8] {
+        let limits = format!("limits: {{connections: {limit}}}");
+        let world = World::with(|setup| setup.with_workers(4).with_top(&limits)).await;
+        let (mut clients, mut waiting) = (Vec::new(), Vec::new());
+        for _ in 0..limit {
+            let mut client = world.router.connect().await;
+            assert_eq!(client.get("/").await.text(), "legacy", "there is room");
+            clients.push(client);
+        }
+        for _ in 0..10 {
+            let mut client = world.router.connect().await;
+            client.send("GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+            waiting.push(client);
+        }
+        for _ in 0..10 {
+            assert_eq!(world.router.metric("crossfade_connections", "").await, Some(f64::from(limit)));
+        }
+        assert!(world.legacy.seen_at("/next").is_empty(), "beyond the limit they wait");
+        clients.pop();
+        // Each leaves when it has its answer, in whatever order they are let in.
+        let served: Vec<_> =
+            waiting.into_iter().map(|mut own| tokio::spawn(async move { own.answer().await })).collect();
+        for answer in served {
+            assert_eq!(answer.await.unwrap().text(), "legacy", "they are served as there is room");
+        }
+    }
 }

@@ -31,6 +31,7 @@ pub struct Setup {
     routes: String,
     store: Option<String>,
     tokens: bool,
+    workers: usize,
     environment: Vec<(String, String)>,
 }
 
@@ -45,6 +46,7 @@ impl Setup {
             routes: "- {migration: shop, path: /**}".into(),
             store: None,
             tokens: true,
+            workers: 2,
             environment: Vec::new(),
         }
     }
@@ -91,6 +93,13 @@ impl Setup {
         self
     }
 
+    /// So many workers instead of two.
+    #[must_use]
+    pub fn with_workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
     /// No tokens in the file, so that the router makes one.
     #[must_use]
     pub fn without_tokens(mut self) -> Self {
@@ -110,8 +119,9 @@ impl Setup {
         let urls = |side: &[SocketAddr]| side.iter().map(|a| format!("http://{a}")).collect::<Vec<_>>().join(", ");
         let directory = directory.display();
         let mut file = format!(
-            "environment: test\nsnapshot: {directory}/crossfade.snapshot\nworkers: 2\n\
+            "environment: test\nsnapshot: {directory}/crossfade.snapshot\nworkers: {}\n\
              drain: {{delay: 0s, timeout: 20s}}\nlisten:\n  - address: 127.0.0.1:0\nadmin:\n  address: 127.0.0.1:0\n",
+            self.workers,
         );
         if self.tokens {
             let _ = writeln!(file, "  tokens:{TOKENS}");

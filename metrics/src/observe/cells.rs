@@ -230,6 +230,7 @@ impl UpstreamCells {
 pub struct WorkerCells {
     pub(super) connections_opened: Counter,
     pub(super) connections_closed: Counter,
+    pub(super) handed_over: Counter,
     pub(super) tunnels_opened: Counter,
     pub(super) tunnels_closed: Counter,
     pub(super) refused: Box<[Counter]>,
@@ -244,6 +245,7 @@ impl WorkerCells {
         Self {
             connections_opened: Counter::default(),
             connections_closed: Counter::default(),
+            handed_over: Counter::default(),
             tunnels_opened: Counter::default(),
             tunnels_closed: Counter::default(),
             refused: (0..refusal_codes).map(|_| Counter::default()).collect(),
@@ -263,6 +265,12 @@ impl WorkerCells {
     #[inline]
     pub fn connection_closed(&self) {
         self.connections_closed.add(1);
+    }
+
+    /// A connection was given to a worker that had fewer; that one counts it as opened.
+    #[inline]
+    pub fn handed_over(&self) {
+        self.handed_over.add(1);
     }
 
     /// A connection became a tunnel; each is followed by one [`Self::tunnel_closed`].

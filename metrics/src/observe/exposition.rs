@@ -159,6 +159,12 @@ impl Page {
         for shard in observer.all_shards() {
             totals.add(&shard.worker);
         }
+        for (number, shard) in lock(&observer.shards).iter().enumerate() {
+            // The one that closes is read first, so that the difference is never less than nothing.
+            let (closed, opened) = (shard.worker.connections_closed.get(), shard.worker.connections_opened.get());
+            self.gauge(&families::WORKER_CONNECTIONS, &[&number.to_string()], open(opened, closed));
+        }
+        self.counter(&families::CONNECTIONS_HANDED_OVER, &[], totals.handed_over);
         self.counter(&families::CONNECTIONS_OPENED, &[], totals.connections_opened);
         self.gauge(&families::CONNECTIONS, &[], open(totals.connections_opened, totals.connections_closed));
         self.gauge(&families::TUNNELS, &[], open(totals.tunnels_opened, totals.tunnels_closed));
@@ -256,6 +262,7 @@ impl EndpointTotals {
 struct WorkerTotals {
     connections_opened: u64,
     connections_closed: u64,
+    handed_over: u64,
     tunnels_opened: u64,
     tunnels_closed: u64,
     refused: Vec<u64>,
@@ -269,6 +276,7 @@ impl WorkerTotals {
     fn add(&mut self, cells: &WorkerCells) {
         self.connections_closed += cells.connections_closed.get();
         self.connections_opened += cells.connections_opened.get();
+        self.handed_over += cells.handed_over.get();
         self.tunnels_closed += cells.tunnels_closed.get();
         self.tunnels_opened += cells.tunnels_opened.get();
         for (total, counter) in self.refused.iter_mut().zip(cells.refused.iter()) {

@@ -30,6 +30,8 @@ fn fresh() -> Arc<Observer> {
     observer.declare_migrations(&[id("sessions")]);
     observer.declare_upstreams(&[("python".into(), "127.0.0.1:3002".into())]);
     observer.snapshot_swapped(&snapshot(Mode::Gradual, 25.0));
+    // A router has at least one worker.
+    observer.shard();
     observer
 }
 
