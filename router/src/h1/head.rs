@@ -198,6 +198,27 @@ impl RequestHead {
     /// Answers its length once it is complete, `None` while bytes are missing. The ranges refer to `buf[..length]`, which
     /// the caller moves into [`Self::bytes`]; until then the accessors must not be used.
     pub fn parse(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Refusal> {
+        self.read(buf, limits).map_err(|refusal| self.earliest(buf, limits).unwrap_or(refusal))
+    }
+
+    /// The refusal of the shortest start of `buf` that is refused.
+    ///
+    /// What is wrong first must not depend on the pieces in which the bytes came, so it is looked for as if they had come one
+    /// by one.
+    #[cold]
+    fn earliest(&mut self, buf: &[u8], limits: &HeadLimits) -> Option<Refusal> {
+        let (mut accepted, mut refused, mut earliest) = (0, buf.len(), None);
+        while refused - accepted > 1 {
+            let middle = accepted.midpoint(refused);
+            match self.read(&buf[..middle], limits) {
+                Ok(_) => accepted = middle,
+                Err(refusal) => (refused, earliest) = (middle, Some(refusal)),
+            }
+        }
+        earliest
+    }
+
+    fn read(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Refusal> {
         self.clear();
         let skipped = leading_empty_line(buf)?;
         let mut table = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];

@@ -350,13 +350,17 @@ fn a_bad_answer_is_told_from_a_good_one() {
     assert_eq!(answer(&large, false).map(|head| head.is_some()), Err(BadAnswer::TooLarge));
 }
 
-const SAMPLES: [&str; 6] = [
+const SAMPLES: [&str; 9] = [
     "POST /a?b HTTP/1.1\r\nHost: a:80\r\nConnection: x-a\r\nX-A: 1\r\nContent-Length: 5\r\n\r\n",
     "\r\nGET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     "GET / HTTP/1.1\nHost: a\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n",
     "GET / HTTP/3.0\r\nHost: a\r\n\r\n",
+    // Two faults: the first one counts.
+    "GET / HTTP/1.1\r\nHost: \na\r\n\r\n",
+    "GET / HTTP/1.1\nHost : a\0\r\n\r\n",
+    "G\u{e9}T /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n",
 ];
 
 /// However a head arrives, the answer in the end is the same, and a refusal never comes after an acceptance.
