@@ -343,18 +343,17 @@ async fn relay_both<C: Caller>(
 ) -> Result<(), Broken> {
     timer.set_from(begun, idle);
     poll_fn(|cx| {
-        let (mut moved, mut malformed) = (false, None);
+        let (mut moved, mut refused) = (false, None);
         if !answered.upload.is_finished() && !answered.upload_broken {
             match answered.upload.poll(cx, caller, &mut answered.conn, &mut moved) {
                 Poll::Ready(Err(RelayError::Sink(_))) => answered.upload_broken = true,
                 Poll::Ready(Err(RelayError::Source(BodyError::Truncated | BodyError::Io(_)))) => {
                     return Poll::Ready(Err(Broken::Caller));
                 }
-                // The rest of the request is not forwarded; the answer is, and then the connection closes.
-                Poll::Ready(Err(RelayError::Source(BodyError::TooLarge))) => answered.upload_broken = true,
-                Poll::Ready(Err(RelayError::Source(error @ (BodyError::Chunk | BodyError::Trailer)))) => {
+                // The rest of the request is not forwarded. The answer is, as far as it is there already.
+                Poll::Ready(Err(RelayError::Source(error))) => {
                     answered.upload_broken = true;
-                    malformed = Some(Broken::Request(forward::caller_error(&error).code()));
+                    refused = Some(Broken::Request(forward::caller_error(&error).code()));
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
@@ -366,7 +365,7 @@ async fn relay_both<C: Caller>(
             Poll::Pending => {}
         }
         // An answer that waits for the rest of the request would wait in vain.
-        if let Some(broken) = malformed {
+        if let Some(broken) = refused {
             return Poll::Ready(Err(broken));
         }
         if answered.upload.is_finished() && caller.poll_gone(cx).is_ready() {

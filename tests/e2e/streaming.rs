@@ -358,3 +358,20 @@ async fn a_body_that_breaks_the_rules_ends_the_answer_that_had_begun() {
     wait_until("the upstream's connection is not kept", || world.legacy.open() == 0).await;
     assert!(!world.legacy.only("/echo").await.whole);
 }
+
+#[tokio::test]
+async fn a_body_that_becomes_too_long_ends_the_answer_that_had_begun() {
+    let world = World::with(|setup| setup.with_routes("- {migration: shop, path: /**, body_max: 1KB}")).await;
+    for framing in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
+        let start = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n4\r\nhalf\r\n");
+        world.legacy.on("/echo", [Step::ReadSome(3), Step::send(start), Step::AwaitClose]);
+        world.legacy.forget();
+        let mut client = world.router.connect().await;
+        client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+        client.until(b"half\r\n").await;
+        client.send(format!("800\r\n{}\r\n0\r\n\r\n", "x".repeat(0x800))).await;
+        assert!(client.closes().await, "and no last chunk");
+        wait_until("the upstream's connection is not kept", || world.legacy.open() == 0).await;
+        assert!(!world.legacy.only("/echo").await.whole);
+    }
+}
