@@ -3,8 +3,8 @@
 //! # What is retried
 //!
 //! Only what provably did no work: a connection that was refused, a request of which nothing was sent, or one that is
-//! idempotent and bodiless and met a reused connection which the upstream had just closed (RFC 9112 section 9.3.1). A
-//! retry is paid for from the upstream's budget. Everything else is told to the caller, because doing a thing twice is
+//! idempotent and bodiless and met a reused connection which the upstream had just closed (RFC 9112 section 9.3.1), perhaps
+//! with a 408 that was meant for the silence before (RFC 9110 section 15.5.9). A retry is paid for from the upstream's budget. Everything else is told to the caller, because doing a thing twice is
 //! worse than saying that it may not have been done.
 //!
 //! Nothing has been sent to the caller when this returns but interim answers, so that a fallback stays possible.
@@ -117,16 +117,21 @@ pub(crate) async fn attempt<C: Caller>(
         // With a limit of requests in flight this one may have waited for its place, which is not the upstream's time.
         let at_once = reused && tries == 1 && place.is_none();
         let mut exchange = Exchange::new(request, upstream, caller.has_buffered(), at_once);
-        match exchange.run(caller, &mut conn, answer, timer).await {
+        let ran = exchange.run(caller, &mut conn, answer, timer).await;
+        let untouched = reused && exchange.upload.bytes == 0;
+        let harmless = || conn.written == 0 || (is_idempotent(request.head.method()) && !request.head.has_body());
+        match ran {
+            Ok(()) if untouched && exchange.interims == 0 && is_for_silence(answer) && may_retry(harmless()) => {
+                reuse = false;
+            }
             Ok(()) => {
                 endpoint.succeeded();
                 let Exchange { upload, upload_broken, .. } = exchange;
                 return Ok(Answered { in_flight, conn, upload, upload_broken, _place: place });
             }
             Err(error) => {
-                let untouched = exchange.upload.bytes == 0 && conn.pending().is_empty();
-                let harmless = conn.written == 0 || (is_idempotent(request.head.method()) && !request.head.has_body());
-                if matches!(error, ProxyError::Reset) && reused && untouched && may_retry(harmless) {
+                let unanswered = matches!(error, ProxyError::Reset) && conn.pending().is_empty();
+                if untouched && unanswered && may_retry(harmless()) {
                     reuse = false;
                     continue;
                 }
@@ -170,6 +175,11 @@ pub(crate) fn write_request(conn: &mut Conn, request: &Request<'_>) {
     out.extend_from_slice(request.additions);
     write::end_request(out, framing, &request.onward);
     conn.begin_receive(Framing::None);
+}
+
+/// Whether an upstream says this to a connection on which it waited in vain, and closes it.
+const fn is_for_silence(answer: &ResponseHead) -> bool {
+    answer.status == 408 && answer.persistence.close
 }
 
 /// RFC 9110 section 9.2.2.

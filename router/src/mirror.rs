@@ -169,8 +169,8 @@ async fn exchange(worker: &Rc<Worker>, upstream: &Upstream, tables: &Tables, cop
         Poll::Ready(Ok::<(), ProxyError>(()))
     })
     .await?;
-    if answer.reusable && conn.has_received() {
-        endpoint.keep(conn, Purpose::Mirror);
+    if conn.has_received() {
+        endpoint.keep(conn, Purpose::Mirror, &answer);
     }
     Ok(())
 }

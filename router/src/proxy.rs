@@ -215,8 +215,8 @@ impl<C: Caller> Call<'_, C> {
         let after = match relayed {
             Ok(()) => {
                 let Answered { conn, in_flight, .. } = answered;
-                if answer.reusable && upload_finished && conn.has_received() && !request.has_unusual_body() {
-                    in_flight.endpoint.keep(conn, Purpose::Forward);
+                if upload_finished && conn.has_received() && !request.has_unusual_body() {
+                    in_flight.endpoint.keep(conn, Purpose::Forward, answer);
                 }
                 if close { After::Close } else { After::KeepAlive }
             }

@@ -8,7 +8,9 @@
 //! possible spread from two looks.
 //!
 //! A pool belongs to one endpoint of one generation of the file, so a connection opened under other settings is never
-//! reused.
+//! reused. Nothing is pooled that is not clean: a connection on which anything arrives while it is idle is closed, and one
+//! whose last answer announced a body that it must not have rests first, because there are servers that send it late, and it
+//! would be taken for the next answer.
 //!
 //! Not here: TLS and HTTP/2 to upstreams.
 
@@ -26,6 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config;
 use crate::h1::conn::Conn;
+use crate::h1::head::ResponseHead;
 
 /// Failures in a row until an endpoint is passed over for a while.
 const FAILURES_UNTIL_EJECTION: u32 = 5;
@@ -152,11 +155,16 @@ impl UpstreamState {
     }
 }
 
+/// How long a connection rests when its last answer announced a body and had none. What comes late comes by then.
+const REST: Duration = Duration::from_secs(1);
+
 /// An idle connection and since when it is one.
 #[derive(Debug)]
 struct Idle {
     conn: Conn,
     since: Instant,
+    /// It is not used before it has rested.
+    rests: bool,
 }
 
 /// One endpoint as one worker uses it.
@@ -191,8 +199,15 @@ impl Endpoint {
     /// An idle connection on which nothing has happened meanwhile.
     pub(crate) fn take_idle(&self, purpose: Purpose) -> Option<Conn> {
         let mut pool = self.pool(purpose).borrow_mut();
-        while let Some(idle) = pool.pop() {
-            if !idle.conn.is_disturbed() && idle.since.elapsed() < self.idle_timeout {
+        for at in (0..pool.len()).rev() {
+            let idle = &pool[at];
+            let age = idle.since.elapsed();
+            let is_usable = !idle.conn.is_disturbed() && age < self.idle_timeout;
+            if is_usable && idle.rests && age < REST {
+                continue;
+            }
+            let idle = pool.remove(at);
+            if is_usable {
                 self.cells.reused();
                 return Some(idle.conn);
             }
@@ -200,12 +215,12 @@ impl Endpoint {
         None
     }
 
-    /// Keeps a connection whose last exchange ended without doubt.
-    pub(crate) fn keep(&self, mut conn: Conn, purpose: Purpose) {
+    /// Keeps a connection whose last exchange ended with this answer and without doubt.
+    pub(crate) fn keep(&self, mut conn: Conn, purpose: Purpose, answer: &ResponseHead) {
         conn.release();
         let mut pool = self.pool(purpose).borrow_mut();
-        if pool.len() < self.idle_max && !conn.is_disturbed() {
-            pool.push(Idle { conn, since: Instant::now() });
+        if answer.reusable && pool.len() < self.idle_max && !conn.is_disturbed() {
+            pool.push(Idle { conn, since: Instant::now(), rests: answer.announces_absent_body() });
         }
     }
 

@@ -1,6 +1,7 @@
 //! The life of connections: how they are spread over workers, limited, half closed, kept, and what ends them.
 
-use harness::{Client, Setup, wait_for};
+use harness::backend::response;
+use harness::{Client, Setup, Step, wait_for, wait_until};
 
 use crate::world::World;
 
@@ -59,4 +60,76 @@ async fn a_drain_ends_connections_that_were_handed_over() {
         assert!(client.closes().await);
     }
     assert_eq!(world.router.ended().await.code(), Some(0));
+}
+
+/// What an attacker would like to be taken for the answer to somebody else's request.
+const POISON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+
+#[tokio::test]
+async fn a_body_that_comes_late_and_must_not_come_at_all_is_nobodys_answer() {
+    let world = World::start().await;
+    let length = POISON.len();
+    for (method, head) in [
+        ("HEAD", format!("200 OK\r\nContent-Length: {length}")),
+        ("HEAD", "200 OK\r\nTransfer-Encoding: chunked".to_owned()),
+        ("GET", format!("304 Not Modified\r\nContent-Length: {length}")),
+        ("GET", format!("204 No Content\r\nContent-Length: {length}")),
+        ("GET", "204 No Content\r\nTransfer-Encoding: chunked".to_owned()),
+    ] {
+        let late = [
+            Step::ReadBody,
+            Step::send(format!("HTTP/1.1 {head}\r\n\r\n")),
+            Step::AwaitRelease,
+            Step::send(POISON),
+            Step::AwaitClose,
+        ];
+        world.legacy.once("/late", late);
+        let mut client = world.router.connect().await;
+        let answer = client.request(method, "/late", "", "").await;
+        assert!(matches!(answer.status(), 200 | 204 | 304) && answer.body.is_empty(), "{head}: {answer:?}");
+        assert_eq!(client.get("/").await.text(), "legacy", "{head}: the connection is not used at once");
+        world.legacy.release();
+        for _ in 0..10 {
+            assert_eq!(client.get("/").await.text(), "legacy", "{head}");
+        }
+        wait_until("the connection is closed", || world.legacy.seen_at("/late").iter().all(|seen| seen.closed)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_stayed_clean_after_head_is_used_again() {
+    let world = World::start().await;
+    wait_for("a HEAD goes out on the connection of another one", || async {
+        world.router.connect().await.request("HEAD", "/", "", "").await;
+        let connections: Vec<usize> = world.legacy.seen().iter().map(|seen| seen.connection).collect();
+        let distinct: std::collections::BTreeSet<_> = connections.iter().collect();
+        (distinct.len() < connections.len()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_arrives_on_an_idle_connection_is_nobodys_answer() {
+    let world = World::start().await;
+    let extra = [Step::ReadBody, Step::send(response("200 OK", "ok")), Step::AwaitRelease, Step::send(POISON)];
+    world.legacy.once("/extra", extra.to_vec());
+    let mut client = world.router.connect().await;
+    assert_eq!(client.get("/extra").await.text(), "ok");
+    world.legacy.release();
+    wait_until("the connection is closed", || world.legacy.open() == 0).await;
+    assert_eq!(client.get("/").await.text(), "legacy");
+}
+
+#[tokio::test]
+async fn a_408_that_was_meant_for_silence_is_not_the_answer_to_a_request_that_may_be_repeated() {
+    let world = World::start().await;
+    let late = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let mut client = world.router.connect().await;
+    for (method, status, times) in [("GET", 200, 2), ("POST", 408, 1)] {
+        assert_eq!(client.get("/").await.status(), 200);
+        let path = format!("/late-{method}");
+        world.legacy.once(&path, [Step::ReadBody, Step::send(late), Step::Close]);
+        let answer = client.request(method, &path, "", if method == "POST" { "x" } else { "" }).await;
+        assert_eq!((answer.status(), world.legacy.seen_at(&path).len()), (status, times), "{method}");
+    }
 }

@@ -66,7 +66,8 @@ impl ResponseHead {
         };
         let ends_clearly = framed.unambiguous && self.framing != Framing::UntilClose;
         // Behind a 101 the connection speaks another protocol.
-        self.reusable = stays && ends_clearly && self.status != 101;
+        let is_clean = self.status != 101 && !(self.status == 204 && announces_body(&self.fields, head));
+        self.reusable = stays && ends_clearly && is_clean;
         Ok(Some(length))
     }
 
@@ -75,6 +76,13 @@ impl ResponseHead {
         let declares = self.framing == Framing::None && (to_head || self.status == 304) && self.status != 204;
         let lengths = values(&self.fields, &self.bytes, Name::ContentLength);
         if declares { framing::response_length(lengths).ok().flatten() } else { None }
+    }
+
+    /// Whether an answer that has no body, by its status or because it answers HEAD, announces one nevertheless.
+    ///
+    /// HEAD and 304 may (RFC 9110 section 8.6), and some servers then do send the body, late.
+    pub fn announces_absent_body(&self) -> bool {
+        self.framing == Framing::None && announces_body(&self.fields, &self.bytes)
     }
 
     /// Whether `Upgrade` names this protocol and no other (RFC 9110 section 15.2.2).
@@ -87,4 +95,9 @@ impl ResponseHead {
     pub const fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
     }
+}
+
+fn announces_body(fields: &[Field], bytes: &[u8]) -> bool {
+    let length = framing::response_length(values(fields, bytes, Name::ContentLength));
+    values(fields, bytes, Name::TransferEncoding).next().is_some() || matches!(length, Ok(Some(1..)))
 }
