@@ -14,17 +14,21 @@
 pub mod backend;
 pub mod client;
 pub mod http;
+pub mod origins;
 pub mod ports;
 pub mod redis_server;
 pub mod router;
 pub mod setup;
+pub mod tap;
 
 pub use backend::{Backend, Seen, Step};
 pub use client::Client;
 pub use http::Answer;
+pub use origins::Origin;
 pub use redis_server::RedisServer;
 pub use router::Router;
 pub use setup::Setup;
+pub use tap::Tap;
 
 use std::future::Future;
 use std::time::Duration;

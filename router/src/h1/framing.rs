@@ -96,6 +96,11 @@ fn request_encoding<'a>(first: &'a [u8], mut rest: impl Iterator<Item = &'a [u8]
     Err(if unknown { Refusal::EncodingUnknown } else { Refusal::EncodingInvalid })
 }
 
+/// Whether `chunked` is in this list of codings.
+pub(super) fn names_chunked(codings: &[u8]) -> bool {
+    codings.split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
 /// The framing of an answer (rows 29 to 32 of the conformance table).
 pub fn of_response<'a, L, E>(
     version: Version,

@@ -13,14 +13,14 @@
 
 mod answer;
 mod authority;
+mod field;
 mod name;
-
-use std::ops::Range;
 
 use memchr::memchr_iter;
 
 pub use answer::ResponseHead;
 use authority::{is_host, same_authority};
+pub use field::{Field, Span};
 pub(super) use name::Disguise;
 pub use name::Name;
 
@@ -32,53 +32,6 @@ pub const FIELDS_MAX: usize = 1000;
 
 /// What a request line may hold besides its target: method, version and spaces. The same whether it arrives whole or not.
 const REQUEST_LINE_BESIDES_MAX: usize = 64;
-
-/// Where a part of a head lies in its bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    #[allow(clippy::cast_possible_truncation, reason = "a head is at most a few megabytes, checked by the limits")]
-    pub const fn new(range: &Range<usize>) -> Self {
-        Self { start: range.start as u32, end: range.end as u32 }
-    }
-
-    pub fn of<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
-    }
-
-    pub const fn len(&self) -> usize {
-        (self.end - self.start) as usize
-    }
-
-    pub const fn is_empty(&self) -> bool {
-        self.end == self.start
-    }
-}
-
-/// One field of a head.
-#[derive(Clone, Copy, Debug)]
-pub struct Field {
-    pub name: Span,
-    pub value: Span,
-    pub known: Name,
-    /// Nominated by `Connection`, or a disguise: not forwarded.
-    pub dropped: bool,
-}
-
-impl Field {
-    /// The whole line with its end, where it already is what would be written: `name: value CRLF`.
-    pub(super) fn line(&self, bytes: &[u8]) -> Option<Range<usize>> {
-        let (name, value) = (self.name, self.value);
-        let (start, end) = (name.start as usize, value.end as usize + 2);
-        let between = bytes.get(name.end as usize..value.start as usize)?;
-        let written = between == b": " && bytes.get(value.end as usize..end)? == b"\r\n";
-        written.then_some(start..end)
-    }
-}
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
@@ -262,7 +215,9 @@ impl RequestHead {
             let known = Name::of(name);
             let disguise = match known {
                 Name::Other => Name::disguise(name),
-                Name::ContentEncoding if names_chunked(header.value) => return Err(Refusal::EncodingMisplaced),
+                Name::ContentEncoding if framing::names_chunked(header.value) => {
+                    return Err(Refusal::EncodingMisplaced);
+                }
                 _ => Disguise::None,
             };
             if disguise == Disguise::Refused {
@@ -391,11 +346,6 @@ fn nominate(fields: &mut [Field], head: &[u8]) -> Persistence {
         }
     }
     persistence
-}
-
-/// Whether `chunked` is in this list of codings.
-fn names_chunked(codings: &[u8]) -> bool {
-    codings.split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// One empty line before a request is forgiven (RFC 9112 section 2.2); a bare line feed is not.

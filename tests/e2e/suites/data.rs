@@ -147,3 +147,49 @@ impl Classified {
         format!("{text}\r\n{body}").chars().map(|char| u8::try_from(char).unwrap_or(b'?')).collect()
     }
 }
+
+/// A text with one char a byte, as bytes.
+pub(super) fn latin(text: &str) -> Vec<u8> {
+    text.chars().map(|char| u8::try_from(char).unwrap_or(b'?')).collect()
+}
+
+pub(super) const CLASSIFIED: &[&str] = &[
+    "acceptable",
+    "ambiguous",
+    "bad-header-characters",
+    "edge-cases",
+    "more-compliant-tests",
+    "real-life-test-cases",
+    "rfc-compliant",
+    "severe",
+    "single-case",
+    "uri-specific-test-cases",
+];
+
+pub(super) const LLHTTP_REQUESTS: &[&str] = &[
+    "connection",
+    "content-length",
+    "finish",
+    "invalid",
+    "lenient-header-value-relaxed",
+    "lenient-headers",
+    "lenient-version",
+    "method",
+    "pausing",
+    "pipelining",
+    "sample",
+    "transfer-encoding",
+    "uri",
+];
+
+pub(super) const LLHTTP_ANSWERS: &[&str] = &[
+    "connection",
+    "content-length",
+    "finish",
+    "invalid",
+    "lenient-version",
+    "pausing",
+    "pipelining",
+    "sample",
+    "transfer-encoding",
+];
