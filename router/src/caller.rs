@@ -27,6 +27,9 @@ pub(crate) trait Caller: Inbound + Outbound {
     /// Tells a caller that waits for it to send its body.
     fn proceed(&mut self);
 
+    /// Whether a caller that ends its direction still wants the answer to this request.
+    fn allow_half_close(&mut self, allowed: bool);
+
     /// Resolves when the caller is gone. Only while no body is expected from it.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
@@ -80,6 +83,10 @@ impl Caller for Conn {
 
     fn proceed(&mut self) {
         self.begin_send(Framing::None).extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+
+    fn allow_half_close(&mut self, allowed: bool) {
+        Conn::allow_half_close(self, allowed);
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {

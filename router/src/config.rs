@@ -196,6 +196,8 @@ pub struct RouteSettings {
     pub body_max: Option<u64>,
     /// Protocols that a client may upgrade to, lower case.
     pub upgrades: Vec<String>,
+    /// Whether a client that ends its direction after its request still wants the answer.
+    pub half_close: bool,
     /// For routes that lead to an upstream of no migration: its place in [`Config::upstreams`].
     pub upstream: Option<usize>,
 }

@@ -144,6 +144,7 @@ impl<C: Caller> Call<'_, C> {
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
         let settings = place.tables.route(place.route);
+        self.caller.allow_half_close(settings.half_close);
         additions.clear();
         headers::forwarded(additions, request, self.peer, self.access.identity);
         if let Destination::Migration(at, decision) = &place.to {

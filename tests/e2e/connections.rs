@@ -133,3 +133,68 @@ async fn a_408_that_was_meant_for_silence_is_not_the_answer_to_a_request_that_ma
         assert_eq!((answer.status(), world.legacy.seen_at(&path).len()), (status, times), "{method}");
     }
 }
+
+#[tokio::test]
+async fn a_caller_that_ends_its_direction_is_gone_unless_the_route_says_otherwise() {
+    let routes = "- {migration: shop, path: /**}\n- {migration: shop, path: /old/**, half_close: true}";
+    let world = World::with(|setup| setup.with_routes(routes)).await;
+    world.legacy.on("/hang", [Step::ReadBody, Step::AwaitClose]);
+    world.legacy.on("/old/hang", [Step::ReadBody, Step::AwaitRelease, Step::send(response("200 OK", "late"))]);
+    let request =
+        |path: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody");
+    let mut gone = world.router.connect().await;
+    gone.send(request("/hang")).await;
+    world.legacy.only("/hang").await;
+    gone.shut_down_writing().await;
+    assert!(gone.closes().await);
+    wait_until("its request is aborted", || world.legacy.open() == 0).await;
+
+    let mut listening = world.router.connect().await;
+    listening.send(request("/old/hang")).await;
+    listening.shut_down_writing().await;
+    assert_eq!(world.legacy.only("/old/hang").await.text(), "body");
+    world.legacy.release();
+    assert_eq!(listening.answer().await.text(), "late");
+    assert!(listening.closes().await);
+}
+
+/// A request for a WebSocket, and the answer to it.
+const UPGRADE: &str =
+    "GET /ws HTTP/1.1\r\nHost: a\r\nX-User-Id: u\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n";
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+
+/// More than sockets and router hold, so that the end of a direction has to wait behind it.
+const MUCH: u64 = 16 << 20;
+
+#[tokio::test]
+async fn each_direction_of_a_tunnel_ends_by_itself_and_loses_nothing() {
+    let world = World::start().await;
+    let piece = vec![b'u'; usize::try_from(MUCH).unwrap()];
+
+    // The caller ends first, with bytes on the way in both directions.
+    world.legacy.on("/ws", [Step::send(SWITCH), Step::AwaitEnd, Step::SendFiller(MUCH), Step::Close]);
+    let mut client = world.router.connect().await;
+    client.send(UPGRADE).await;
+    assert_eq!(client.head().await.unwrap().status(), 101);
+    client.send(&piece).await;
+    client.shut_down_writing().await;
+    assert!(client.discard(MUCH).await, "what the upstream sends behind the caller's end arrives");
+    assert!(client.closes().await);
+    assert_eq!(world.legacy.only("/ws").await.body_bytes, MUCH, "what the caller sent before its end arrives");
+    wait_until("the upstream's connection is closed", || world.legacy.open() == 0).await;
+
+    // The upstream ends first.
+    world.legacy.forget();
+    world.legacy.on("/ws", [Step::send(SWITCH), Step::SendFiller(MUCH), Step::ShutDown, Step::AwaitEnd, Step::Close]);
+    let mut client = world.router.connect().await;
+    client.send(UPGRADE).await;
+    assert_eq!(client.head().await.unwrap().status(), 101);
+    assert!(client.discard(MUCH).await && client.closes().await, "the end comes behind the last byte");
+    client.send(&piece).await;
+    client.shut_down_writing().await;
+    wait_until("everything arrives behind the upstream's end", || {
+        world.legacy.seen_at("/ws").first().is_some_and(|seen| seen.closed && seen.body_bytes == MUCH)
+    })
+    .await;
+    wait_until("the upstream's connection is closed", || world.legacy.open() == 0).await;
+}

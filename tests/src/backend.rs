@@ -47,6 +47,10 @@ pub enum Step {
     Echo,
     /// Waits until the peer closes or aborts.
     AwaitClose,
+    /// Counts what arrives as the body until the peer ends its direction, and goes on.
+    AwaitEnd,
+    /// Ends our direction of the connection.
+    ShutDown,
     /// Closes the connection.
     Close,
     /// Closes the connection with a reset.
@@ -363,6 +367,16 @@ impl Connection {
                 self.buffer.clear();
                 self.fill().await?;
             },
+            Step::AwaitEnd => loop {
+                let bytes = std::mem::take(&mut self.buffer).len() as u64;
+                if let Some(at) = self.current {
+                    self.shared.memory().seen[at].body_bytes += bytes;
+                }
+                if self.fill().await.is_err() {
+                    break;
+                }
+            },
+            Step::ShutDown => self.stream.shutdown().await?,
             Step::Close => return Ok(Next::Close),
             Step::Reset => {
                 self.stream.set_zero_linger()?;

@@ -181,7 +181,8 @@ fn rule(own: &Rule) -> Value {
 }
 
 fn route(own: &Route, settings: &RouteSettings) -> Value {
-    let mut value = json!({ "path": own.path.to_string(), "upgrades": settings.upgrades });
+    let mut value =
+        json!({ "path": own.path.to_string(), "upgrades": settings.upgrades, "half_close": settings.half_close });
     match &own.target {
         Target::Migration(id) => value["migration"] = json!(id),
         Target::Upstream(name) => value["upstream"] = json!(name),

@@ -324,6 +324,8 @@ pub(super) struct Route {
     pub(super) body_max: Option<At<Size>>,
     /// Protocols that a client may upgrade to.
     pub(super) upgrades: Option<At<Vec<At<String>>>>,
+    /// Whether a client that ends its direction after its request still wants the answer; otherwise it counts as gone.
+    pub(super) half_close: Switch,
 }
 
 /// A local answer.

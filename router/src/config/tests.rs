@@ -149,7 +149,7 @@ migrations:
     rollback: {override_pins: false}
   - {id: base, legacy: typescript, new: python, on_missing_key: random}
 routes:
-  - {migration: sessions, host: api.example.com, path: /api/sessions/{id}/**, methods: [GET, PUT], headers: {X-Beta: "1"}, body_max: 10MB, upgrades: []}
+  - {migration: sessions, host: api.example.com, path: /api/sessions/{id}/**, methods: [GET, PUT], headers: {X-Beta: "1"}, body_max: 10MB, upgrades: [], half_close: true}
   - {path: /api/old/**, respond: {status: 410, sunset: 2026-12-31, body: "costs ${UNSET:-$5}\n"}}
   - {path: /static/**, upstream: typescript}
   - {migration: base, path: /**, methods: GET}
@@ -171,6 +171,7 @@ fn the_reference_means_what_it_says() {
     assert_eq!(sessions.labels.new, "Python");
     assert_eq!(config.routes[0].body_max, Some(10_000_000));
     assert!(config.routes[0].upgrades.is_empty());
+    assert!(config.routes[0].half_close && !config.routes[3].half_close);
     assert_eq!(config.routes[2].upstream, Some(0));
     assert_eq!(config.routes[3].upgrades, ["websocket"]);
     let Target::Respond(gone) = &config.definitions.routes().iter().nth(1).unwrap().target else { panic!() };

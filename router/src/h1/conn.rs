@@ -36,6 +36,18 @@ enum Receiving {
     UntilClose,
 }
 
+/// What the end of the peer's direction means while an answer is on its way to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum HalfClose {
+    /// The peer has gone.
+    #[default]
+    Gone,
+    /// The peer has said everything, and listens.
+    Listens,
+    /// As before, and it has come.
+    Seen,
+}
+
 #[derive(Debug)]
 pub(crate) struct Conn {
     io: TcpStream,
@@ -49,6 +61,7 @@ pub(crate) struct Conn {
     sent: usize,
     sending: Framing,
     ended: bool,
+    half_close: HalfClose,
     /// Bytes that reached the socket since [`Self::begin_send`]; 0 proves that nothing was sent.
     pub(crate) written: u64,
 }
@@ -73,8 +86,14 @@ impl Conn {
             sent: 0,
             sending: Framing::None,
             ended: false,
+            half_close: HalfClose::Gone,
             written: 0,
         }
+    }
+
+    /// Whether a peer that ends its direction still wants the answer.
+    pub(crate) fn allow_half_close(&mut self, allowed: bool) {
+        self.half_close = if allowed { HalfClose::Listens } else { HalfClose::Gone };
     }
 
     /// Bytes received and not used.
@@ -123,8 +142,10 @@ impl Conn {
 
     /// Resolves when the peer is gone. Bytes that it sends ahead are kept, up to a buffer.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.buf.len() < BUFFER_BYTES {
+        // Behind the end of its direction a peer that is gone shows only when it is written to.
+        while self.buf.len() < BUFFER_BYTES && self.half_close != HalfClose::Seen {
             match ready!(self.poll_read(cx)) {
+                Ok(0) if self.half_close == HalfClose::Listens => self.half_close = HalfClose::Seen,
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
             }

@@ -15,7 +15,7 @@ use super::super::errors::{Problem, quoted};
 use super::super::file;
 use super::super::read::{At, Entries, Many};
 use super::super::units::Size;
-use super::migrations::Migrations;
+use super::migrations::{Migrations, switch};
 use super::{Building, upstreams};
 
 const ROUTES_MAX: usize = 20_000;
@@ -71,9 +71,10 @@ impl Building<'_> {
         let headers = self.headers(file.headers);
         let upgrades = self.upgrades(file.upgrades);
         let body_max = file.body_max.and_then(|size| size.value).map(|Size(bytes)| bytes);
+        let half_close = switch(file.half_close.as_ref(), false);
         let place = file.path.map_or(at, |path| path.at);
         let (target, upstream) = target?;
-        let settings = RouteSettings { body_max, upgrades, upstream };
+        let settings = RouteSettings { body_max, upgrades, half_close, upstream };
         Some(Placed { at: place, route: Route { host, path: path?, methods, headers, target }, settings })
     }
 
