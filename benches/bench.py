@@ -24,6 +24,10 @@ ROUTES = 100
 BODY_BYTES = 512
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 60
+# Of programs whose package is called otherwise.
+PACKAGES = {"taskset": "util-linux", "protoc": "protobuf-compiler", "cargo": "rustup"}
+# Functions of the C library by which Rust programs get memory.
+ALLOCATING = {"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"}
 
 
 def skip(why):
@@ -31,12 +35,12 @@ def skip(why):
     sys.exit(0)
 
 
-def need(tools):
+def need(tools, cores=True):
     """Skips, visibly, where a tool is missing or the machine is too small to pin to."""
     missing = [tool for tool in tools if not shutil.which(tool)]
     if missing:
-        skip(f"{', '.join(missing)} not installed (apt-get install nginx haproxy wrk)")
-    if not BOTH_CORES <= os.sched_getaffinity(0):
+        skip(f"{', '.join(missing)} not installed (apt-get install {' '.join(PACKAGES.get(one, one) for one in missing)})")
+    if cores and not BOTH_CORES <= os.sched_getaffinity(0):
         skip("two cores are needed, one for the proxy and one for load and upstreams")
 
 
@@ -57,6 +61,14 @@ def router_binary():
     return str(Path(target) / "release" / "crossfade")
 
 
+def load_binary():
+    """Our tool for load at a fixed rate, tunnels and a bare relay; built once."""
+    manifest, target = ROOT / "benches" / "load" / "Cargo.toml", ROOT / "target" / "bench" / "load"
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--locked", "--manifest-path", str(manifest), "--target-dir", str(target)],
+                   cwd=ROOT, check=True)
+    return str(target / "release" / "load")
+
+
 @contextlib.contextmanager
 def running(command, cores, port, log, env=None):
     """A server pinned to cores, from the moment it accepts until the block ends."""
@@ -73,7 +85,8 @@ def running(command, cores, port, log, env=None):
             time.sleep(0.05)
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -132,20 +145,22 @@ def upstreams(folder, legacy, new):
     return nginx(folder, "upstreams", servers)
 
 
-def router_file(folder, port, admin, legacy, new, workers, mode, percent, token_sha256):
+def router_file(folder, port, admin, legacy, new, workers, mode, percent, token_sha256, name="crossfade",
+                store="{embedded: ./crossfade.redb}", routes=ROUTES, more_routes=(), top=""):
     """The configuration of a router with 100 routes, a sticky key and everything else as it is by default."""
-    routes = "\n".join(f"  - {{migration: bench, path: '/api/r{n}/{{id}}'}}" for n in range(ROUTES))
-    path = folder / "crossfade.yaml"
+    routes = "\n".join([*(f"  - {{migration: bench, path: '/api/r{n}/{{id}}'}}" for n in range(routes)), *more_routes])
+    path = folder / f"{name}.yaml"
     path.write_text(f"""
 environment: bench
-snapshot: ./crossfade.snapshot
+snapshot: ./{name}.snapshot
 workers: {workers}
+{top}
 log: {{format: text, access: {{sample: 0%}}}}
 listen: [{{address: "127.0.0.1:{port}"}}]
 admin:
   address: 127.0.0.1:{admin}
   tokens: [{{name: bench, role: admin, sha256: {token_sha256}}}]
-store: {{embedded: ./crossfade.redb}}
+store: {store}
 upstreams:
   legacy: {{endpoints: ["http://127.0.0.1:{legacy}"]}}
   new: {{endpoints: ["http://127.0.0.1:{new}"]}}
@@ -200,6 +215,38 @@ def ask(port, key, n=0):
         body = response.read()
         whole = response.status == 200 and len(body) == BODY_BYTES
         return body[:1].decode() if whole else str(response.status)
+    finally:
+        connection.close()
+
+
+def counted(profile):
+    """Instructions and allocations of a run, from what callgrind wrote."""
+    instructions = allocations = 0
+    names, callee = {}, None
+    with open(profile, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("cfn="):
+                # A name is written out once, and is a number in brackets from then on.
+                number, _, name = line[4:].strip().partition(" ")
+                callee = names.setdefault(number, name)
+            elif line.startswith("fn="):
+                number, _, name = line[3:].strip().partition(" ")
+                names.setdefault(number, name)
+            elif line.startswith("calls=") and callee in ALLOCATING:
+                allocations += int(line[6:].split()[0])
+            elif line.startswith(("summary:", "totals:")):
+                instructions = int(line.split()[1])
+    return instructions, allocations
+
+
+def status(port, path):
+    """The status of one answer, or None without an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except OSError:
+        return None
     finally:
         connection.close()
 

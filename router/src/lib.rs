@@ -30,3 +30,6 @@ mod timer;
 mod tunnel;
 mod upstream;
 mod worker;
+
+#[doc(hidden)]
+pub use proxy::pure_path::{Passed, PurePath};

@@ -6,6 +6,7 @@
 
 mod local;
 mod place;
+pub(crate) mod pure_path;
 
 use std::future::poll_fn;
 use std::rc::Rc;
