@@ -8,6 +8,7 @@
 
 mod answers;
 mod data;
+mod mutations;
 mod oracle;
 
 use harness::origins::Kind;
@@ -38,7 +39,7 @@ macro_rules! before_every_origin {
     )*};
 }
 
-before_every_origin!(portswigger, http_desync_guardian, llhttp);
+before_every_origin!(portswigger, http_desync_guardian, llhttp, mutated);
 
 /// What a run comes to, for `--nocapture` and the documentation.
 fn tell(suite: &str, kind: Kind, counts: &[(&str, usize)]) {
@@ -222,4 +223,19 @@ async fn a_lenient_origin_understands_more_than_was_sent() {
     let is_recorded = || origin.recorded().iter().any(|request| request.target == "/smuggled");
     harness::wait_until("the origin records what was hidden", is_recorded).await;
     assert_eq!(origin.tap.all().len(), 1, "strictly read it is one request");
+}
+
+/// Our own mutations, for which no suite is needed.
+async fn mutated(kind: Kind) {
+    let Some(mut arena) = Arena::start(kind).await else { return };
+    let all = mutations::all();
+    let (mut refused, mut forwarded) = (0, 0);
+    for mutation in &all {
+        let outcome = arena.replay(mutation.name(), &data::latin(&mutation.text)).await;
+        arena.check(&outcome, mutation.holds(&outcome), &format!("{:?}", mutation.verdict));
+        if outcome.is_cut() { refused += 1 } else { forwarded += 1 }
+    }
+    arena.finish().await;
+    tell("mutations", kind, &[("refused", refused), ("forwarded", forwarded)]);
+    assert!(all.len() > 1_500, "only {}", all.len());
 }

@@ -54,6 +54,15 @@ impl Outcome {
         self.requests.len() == 1 && self.answers.len() == 1 && self.answers[0].error_code().is_none()
     }
 
+    /// The connection ended behind it.
+    pub(super) fn is_last(&self) -> bool {
+        self.closed
+    }
+
+    pub(super) fn requests(&self) -> &[Tapped] {
+        &self.requests
+    }
+
     pub(super) fn has_forwarded(&self, body: &[u8]) -> bool {
         self.is_forwarded() && self.requests[0].body == body
     }
