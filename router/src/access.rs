@@ -20,6 +20,7 @@ pub(crate) struct Access {
     /// When the request was handed to the upstream, and when the head of its answer came.
     pub(crate) sent: Option<Instant>,
     pub(crate) first_byte: Option<Instant>,
+    ended: Option<Instant>,
     pub(crate) identity: headers::Identity,
     decision: Option<(Rc<Tables>, MigrationIndex, Decision)>,
     pub(crate) error: Option<&'static str>,
@@ -29,7 +30,17 @@ pub(crate) struct Access {
 
 impl Access {
     pub(crate) const fn begin(started: Instant, identity: headers::Identity) -> Self {
-        Self { started, sent: None, first_byte: None, identity, decision: None, error: None, failure: None, bytes: 0 }
+        Self {
+            started,
+            sent: None,
+            first_byte: None,
+            ended: None,
+            identity,
+            decision: None,
+            error: None,
+            failure: None,
+            bytes: 0,
+        }
     }
 
     pub(crate) fn decided(&mut self, tables: &Rc<Tables>, at: MigrationIndex, decision: Decision) {
@@ -58,9 +69,14 @@ impl Access {
         }
     }
 
+    /// When the exchange was over, which is read from the clock once.
+    pub(crate) fn end(&mut self) -> Instant {
+        *self.ended.get_or_insert_with(Instant::now)
+    }
+
     /// Counts the request. `streamed` answers took their time on the way, which is not the router's.
-    pub(crate) fn finish(self, worker: &Worker, status: u16, head: &RequestHead, peer: &Peer, streamed: bool) {
-        let ended = Instant::now();
+    pub(crate) fn finish(&mut self, worker: &Worker, status: u16, head: &RequestHead, peer: &Peer, streamed: bool) {
+        let ended = self.end();
         let duration = ended - self.started;
         let added = if streamed { self.added(self.first_byte.unwrap_or(ended)) } else { self.added(ended) };
         match (&self.decision, self.error) {
@@ -89,11 +105,8 @@ impl Access {
 
     #[cold]
     fn log(&self, snapshot: &Snapshot, status: u16, duration: Duration, head: &RequestHead, peer: &Peer) {
-        let mut made = Vec::new();
-        let id = headers::request_id(head).unwrap_or_else(|| {
-            headers::hexadecimal(&mut made, self.identity);
-            &made
-        });
+        let made = headers::hexadecimal(self.identity);
+        let id = headers::request_id(head).unwrap_or(&made);
         let decision = self.decision();
         let migration = self.decision.as_ref().and_then(|(_, at, _)| snapshot.definitions().migrations().get(at.0));
         tracing::info!(

@@ -81,23 +81,25 @@ pub(crate) async fn serve(mut counted: Counted, io: TcpStream, address: SocketAd
         let tables = worker.tables();
         (tables.generation.timeouts, Peer::new(address.ip(), &tables.generation.trusted_proxies))
     };
-    let retire_at = Instant::now() + jittered(timeouts.connection_age, worker.chance());
+    let opened = Instant::now();
+    let retire_at = opened + jittered(timeouts.connection_age, worker.chance());
     let mut conn = Conn::new(io, worker.buffers());
     let mut timer = Timer::new(timeouts.head);
     let mut idle = timeouts.head;
     let mut fresh = true;
+    let mut since = opened;
     loop {
-        let mut exchange = match wait(&worker, &mut conn, &mut timer, idle, fresh).await {
+        let mut exchange = match wait(&worker, &mut conn, &mut timer, (since, idle), fresh).await {
             true => worker.take_exchange(),
             false => break,
         };
-        let limits = worker.tables().head_limits;
+        let limits = worker.with_view(|_, tables| tables.head_limits);
         let next = next_head(&mut conn, &mut timer, timeouts.head, &mut exchange.request, &limits).await;
         let started = Instant::now();
         let access = Access::begin(started, worker.identity());
         let retire = worker.draining.is_on() || started >= retire_at;
         let (caller, timer_now, inner) = (&mut conn, &mut timer, &mut *exchange);
-        let call = Call { worker: &worker, peer: &peer, caller, exchange: inner, timer: timer_now, retire, access };
+        let mut call = Call { worker: &worker, peer: &peer, caller, exchange: inner, timer: timer_now, retire, access };
         let after = match next {
             Next::Head => {
                 call.caller.begin_receive(call.exchange.request.framing);
@@ -107,6 +109,7 @@ pub(crate) async fn serve(mut counted: Counted, io: TcpStream, address: SocketAd
             Next::Refused(error) => Box::pin(call.refuse(error)).await,
             Next::Closed => After::Abort,
         };
+        since = call.access.end();
         worker.give_exchange(exchange);
         match after {
             After::KeepAlive => (idle, fresh) = (timeouts.keep_alive, false),
@@ -121,11 +124,17 @@ pub(crate) async fn serve(mut counted: Counted, io: TcpStream, address: SocketAd
 }
 
 /// Waits for the first byte of a request; false when the connection is to end instead.
-async fn wait(worker: &Worker, conn: &mut Conn, timer: &mut Timer, idle: Duration, fresh: bool) -> bool {
+async fn wait(
+    worker: &Worker,
+    conn: &mut Conn,
+    timer: &mut Timer,
+    (since, idle): (Instant, Duration),
+    fresh: bool,
+) -> bool {
     if !conn.pending().is_empty() {
         return true;
     }
-    timer.set(idle);
+    timer.set_from(since, idle);
     let mut told_to_end = false;
     poll_fn(|cx| {
         conn.release();
@@ -158,8 +167,8 @@ async fn next_head(
     poll_fn(|cx| {
         loop {
             let pending = conn.pending();
-            let has_new_line = pending.get(parsed_bytes..).is_some_and(|new| memchr::memchr(b'\n', new).is_some());
-            if has_new_line || pending.len() <= PARSE_EAGERLY_BYTES || pending.len() > limits.target {
+            let has_new_line = || pending.get(parsed_bytes..).is_some_and(|new| memchr::memchr(b'\n', new).is_some());
+            if pending.len() <= PARSE_EAGERLY_BYTES || pending.len() > limits.target || has_new_line() {
                 match head.parse(pending, limits) {
                     Ok(Some(length)) => {
                         conn.take_head(length, &mut head.bytes);

@@ -59,7 +59,8 @@ pub(crate) struct Request<'a> {
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) in_flight: InFlight,
-    pub(crate) conn: Conn,
+    /// Boxed, because it changes hands several times on the way of a request.
+    pub(crate) conn: Box<Conn>,
     /// The request's body, which may still be on its way.
     pub(crate) upload: Relay,
     /// The upstream stopped reading it.
@@ -94,7 +95,7 @@ pub(crate) async fn attempt<C: Caller>(
         tries += 1;
         let in_flight = upstream.enter(worker.chance(), unreachable.as_ref()).ok_or(ProxyError::NoEndpoint)?;
         let endpoint = Rc::clone(&in_flight.endpoint);
-        let idle = if reuse { endpoint.take_idle(Purpose::Forward) } else { None };
+        let idle = if reuse { endpoint.take_idle(Purpose::Forward, request.now) } else { None };
         let reused = idle.is_some();
         let connected = match idle {
             Some(conn) => Ok(conn),
@@ -149,7 +150,7 @@ pub(crate) async fn connect(
     upstream: &Upstream,
     in_flight: &InFlight,
     timer: &mut Timer,
-) -> Result<Conn, ProxyError> {
+) -> Result<Box<Conn>, ProxyError> {
     let endpoint = &in_flight.endpoint;
     let Some(address) = endpoint.address() else {
         let unresolved = std::io::Error::new(std::io::ErrorKind::NotFound, "the host name does not resolve");
@@ -165,7 +166,7 @@ pub(crate) async fn connect(
     let _ = io.set_nodelay(true);
     let _ = socket2::SockRef::from(&io).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
     endpoint.cells.connected();
-    Ok(Conn::new(io, worker.buffers()))
+    Ok(Box::new(Conn::new(io, worker.buffers())))
 }
 
 pub(crate) fn write_request(conn: &mut Conn, request: &Request<'_>) {

@@ -68,10 +68,7 @@ pub type Identity = u128;
 
 /// Writes forwarded fields, request id and trace context.
 pub fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, identity: Identity) {
-    let before = |known: Name| {
-        let own = head.fields.iter().filter(move |field| field.known == known && !field.dropped);
-        own.map(|field| field.value.of(&head.bytes)).filter(|_| peer.trusted)
-    };
+    let before = |known: Name| head.kept(known).filter(|_| peer.trusted);
     if peer.trusted {
         list(out, "X-Forwarded-For", before(Name::XForwardedFor), peer.text.as_bytes());
         field(out, "X-Forwarded-Proto", before(Name::XForwardedProto).next().unwrap_or(b"http"));
@@ -96,21 +93,17 @@ pub fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, identity: I
     }
     out.extend_from_slice(b";proto=http\r\n");
     out.extend_from_slice(b"X-Request-Id: ");
-    match request_id(head) {
-        Some(kept) => out.extend_from_slice(kept),
-        None => hexadecimal(out, identity),
-    }
+    let own = hexadecimal(identity);
+    out.extend_from_slice(request_id(head).unwrap_or(&own));
     out.extend_from_slice(b"\r\ntraceparent: ");
-    match kept(head, Name::Traceparent).filter(|value| is_traceparent(value)) {
+    match only(head, Name::Traceparent).filter(|value| is_traceparent(value)) {
         Some(kept) => out.extend_from_slice(kept),
         None => {
             out.extend_from_slice(b"00-");
-            hexadecimal(out, identity);
+            out.extend_from_slice(&own);
             out.push(b'-');
             // The parent is this hop; zero would be invalid.
-            let start = out.len();
-            hexadecimal(out, identity.rotate_left(64) | 1);
-            out.truncate(start + 16);
+            out.extend_from_slice(&hexadecimal(identity | 1)[16..]);
             // Not sampled: recording is for whoever brings a trace of their own.
             out.extend_from_slice(b"-00");
         }
@@ -120,16 +113,14 @@ pub fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, identity: I
 
 /// The caller's request id, if it is one that logs and headers can bear.
 pub(crate) fn request_id(head: &RequestHead) -> Option<&[u8]> {
-    kept(head, Name::XRequestId)
+    only(head, Name::XRequestId)
         .filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic))
 }
 
-fn kept(head: &RequestHead, known: Name) -> Option<&[u8]> {
-    let mut own = head.fields.iter().filter(|field| field.known == known && !field.dropped);
-    match (own.next(), own.next()) {
-        (Some(only), None) => Some(only.value.of(&head.bytes)),
-        _ => None,
-    }
+/// The one value of a field that must not be there twice.
+fn only(head: &RequestHead, known: Name) -> Option<&[u8]> {
+    let mut values = head.kept(known);
+    values.next().filter(|_| values.next().is_none())
 }
 
 fn list<'a>(out: &mut Vec<u8>, name: &str, before: impl Iterator<Item = &'a [u8]>, ours: &[u8]) {
@@ -143,13 +134,24 @@ fn list<'a>(out: &mut Vec<u8>, name: &str, before: impl Iterator<Item = &'a [u8]
     out.extend_from_slice(b"\r\n");
 }
 
-pub(crate) fn hexadecimal(out: &mut Vec<u8>, value: u128) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Both digits of every byte, so that an identity is sixteen look-ups.
+const HEXADECIMAL: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
+pub(crate) fn hexadecimal(value: u128) -> [u8; 32] {
     let mut text = [0; 32];
     for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(value.to_be_bytes()) {
-        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        *pair = HEXADECIMAL[usize::from(byte)];
     }
-    out.extend_from_slice(&text);
+    text
 }
 
 /// Version 00: `00-<32 hex, not all zero>-<16 hex, not all zero>-<2 hex>`; later versions may append.
@@ -244,7 +246,7 @@ mod tests {
         check(
             "traceparent: 00-00000000000000000000000000000000-b7ad6b7169203331-01\r\n",
             "::1",
-            &["traceparent: 00-00000000000000000000000000001234-0000000000001235-00"].map(|_| made.as_str()),
+            &[&made, "traceparent: 00-00000000000000000000000000001234-0000000000001235-00"],
         );
     }
 

@@ -8,7 +8,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flags::{Decision, MigrationIndex, Side};
 use metrics::events::MirrorDropped;
@@ -114,9 +114,7 @@ fn rendered(
     additions.extend_from_slice(tables.migration(at).stamp(side));
     write::field(&mut additions, "Crossfade-Mirror", b"1");
     if head.get("idempotency-key").is_none() {
-        let mut key = Vec::with_capacity(32);
-        headers::hexadecimal(&mut key, identity);
-        write::field(&mut additions, "Idempotency-Key", &key);
+        write::field(&mut additions, "Idempotency-Key", &headers::hexadecimal(identity));
     }
     let onward =
         Onward { default_host: &tables.generation.default_host, trusted: peer.trusted, upgrade: None, expect: false };
@@ -130,7 +128,7 @@ fn rendered(
 async fn exchange(worker: &Rc<Worker>, upstream: &Upstream, tables: &Tables, copy: &Copy) -> Result<(), ProxyError> {
     let in_flight = upstream.enter(worker.chance(), None).ok_or(ProxyError::NoEndpoint)?;
     let endpoint = Rc::clone(&in_flight.endpoint);
-    let mut conn = match endpoint.take_idle(Purpose::Mirror) {
+    let mut conn = match endpoint.take_idle(Purpose::Mirror, Instant::now()) {
         Some(conn) => conn,
         None => forward::connect(worker, upstream, &in_flight, &mut Timer::new(TOTAL_TIMEOUT)).await?,
     };
@@ -170,7 +168,7 @@ async fn exchange(worker: &Rc<Worker>, upstream: &Upstream, tables: &Tables, cop
     })
     .await?;
     if conn.has_received() {
-        endpoint.keep(conn, Purpose::Mirror, &answer);
+        endpoint.keep(conn, Purpose::Mirror, &answer, Instant::now());
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use place::{Destination, KeyBody, Looked, Place, look};
 
 use crate::access::Access;
 use crate::body::{BodyError, Relay, RelayError};
-use crate::buffers::Buffers;
+use crate::buffers::{BUFFER_BYTES, Buffers};
 use crate::caller::Caller;
 use crate::error::ProxyError;
 use crate::forward::{self, Answered};
@@ -48,10 +48,13 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Gives up what is too large to keep.
+    /// Gives whole buffers back; a short head of its own size is kept.
     pub(crate) fn release(&mut self, buffers: &Buffers) {
-        buffers.give(std::mem::take(&mut self.request.bytes));
-        buffers.give(std::mem::take(&mut self.answer.bytes));
+        for bytes in [&mut self.request.bytes, &mut self.answer.bytes] {
+            if bytes.capacity() >= BUFFER_BYTES {
+                buffers.give(std::mem::take(bytes));
+            }
+        }
     }
 }
 
@@ -79,7 +82,7 @@ pub(crate) struct Call<'a, C> {
 
 impl<C: Caller> Call<'_, C> {
     /// Handles the request whose head has arrived.
-    pub(crate) async fn handle(mut self) -> After {
+    pub(crate) async fn handle(&mut self) -> After {
         let place = match self.place().await {
             Ok(place) => place,
             Err(error) => return self.fail(error).await,
@@ -108,7 +111,7 @@ impl<C: Caller> Call<'_, C> {
     }
 
     /// Answers a request whose head broke a rule.
-    pub(crate) async fn refuse(self, error: ProxyError) -> After {
+    pub(crate) async fn refuse(&mut self, error: ProxyError) -> After {
         self.fail(error).await
     }
 
@@ -187,7 +190,7 @@ impl<C: Caller> Call<'_, C> {
     }
 
     /// Relays the answer while what is left of the request still goes the other way.
-    async fn respond(mut self, place: &Place, mut answered: Answered, begun: Instant) -> After {
+    async fn respond(&mut self, place: &Place, mut answered: Answered, begun: Instant) -> After {
         let retires = self.retires();
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
@@ -211,14 +214,14 @@ impl<C: Caller> Call<'_, C> {
             relay_both(self.caller, &mut answered, &mut download, self.timer, (begun, generation.timeouts.body_idle))
                 .await;
         self.access.bytes = download.bytes;
-        let streamed = download.bytes > crate::buffers::BUFFER_BYTES as u64 || answer.framing == Framing::UntilClose;
+        let streamed = download.bytes > BUFFER_BYTES as u64 || answer.framing == Framing::UntilClose;
         let status = answer.status;
         let upload_finished = answered.upload.is_finished();
         let after = match relayed {
             Ok(()) => {
                 let Answered { conn, in_flight, .. } = answered;
                 if upload_finished && conn.has_received() && !request.has_unusual_body() {
-                    in_flight.endpoint.keep(conn, Purpose::Forward, answer);
+                    in_flight.endpoint.keep(conn, Purpose::Forward, answer, self.access.end());
                 }
                 if close { After::Close } else { After::KeepAlive }
             }
@@ -234,7 +237,7 @@ impl<C: Caller> Call<'_, C> {
     }
 
     /// Joins both connections to a tunnel, now that the upstream has agreed to switch protocols.
-    async fn switch(self, place: &Place, mut answered: Answered) -> After {
+    async fn switch(&mut self, place: &Place, mut answered: Answered) -> After {
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
         let Some(tunnel) = tunnel::Tunnel::open(self.worker, generation.limits.tunnels) else {
@@ -251,7 +254,7 @@ impl<C: Caller> Call<'_, C> {
         After::Abort
     }
 
-    async fn answer_locally(self, respond: &Respond) -> After {
+    async fn answer_locally(&mut self, respond: &Respond) -> After {
         let head_only = self.exchange.request.method() == b"HEAD";
         let close = self.must_close();
         self.caller.begin_local(&mut |out| write_local(out, respond, head_only, close));
@@ -259,7 +262,7 @@ impl<C: Caller> Call<'_, C> {
     }
 
     /// Tells the caller what went wrong, whole and with its connection in a known state.
-    async fn fail(mut self, error: ProxyError) -> After {
+    async fn fail(&mut self, error: ProxyError) -> After {
         self.access.failed(&error);
         self.worker.cells().refused(error.index());
         if let ProxyError::Connect(source) = &error {
@@ -287,15 +290,15 @@ impl<C: Caller> Call<'_, C> {
         self.retire || self.worker.draining.is_on()
     }
 
-    async fn flush(self, status: u16, close: bool) -> After {
-        let Self { worker, peer, caller, exchange, timer, access, .. } = self;
-        timer.set(worker.tables().generation.timeouts.body_idle);
+    async fn flush(&mut self, status: u16, close: bool) -> After {
+        let (caller, timer) = (&mut *self.caller, &mut *self.timer);
+        timer.set(self.worker.tables().generation.timeouts.body_idle);
         let flushed = poll_fn(|cx| match caller.poll_finish(cx, &[]) {
             Poll::Ready(done) => Poll::Ready(done.is_ok()),
             Poll::Pending => timer.poll(cx).map(|()| false),
         })
         .await;
-        access.finish(worker, status, &exchange.request, peer, false);
+        self.access.finish(self.worker, status, &self.exchange.request, self.peer, false);
         match (flushed, close) {
             (false, _) => After::Abort,
             (true, true) => After::Close,
@@ -347,7 +350,7 @@ async fn relay_both<C: Caller>(
     poll_fn(|cx| {
         let (mut moved, mut refused) = (false, None);
         if !answered.upload.is_finished() && !answered.upload_broken {
-            match answered.upload.poll(cx, caller, &mut answered.conn, &mut moved) {
+            match answered.upload.poll(cx, caller, &mut *answered.conn, &mut moved) {
                 Poll::Ready(Err(RelayError::Sink(_))) => answered.upload_broken = true,
                 Poll::Ready(Err(RelayError::Source(BodyError::Truncated | BodyError::Io(_)))) => {
                     return Poll::Ready(Err(Broken::Caller));
@@ -360,7 +363,7 @@ async fn relay_both<C: Caller>(
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
         }
-        match download.poll(cx, &mut answered.conn, caller, &mut moved) {
+        match download.poll(cx, &mut *answered.conn, caller, &mut moved) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(RelayError::Source(_))) => return Poll::Ready(Err(Broken::Upstream)),
             Poll::Ready(Err(RelayError::Sink(_))) => return Poll::Ready(Err(Broken::Caller)),

@@ -161,7 +161,7 @@ const REST: Duration = Duration::from_secs(1);
 /// An idle connection and since when it is one.
 #[derive(Debug)]
 struct Idle {
-    conn: Conn,
+    conn: Box<Conn>,
     since: Instant,
     /// It is not used before it has rested.
     rests: bool,
@@ -197,11 +197,11 @@ impl Endpoint {
     }
 
     /// An idle connection on which nothing has happened meanwhile.
-    pub(crate) fn take_idle(&self, purpose: Purpose) -> Option<Conn> {
+    pub(crate) fn take_idle(&self, purpose: Purpose, now: Instant) -> Option<Box<Conn>> {
         let mut pool = self.pool(purpose).borrow_mut();
         for at in (0..pool.len()).rev() {
             let idle = &pool[at];
-            let age = idle.since.elapsed();
+            let age = now.saturating_duration_since(idle.since);
             let is_usable = !idle.conn.is_disturbed() && age < self.idle_timeout;
             if is_usable && idle.rests && age < REST {
                 continue;
@@ -216,11 +216,11 @@ impl Endpoint {
     }
 
     /// Keeps a connection whose last exchange ended with this answer and without doubt.
-    pub(crate) fn keep(&self, mut conn: Conn, purpose: Purpose, answer: &ResponseHead) {
+    pub(crate) fn keep(&self, mut conn: Box<Conn>, purpose: Purpose, answer: &ResponseHead, now: Instant) {
         conn.release();
         let mut pool = self.pool(purpose).borrow_mut();
-        if answer.reusable && pool.len() < self.idle_max && !conn.is_disturbed() {
-            pool.push(Idle { conn, since: Instant::now(), rests: answer.announces_absent_body() });
+        if answer.reusable && pool.len() < self.idle_max && conn.pending().is_empty() {
+            pool.push(Idle { conn, since: now, rests: answer.announces_absent_body() });
         }
     }
 

@@ -8,15 +8,21 @@
 //!
 //! Buffers are borrowed from the worker when bytes are at hand and returned when they are used, so an idle connection owns
 //! none. Head and first body bytes leave in one write.
+//!
+//! The socket is tried before its readiness is asked for: mostly it is ready, and asking costs more than trying. Sockets
+//! are read and written by the bare system calls, because libc's are points of cancellation, which a process with several
+//! threads pays for at each call.
 
-use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use rustix::buffer::spare_capacity;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 
 use super::framing::{ChunkDecoder, ChunkError, Framing, Step};
 use super::write;
@@ -125,19 +131,48 @@ impl Conn {
 
     /// Reads once. 0 is the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        ready!(self.io.poll_read_ready(cx))?;
-        if self.buf.capacity() == 0 {
-            self.buf = self.buffers.take();
-        } else if self.buf.capacity() - self.buf.len() < BUFFER_BYTES / 4 {
-            self.buf.drain(..self.start);
-            self.start = 0;
-            self.buf.reserve(BUFFER_BYTES / 2);
+        // Who always finds something to read yields in turn, so that one connection cannot hold its worker.
+        let turn = ready!(coop::poll_proceed(cx));
+        loop {
+            match self.try_read() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => {
+                    turn.made_progress();
+                    return Poll::Ready(done);
+                }
+            }
+            ready!(self.io.poll_read_ready(cx))?;
         }
-        let polled = pin!(self.io.read_buf(&mut self.buf)).poll(cx);
-        if polled.is_pending() {
-            self.release();
-        }
-        polled
+    }
+
+    fn try_read(&mut self) -> io::Result<usize> {
+        let Self { io, buffers, buf, start, .. } = self;
+        io.try_io(Interest::READABLE, || {
+            if buf.capacity() == 0 {
+                *buf = buffers.take();
+            } else if buf.capacity() - buf.len() < BUFFER_BYTES / 4 {
+                buf.drain(..*start);
+                *start = 0;
+                buf.reserve(BUFFER_BYTES / 2);
+            }
+            let room = buf.capacity() - buf.len();
+            match recv(&*io, spare_capacity(buf), RecvFlags::empty()) {
+                Ok((_, read)) => Ok((read, read < room)),
+                Err(error) => {
+                    if buf.is_empty() {
+                        buffers.give(std::mem::take(buf));
+                    }
+                    Err(error.into())
+                }
+            }
+        })
+        .map(|(read, drained)| {
+            // The readiness that remains would be believed once more, for a read that finds nothing.
+            if drained && read > 0 {
+                let _ = self.io.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+            }
+            read
+        })
     }
 
     /// Resolves when the peer is gone. Bytes that it sends ahead are kept, up to a buffer.
@@ -155,8 +190,7 @@ impl Conn {
 
     /// Whether anything happened to a connection on which nothing should: bytes or its end.
     pub(crate) fn is_disturbed(&self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        !self.buf.is_empty() || self.io.poll_read_ready(&mut cx).is_ready()
+        !self.buf.is_empty() || self.io.try_io(Interest::READABLE, || Ok(())).is_ok()
     }
 
     /// Moves a complete head of `length` bytes out of the read buffer.
@@ -164,6 +198,9 @@ impl Conn {
         if self.start == 0 && self.buf.len() == length {
             std::mem::swap(&mut self.buf, into);
             self.buf.clear();
+            if self.buf.capacity() < BUFFER_BYTES {
+                self.buf = Vec::new();
+            }
         } else {
             into.clear();
             let end = self.start + length;
@@ -204,20 +241,14 @@ impl Conn {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = ready!(Pin::new(&mut self.io).poll_write(cx, data))?;
-        if wrote == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
+        let wrote = ready!(poll_write_once(&self.io, cx, data))?;
         self.written += wrote as u64;
         Poll::Ready(Ok(wrote))
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.out.len() {
-            let wrote = ready!(Pin::new(&mut self.io).poll_write(cx, &self.out[self.sent..]))?;
-            if wrote == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
+            let wrote = ready!(poll_write_once(&self.io, cx, &self.out[self.sent..]))?;
             self.written += wrote as u64;
             self.sent += wrote;
         }
@@ -235,6 +266,16 @@ impl Conn {
     /// Tells the peer that nothing more comes.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+fn poll_write_once(io: &TcpStream, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    loop {
+        match io.try_io(Interest::WRITABLE, || Ok(send(io, data, SendFlags::NOSIGNAL)?)) {
+            Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(io.poll_write_ready(cx))?,
+            done => return Poll::Ready(done),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use memchr::memchr_iter;
 
 pub use answer::ResponseHead;
 use authority::{is_host, same_authority};
-pub use field::{Field, Span};
+pub use field::{Field, Fields, Span};
 pub(super) use name::Disguise;
 pub use name::Name;
 
@@ -63,7 +63,7 @@ pub struct Persistence {
 #[derive(Debug, Default)]
 pub struct RequestHead {
     pub bytes: Vec<u8>,
-    pub fields: Vec<Field>,
+    pub fields: Fields,
     pub method: Span,
     /// Path and query as they go on: without scheme and authority. The path may be missing in a URL.
     pub target: Span,
@@ -129,6 +129,11 @@ impl RequestHead {
     /// The first value of the field with this lower-case name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
+    }
+
+    /// Every value of this field that goes on, in order.
+    pub fn kept(&self, known: Name) -> impl Iterator<Item = &[u8]> {
+        self.fields.named(known).filter(|field| !field.dropped).map(|field| field.value.of(&self.bytes))
     }
 
     /// Every value of the field with this lower-case name, in order.
@@ -197,13 +202,15 @@ impl RequestHead {
             return Err(Refusal::HeadTooLarge);
         }
         let head = &buf[..length];
-        if memchr::memchr(b'\n', &head[skipped..]).is_some_and(|line| line > limits.target + REQUEST_LINE_BESIDES_MAX) {
-            return Err(Refusal::TargetTooLong);
-        }
-        if memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r') {
+        let span = |part: &[u8]| span_in(head, part);
+        // The tokeniser takes a bare line feed for the end of a line. Every line but the last two ends where a name begins.
+        if !head.ends_with(b"\r\n\r\n") {
             return Err(Refusal::LineEnd);
         }
-        let span = |part: &[u8]| span_in(head, part);
+        let line_end = request.headers.first().map_or(length - 2, |first| span(first.name.as_bytes()).start as usize);
+        if line_end > skipped + limits.target + REQUEST_LINE_BESIDES_MAX + 1 {
+            return Err(Refusal::TargetTooLong);
+        }
         self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
         self.method = span(request.method.unwrap_or_default().as_bytes());
         let target = request.path.unwrap_or_default().as_bytes();
@@ -212,6 +219,10 @@ impl RequestHead {
         }
         for header in request.headers.iter() {
             let name = header.name.as_bytes();
+            let name_span = span(name);
+            if !head[..name_span.start as usize].ends_with(b"\r\n") {
+                return Err(Refusal::LineEnd);
+            }
             let known = Name::of(name);
             let disguise = match known {
                 Name::Other => Name::disguise(name),
@@ -224,7 +235,7 @@ impl RequestHead {
                 return Err(Refusal::FieldDisguised);
             }
             let dropped = disguise == Disguise::Dropped;
-            self.fields.push(Field { name: span(name), value: span(header.value), known, dropped });
+            self.fields.push(Field { name: name_span, value: span(header.value), known, dropped });
         }
         self.apply_rules(head, target)?;
         Ok(Some(length))
@@ -238,13 +249,13 @@ impl RequestHead {
         if self.persistence.nominates_framing {
             return Err(Refusal::ConnectionOption);
         }
-        self.framing = framing::of_request(self.version, values(&self.fields, head, Name::ContentLength), || {
-            values(&self.fields, head, Name::TransferEncoding)
+        self.framing = framing::of_request(self.version, self.fields.values(head, Name::ContentLength), || {
+            self.fields.values(head, Name::TransferEncoding)
         })?;
         if self.has_body() && self.method.of(head) == b"HEAD" {
             return Err(Refusal::BodyUnexpected);
         }
-        let mut expectations = values(&self.fields, head, Name::Expect).peekable();
+        let mut expectations = self.fields.values(head, Name::Expect).peekable();
         if self.version == Version::Http11 && expectations.peek().is_some() {
             if !expectations.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
                 return Err(Refusal::Expectation);
@@ -264,8 +275,7 @@ impl RequestHead {
 
     /// Checks the target's form and answers the authority that it names, if any (RFC 9112 section 3.2).
     fn apply_target(&mut self, head: &[u8], target: &[u8]) -> Result<Option<Span>, Refusal> {
-        let unencoded = |byte: &u8| !(0x21..=0x7e).contains(byte) || *byte == b'#';
-        if target.iter().any(unencoded) || holds_nul_escape(target) {
+        if !target.iter().all(|byte| IN_TARGET[usize::from(*byte)]) || holds_nul_escape(target) {
             return Err(Refusal::TargetCharacter);
         }
         if target.starts_with(b"/") {
@@ -288,7 +298,7 @@ impl RequestHead {
     }
 
     fn apply_host(&mut self, head: &[u8], in_target: Option<Span>) -> Result<(), Refusal> {
-        let mut hosts = self.fields.iter().filter(|field| field.known == Name::Host).map(|field| field.value);
+        let mut hosts = self.fields.named(Name::Host).map(|field| field.value);
         let host = match (hosts.next(), hosts.next()) {
             (_, Some(_)) => return Err(Refusal::HostDuplicate),
             (None, None) if self.version == Version::Http11 => return Err(Refusal::HostMissing),
@@ -309,22 +319,34 @@ impl RequestHead {
 
     fn wanted_upgrade(&self, head: &[u8]) -> Option<Span> {
         let asked = self.persistence.upgrade && self.version == Version::Http11 && !self.has_body();
-        let mut fields = self.fields.iter().filter(|field| field.known == Name::Upgrade);
-        match (asked, fields.next(), fields.next()) {
-            (true, Some(field), None) if !field.value.of(head).contains(&b',') => Some(field.value),
+        if !asked {
+            return None;
+        }
+        let mut fields = self.fields.named(Name::Upgrade);
+        match (fields.next(), fields.next()) {
+            (Some(field), None) if !field.value.of(head).contains(&b',') => Some(field.value),
             _ => None,
         }
     }
 }
 
-/// The values of one known field, in order.
-fn values<'a>(fields: &'a [Field], head: &'a [u8], known: Name) -> impl Iterator<Item = &'a [u8]> {
-    fields.iter().filter(move |field| field.known == known).map(|field| field.value.of(head))
-}
+/// The bytes that a target holds as they are (RFC 3986 section 2, and what browsers leave unencoded).
+const IN_TARGET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x21;
+    while byte <= 0x7e {
+        table[byte] = byte != b'#' as usize;
+        byte += 1;
+    }
+    table
+};
 
 /// Reads `Connection` and marks the fields that it nominates (RFC 9110 section 7.6.1).
-fn nominate(fields: &mut [Field], head: &[u8]) -> Persistence {
+fn nominate(fields: &mut Fields, head: &[u8]) -> Persistence {
     let mut persistence = Persistence::default();
+    if !fields.holds(Name::Connection) {
+        return persistence;
+    }
     for at in 0..fields.len() {
         if fields[at].known != Name::Connection {
             continue;

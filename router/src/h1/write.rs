@@ -109,7 +109,7 @@ pub fn begin_request(out: &mut Vec<u8>, head: &RequestHead, onward: &Onward<'_>)
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let mut host_written = false;
     let mut copier = Copier::new(&head.bytes);
-    for own in &head.fields {
+    for own in head.fields.iter() {
         match own.known {
             // As received, unless the target named the host.
             Name::Host if own.value == head.authority => {
@@ -177,7 +177,7 @@ pub const fn relay_framing(from: Framing, to: Version) -> Framing {
 pub fn begin_response(out: &mut Vec<u8>, head: &ResponseHead, length_without_body: Option<u64>) {
     status_line(out, head.status, head.reason.of(&head.bytes));
     let mut copier = Copier::new(&head.bytes);
-    for own in &head.fields {
+    for own in head.fields.iter() {
         match own.known {
             Name::Other | Name::ContentEncoding | Name::Trailer | Name::XRequestId | Name::Traceparent
                 if !own.dropped =>

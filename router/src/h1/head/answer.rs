@@ -1,6 +1,6 @@
 //! The head of an answer: what an upstream says, judged by the same rules as a request.
 
-use super::{FIELDS_MAX, Field, HeadLimits, Name, Persistence, Span, Version, nominate, span_in, values};
+use super::{FIELDS_MAX, Field, Fields, HeadLimits, Name, Persistence, Span, Version, nominate, span_in};
 use crate::h1::framing::{self, Framing};
 use crate::h1::refusal::BadAnswer;
 
@@ -8,7 +8,7 @@ use crate::h1::refusal::BadAnswer;
 #[derive(Debug, Default)]
 pub struct ResponseHead {
     pub bytes: Vec<u8>,
-    pub fields: Vec<Field>,
+    pub fields: Fields,
     pub status: u16,
     pub reason: Span,
     pub version: Version,
@@ -22,7 +22,7 @@ pub struct ResponseHead {
 
 impl ResponseHead {
     pub fn get(&self, known: Name) -> Option<&[u8]> {
-        self.fields.iter().find(|field| field.known == known).map(|field| field.value.of(&self.bytes))
+        self.fields.values(&self.bytes, known).next()
     }
 
     /// Parses the head at the start of `buf`, the answer to a request with this method.
@@ -47,16 +47,13 @@ impl ResponseHead {
         self.reason = span_in(head, response.reason.unwrap_or_default().as_bytes());
         for header in response.headers.iter() {
             let name = header.name.as_bytes();
-            self.fields.push(Field {
-                name: span_in(head, name),
-                value: span_in(head, header.value),
-                known: Name::of(name),
-                dropped: false,
-            });
+            let known = Name::of(name);
+            let (name, value) = (span_in(head, name), span_in(head, header.value));
+            self.fields.push(Field { name, value, known, dropped: false });
         }
         self.persistence = nominate(&mut self.fields, head);
-        let lengths = || values(&self.fields, head, Name::ContentLength);
-        let encodings = || values(&self.fields, head, Name::TransferEncoding);
+        let lengths = || self.fields.values(head, Name::ContentLength);
+        let encodings = || self.fields.values(head, Name::TransferEncoding);
         let framed = framing::of_response(self.version, self.status, to_head, lengths, encodings)?;
         self.framing = framed.framing;
         self.unambiguous = framed.unambiguous;
@@ -74,7 +71,7 @@ impl ResponseHead {
     /// The length that an answer without a body declares: what GET would have had, in an answer to HEAD and in 304.
     pub fn bodiless_length(&self, to_head: bool) -> Option<u64> {
         let declares = self.framing == Framing::None && (to_head || self.status == 304) && self.status != 204;
-        let lengths = values(&self.fields, &self.bytes, Name::ContentLength);
+        let lengths = self.fields.values(&self.bytes, Name::ContentLength);
         if declares { framing::response_length(lengths).ok().flatten() } else { None }
     }
 
@@ -87,7 +84,7 @@ impl ResponseHead {
 
     /// Whether `Upgrade` names this protocol and no other (RFC 9110 section 15.2.2).
     pub fn switches_to(&self, protocol: &[u8]) -> bool {
-        let mut named = values(&self.fields, &self.bytes, Name::Upgrade);
+        let mut named = self.fields.values(&self.bytes, Name::Upgrade);
         named.next().is_some_and(|name| name.eq_ignore_ascii_case(protocol)) && named.next().is_none()
     }
 
@@ -97,7 +94,7 @@ impl ResponseHead {
     }
 }
 
-fn announces_body(fields: &[Field], bytes: &[u8]) -> bool {
-    let length = framing::response_length(values(fields, bytes, Name::ContentLength));
-    values(fields, bytes, Name::TransferEncoding).next().is_some() || matches!(length, Ok(Some(1..)))
+fn announces_body(fields: &Fields, bytes: &[u8]) -> bool {
+    let length = framing::response_length(fields.values(bytes, Name::ContentLength));
+    fields.holds(Name::TransferEncoding) || matches!(length, Ok(Some(1..)))
 }

@@ -12,14 +12,16 @@ pub(super) fn is_host(text: &[u8]) -> bool {
     let name_is_valid = match name {
         [] => false,
         [b'[', inner @ .., b']'] => std::str::from_utf8(inner).is_ok_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
-        _ => name.len() <= 255 && name.iter().all(|byte| is_name_byte(*byte)),
+        _ => name.len() <= 255 && name.iter().all(|byte| IN_NAME[usize::from(*byte)]),
     };
     let port_is_valid = match port {
         [] => true,
         [b':', digits @ ..] => {
-            !digits.is_empty()
-                && digits.iter().all(u8::is_ascii_digit)
-                && std::str::from_utf8(digits).is_ok_and(|port| port.parse::<u16>().is_ok())
+            let value = digits.iter().try_fold(0_u16, |value, byte| {
+                byte.is_ascii_digit().then_some(())?;
+                value.checked_mul(10)?.checked_add(u16::from(byte - b'0'))
+            });
+            !digits.is_empty() && value.is_some()
         }
         _ => false,
     };
@@ -27,9 +29,15 @@ pub(super) fn is_host(text: &[u8]) -> bool {
 }
 
 /// The unreserved characters and those sub-delimiters that no host parser takes for something else.
-const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
+const IN_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// Whether two authorities are one: letter case does not matter, nor does the port that HTTP implies.
 pub(super) fn same_authority(a: &[u8], b: &[u8]) -> bool {
