@@ -83,6 +83,8 @@ families! {
         "Client connections that are open, by the number of the worker that serves them.";
     TUNNELS = Gauge "crossfade_tunnels" []
         "Upgraded connections that are open.";
+    TUNNELS_CLOSED = Counter "crossfade_tunnels_closed_total" ["reason"]
+        "Upgraded connections that are over, by what ended them.";
     UPSTREAM_UP = Gauge "crossfade_upstream_up" ["upstream", "endpoint"]
         "1 while every worker sends requests to the endpoint, 0 while any holds it out.";
     UPSTREAM_CONNECTIONS = Counter "crossfade_upstream_connections_total" ["upstream", "endpoint", "state"]
@@ -90,7 +92,7 @@ families! {
     UPSTREAM_CONNECT_FAILURES = Counter "crossfade_upstream_connect_failures_total" ["upstream", "endpoint"]
         "Connections that could not be made.";
     UPSTREAM_IN_FLIGHT = Gauge "crossfade_upstream_in_flight" ["upstream", "endpoint"]
-        "Requests under way to the endpoint.";
+        "Requests under way to the endpoint, and open tunnels.";
     UPSTREAM_EJECTIONS = Counter "crossfade_upstream_ejections_total" ["upstream", "endpoint"]
         "Times that a worker took the endpoint out for its failures.";
     UPSTREAM_SHED = Counter "crossfade_upstream_shed_total" ["upstream", "endpoint"]

@@ -25,7 +25,7 @@ use flags::{MigrationId, Side, Snapshot};
 use prometheus::Registry;
 
 use cells::{CLASSES, DROPS, FAILURES, REASONS};
-pub use cells::{MigrationCells, MirrorDrop, UpstreamCells, WorkerCells};
+pub use cells::{MigrationCells, MirrorDrop, TunnelEnd, UpstreamCells, WorkerCells};
 use histogram::BucketTotals;
 pub use histogram::{CELLS, Durations, cell_start_us};
 pub use process::ProcessCells;

@@ -136,6 +136,8 @@ pub struct Timeouts {
     /// Between two pieces of a body, either way.
     pub body_idle: Duration,
     pub tunnel_idle: Duration,
+    /// How long a tunnel may stay whose key has moved to the other side.
+    pub tunnel_flip: Duration,
     /// Between two requests of a connection.
     pub keep_alive: Duration,
     /// After about this long (with jitter) a connection is asked to close after its next response.

@@ -65,7 +65,8 @@ pub(crate) struct Answered {
     pub(crate) upload: Relay,
     /// The upstream stopped reading it.
     pub(crate) upload_broken: bool,
-    _place: Option<OwnedSemaphorePermit>,
+    /// Its place among the requests in flight, until it is a tunnel.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 /// Runs `future` until the timer's deadline.
@@ -128,7 +129,7 @@ pub(crate) async fn attempt<C: Caller>(
             Ok(()) => {
                 endpoint.succeeded();
                 let Exchange { upload, upload_broken, .. } = exchange;
-                return Ok(Answered { in_flight, conn, upload, upload_broken, _place: place });
+                return Ok(Answered { in_flight, conn, upload, upload_broken, place });
             }
             Err(error) => {
                 let unanswered = matches!(error, ProxyError::Reset) && conn.pending().is_empty();

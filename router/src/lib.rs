@@ -26,6 +26,7 @@ mod occupancy;
 mod proxy;
 mod runtime;
 pub mod seen;
+mod sleepers;
 mod timer;
 mod tunnel;
 mod upstream;

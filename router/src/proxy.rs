@@ -5,7 +5,7 @@
 //! snapshot is held while the request waits.
 
 mod local;
-mod place;
+pub(crate) mod place;
 pub(crate) mod pure_path;
 
 use std::future::poll_fn;
@@ -105,7 +105,8 @@ impl<C: Caller> Call<'_, C> {
         let first_byte = Instant::now();
         self.access.first_byte = Some(first_byte);
         if self.exchange.answer.status == 101 {
-            return self.switch(&place, answered).await;
+            drop(upstream);
+            return self.switch(place, answered).await;
         }
         self.respond(&place, answered, first_byte).await
     }
@@ -119,8 +120,8 @@ impl<C: Caller> Call<'_, C> {
     /// again, because the state may have moved meanwhile.
     async fn place(&mut self) -> Result<Place, ProxyError> {
         let head = &self.exchange.request;
-        let look =
-            |body| self.worker.with_view(|snapshot, tables| look(self.worker, self.peer, snapshot, tables, head, body));
+        let (worker, peer, chance) = (self.worker, self.peer, self.worker.die());
+        let look = |body| worker.with_view(|snapshot, tables| look(worker, peer, snapshot, tables, head, body, chance));
         let pause = match look(KeyBody::Unread)? {
             Looked::Placed(place) => return Ok(place),
             Looked::NeedsBody(pause) => pause,
@@ -237,7 +238,7 @@ impl<C: Caller> Call<'_, C> {
     }
 
     /// Joins both connections to a tunnel, now that the upstream has agreed to switch protocols.
-    async fn switch(&mut self, place: &Place, mut answered: Answered) -> After {
+    async fn switch(&mut self, place: Place, mut answered: Answered) -> After {
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
         let Some(tunnel) = tunnel::Tunnel::open(self.worker, generation.limits.tunnels) else {
@@ -249,8 +250,15 @@ impl<C: Caller> Call<'_, C> {
             expose(additions, &self.access);
         }
         self.caller.begin_switch(answer, additions, protocol);
+        let standing = tunnel::Standing::new(self.worker, &place, request);
         self.access.finish(self.worker, 101, request, self.peer, true);
-        tunnel.run(self.caller, &mut answered.conn, self.timer, generation).await;
+        // What a request needs is given back, because a tunnel may stay for hours: memory, the tables of an old file, and
+        // its place among the requests in flight.
+        self.worker.give_exchange(Box::new(std::mem::take(self.exchange)));
+        self.access.release();
+        drop(place);
+        answered.place = None;
+        tunnel.run(self.caller, &mut answered.conn, self.timer, self.peer, standing).await;
         After::Abort
     }
 

@@ -13,9 +13,9 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::listener;
 use crate::occupancy::Handed;
 use crate::worker::{Parts, Worker};
+use crate::{listener, tunnel};
 
 /// How often a worker that finishes looks whether it has.
 const FINISHED_POLL: Duration = Duration::from_millis(20);
@@ -89,6 +89,7 @@ async fn run(
         }
     }
     tokio::task::spawn_local(Rc::clone(&worker).tend());
+    tokio::task::spawn_local(tunnel::follow(Rc::clone(&worker)));
     let Some(deadline) = receive(&worker, &mut handed, ending).await else { return };
     for task in accepting {
         task.abort();

@@ -176,7 +176,7 @@ pub(crate) struct Endpoint {
     /// The most recently used last. Mirrors have their own, so that a hung mirror cannot take a caller's connection.
     idle: RefCell<Vec<Idle>>,
     idle_for_mirrors: RefCell<Vec<Idle>>,
-    idle_max: usize,
+    idle_max: Cell<usize>,
     idle_timeout: Duration,
     next_address: Cell<usize>,
 }
@@ -219,7 +219,7 @@ impl Endpoint {
     pub(crate) fn keep(&self, mut conn: Box<Conn>, purpose: Purpose, answer: &ResponseHead, now: Instant) {
         conn.release();
         let mut pool = self.pool(purpose).borrow_mut();
-        if answer.reusable && pool.len() < self.idle_max && conn.pending().is_empty() {
+        if answer.reusable && pool.len() < self.idle_max.get() && conn.pending().is_empty() {
             pool.push(Idle { conn, since: now, rests: answer.announces_absent_body() });
         }
     }
@@ -251,7 +251,7 @@ impl Endpoint {
     }
 }
 
-/// Counts a request in flight at an endpoint for as long as it lives.
+/// Counts a request in flight or a tunnel at an endpoint for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) endpoint: Rc<Endpoint>,
@@ -315,7 +315,7 @@ impl Upstream {
                 in_flight: Cell::new(0),
                 idle: RefCell::default(),
                 idle_for_mirrors: RefCell::default(),
-                idle_max: settings.idle_connections.div_ceil(workers.max(1)),
+                idle_max: Cell::new(settings.idle_connections.div_ceil(workers.max(1))),
                 idle_timeout: settings.idle_timeout,
                 next_address: Cell::new(0),
             })
@@ -385,6 +385,15 @@ impl Upstream {
         if failures >= FAILURES_UNTIL_EJECTION && !endpoint.state.is_ejected() && self.state.eject(&endpoint.state) {
             let (upstream, url) = (&self.state.settings.name, &endpoint.state.url);
             EndpointEjected { upstream, endpoint: url, failures }.emit(&endpoint.cells);
+        }
+    }
+
+    /// Closes what is idle, and keeps nothing from now on: a new file has pools of its own.
+    pub(crate) fn retire(&self) {
+        for endpoint in &self.endpoints {
+            endpoint.idle_max.set(0);
+            endpoint.idle.borrow_mut().clear();
+            endpoint.idle_for_mirrors.borrow_mut().clear();
         }
     }
 

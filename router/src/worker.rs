@@ -29,6 +29,7 @@ use crate::h1::head::HeadLimits;
 use crate::h1::write;
 use crate::occupancy::Occupancy;
 use crate::proxy::Exchange;
+use crate::sleepers::Sleepers;
 use crate::upstream::{Upstream, UpstreamState};
 
 /// How often a worker looks after its idle connections and its clock.
@@ -196,30 +197,6 @@ impl Draining {
     }
 }
 
-/// How to wake each connection, in places that are used again. There are never more than connections at once.
-#[derive(Debug, Default)]
-struct Sleepers {
-    places: Vec<Option<Waker>>,
-    free: Vec<usize>,
-}
-
-impl Sleepers {
-    fn enter(&mut self, waker: Waker) -> usize {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() - 1
-        });
-        self.places[place] = Some(waker);
-        place
-    }
-
-    fn leave(&mut self, place: usize) {
-        if self.places.get_mut(place).and_then(Option::take).is_some() {
-            self.free.push(place);
-        }
-    }
-}
-
 /// A snapshot with its tables.
 type View = (Arc<Snapshot>, Rc<Tables>);
 
@@ -242,6 +219,10 @@ pub(crate) struct Worker {
     pub(crate) mirrors: Cell<usize>,
     /// One entry a connection, so that a drain can wake those that wait for a request.
     sleepers: RefCell<Sleepers>,
+    /// One entry a tunnel, so that a change of state can wake them.
+    pub(crate) tunnels: RefCell<Sleepers>,
+    /// How often the state has changed, as far as tunnels were told.
+    pub(crate) changes: Cell<u64>,
     #[allow(
         clippy::vec_box,
         reason = "an exchange changes hands for each request, by its pointer and not by its bytes"
@@ -291,6 +272,8 @@ impl Worker {
             connections: Cell::new(0),
             mirrors: Cell::new(0),
             sleepers: RefCell::default(),
+            tunnels: RefCell::default(),
+            changes: Cell::new(0),
             exchanges: RefCell::default(),
         }))
     }
@@ -316,6 +299,8 @@ impl Worker {
         let new = if snapshot.generation() == number { None } else { self.catalog.get(snapshot.generation()) };
         let tables = match new {
             Some(generation) => {
+                // Tunnels and late answers may hold on to them for long.
+                self.tables.borrow().1.upstreams.iter().for_each(|upstream| upstream.retire());
                 let pools = upstreams(&generation, &self.shard, self.workers);
                 Tables::new(snapshot.generation(), generation, pools, snapshot, &self.shard)
             }
@@ -349,6 +334,12 @@ impl Worker {
         x ^= x >> 27;
         self.random.set(x);
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// What is cast for a request that the file leaves to chance.
+    #[allow(clippy::cast_possible_truncation, reason = "half of the random bits are enough")]
+    pub(crate) fn die(&self) -> u32 {
+        self.chance() as u32
     }
 
     /// 128 random bits for a request id.
@@ -389,8 +380,8 @@ impl Worker {
     }
 
     fn wake_all(&self) {
-        let wakers: Vec<Waker> = self.sleepers.borrow().places.iter().flatten().cloned().collect();
-        wakers.iter().for_each(Waker::wake_by_ref);
+        let wakers = self.sleepers.borrow().some(0, usize::MAX).unwrap_or_default();
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Looks after the clock, the log budget, idle connections and a drain that began.

@@ -15,4 +15,5 @@ mod store;
 mod streaming;
 mod suites;
 mod tidy;
+mod tunnels;
 mod world;

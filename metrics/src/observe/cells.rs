@@ -38,6 +38,7 @@ pub(super) const REASONS: usize = Reason::ALL.len();
 pub(super) const CLASSES: usize = CodeClass::ALL.len();
 pub(super) const FAILURES: usize = Failure::ALL.len();
 pub(super) const DROPS: usize = MirrorDrop::ALL.len();
+pub(super) const TUNNEL_ENDS: usize = TunnelEnd::ALL.len();
 
 /// Why a copy was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +62,32 @@ impl MirrorDrop {
             Self::Memory => "memory",
             Self::TooLarge => "too_large",
             Self::Draining => "draining",
+        }
+    }
+}
+
+/// Why a tunnel is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TunnelEnd {
+    /// Its ends closed it, or one of them broke.
+    Ended,
+    /// Nothing moved for too long.
+    Idle,
+    /// Its key has moved to the other side.
+    Moved,
+    /// The router drains.
+    Drained,
+}
+
+impl TunnelEnd {
+    pub const ALL: [Self; 4] = [Self::Ended, Self::Idle, Self::Moved, Self::Drained];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Idle => "idle",
+            Self::Moved => "moved",
+            Self::Drained => "drained",
         }
     }
 }
@@ -232,7 +259,7 @@ pub struct WorkerCells {
     pub(super) connections_closed: Counter,
     pub(super) handed_over: Counter,
     pub(super) tunnels_opened: Counter,
-    pub(super) tunnels_closed: Counter,
+    pub(super) tunnels_closed: Counters<TUNNEL_ENDS>,
     pub(super) refused: Box<[Counter]>,
     pub(super) unrouted: Counters<CLASSES>,
     pub(super) other: Counters<CLASSES>,
@@ -247,7 +274,7 @@ impl WorkerCells {
             connections_closed: Counter::default(),
             handed_over: Counter::default(),
             tunnels_opened: Counter::default(),
-            tunnels_closed: Counter::default(),
+            tunnels_closed: Counters::default(),
             refused: (0..refusal_codes).map(|_| Counter::default()).collect(),
             unrouted: Counters::default(),
             other: Counters::default(),
@@ -280,8 +307,8 @@ impl WorkerCells {
     }
 
     #[inline]
-    pub fn tunnel_closed(&self) {
-        self.tunnels_closed.add(1);
+    pub fn tunnel_closed(&self, why: TunnelEnd) {
+        self.tunnels_closed[why as usize].add(1);
     }
 
     /// The router itself refused a request; the index is that of the code in the list given to

@@ -8,7 +8,7 @@ use flags::{Mode, Reason, Side};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::cells::{CLASSES, MirrorDrop, UpstreamCells, WorkerCells};
+use super::cells::{CLASSES, MirrorDrop, TUNNEL_ENDS, TunnelEnd, UpstreamCells, WorkerCells};
 use super::histogram::{ADDED, BucketTotals, DURATION};
 use super::process::ProcessTotals;
 use super::{EndpointName, MigrationTotals, Observer, add, lock};
@@ -167,7 +167,11 @@ impl Page {
         self.counter(&families::CONNECTIONS_HANDED_OVER, &[], totals.handed_over);
         self.counter(&families::CONNECTIONS_OPENED, &[], totals.connections_opened);
         self.gauge(&families::CONNECTIONS, &[], open(totals.connections_opened, totals.connections_closed));
-        self.gauge(&families::TUNNELS, &[], open(totals.tunnels_opened, totals.tunnels_closed));
+        let closed = totals.tunnels_closed.iter().sum();
+        self.gauge(&families::TUNNELS, &[], open(totals.tunnels_opened, closed));
+        for end in TunnelEnd::ALL {
+            self.counter(&families::TUNNELS_CLOSED, &[end.name()], totals.tunnels_closed[end as usize]);
+        }
         for (code, value) in observer.refusal_codes.iter().zip(&totals.refused) {
             self.counter(&families::REFUSED, &[code], *value);
         }
@@ -264,7 +268,7 @@ struct WorkerTotals {
     connections_closed: u64,
     handed_over: u64,
     tunnels_opened: u64,
-    tunnels_closed: u64,
+    tunnels_closed: [u64; TUNNEL_ENDS],
     refused: Vec<u64>,
     unrouted: [u64; CLASSES],
     other: [u64; CLASSES],
@@ -277,7 +281,7 @@ impl WorkerTotals {
         self.connections_closed += cells.connections_closed.get();
         self.connections_opened += cells.connections_opened.get();
         self.handed_over += cells.handed_over.get();
-        self.tunnels_closed += cells.tunnels_closed.get();
+        add(&mut self.tunnels_closed, &cells.tunnels_closed);
         self.tunnels_opened += cells.tunnels_opened.get();
         for (total, counter) in self.refused.iter_mut().zip(cells.refused.iter()) {
             *total += counter.get();

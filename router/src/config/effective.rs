@@ -48,6 +48,7 @@ pub(super) fn document(config: &Config) -> Value {
             "head": period(timeouts.head),
             "body_idle": period(timeouts.body_idle),
             "tunnel_idle": period(timeouts.tunnel_idle),
+            "tunnel_flip": period(timeouts.tunnel_flip),
             "keep_alive": period(timeouts.keep_alive),
             "connection_age": period(timeouts.connection_age),
         },

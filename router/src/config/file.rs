@@ -136,6 +136,8 @@ pub(super) struct Timeouts {
     pub(super) body_idle: Span,
     /// Of upgraded connections.
     pub(super) tunnel_idle: Span,
+    /// How long an upgraded connection may stay whose key has moved to the other side.
+    pub(super) tunnel_flip: Span,
     /// Between two requests of a connection.
     pub(super) keep_alive: Span,
     /// After about this long a connection is asked to close after its next response.

@@ -17,13 +17,15 @@ use crate::upstream::Upstream;
 use crate::worker::{Tables, Worker};
 
 /// Where a request goes, decided on one snapshot.
-pub(super) struct Place {
-    pub(super) tables: Rc<Tables>,
+pub(crate) struct Place {
+    pub(crate) tables: Rc<Tables>,
     pub(super) route: RouteIndex,
-    pub(super) to: Destination,
+    pub(crate) to: Destination,
+    /// The die that was cast, should the decision have asked for one.
+    pub(crate) chance: u32,
 }
 
-pub(super) enum Destination {
+pub(crate) enum Destination {
     Migration(MigrationIndex, Decision),
     Upstream(usize),
     Respond(Respond),
@@ -31,13 +33,13 @@ pub(super) enum Destination {
 
 /// The body as far as placing a request knows it.
 #[derive(Clone, Copy)]
-pub(super) enum KeyBody<'a> {
+pub(crate) enum KeyBody<'a> {
     Unread,
     /// Read, and `None` when it is too long to hold a key.
     Read(Option<&'a [u8]>),
 }
 
-pub(super) enum Looked {
+pub(crate) enum Looked {
     Placed(Place),
     /// The key may lie in the body; it must arrive within pauses of this length.
     NeedsBody(Duration),
@@ -62,13 +64,14 @@ impl Place {
 }
 
 /// Route, key and decision on one snapshot.
-pub(super) fn look(
+pub(crate) fn look(
     worker: &Worker,
     peer: &Peer,
     snapshot: &Snapshot,
     tables: &Rc<Tables>,
     head: &RequestHead,
     body: KeyBody<'_>,
+    chance: u32,
 ) -> Result<Looked, ProxyError> {
     let default_host = &tables.generation.default_host;
     let mut seen = Seen { head, default_host, client: peer.ip, template: None, body: None };
@@ -96,8 +99,6 @@ pub(super) fn look(
             seen.template = Some(&snapshot.routes().get(route).path);
             let claims = Claims { verifier: snapshot.verifier(), now: worker.unix_seconds() };
             let key = extract(&snapshot.migration(at).key, &seen, claims);
-            #[allow(clippy::cast_possible_truncation, reason = "half of the random bits are enough")]
-            let chance = worker.chance() as u32;
             let facts =
                 Facts { migration: at, request: &seen, key: key.as_deref(), now: worker.unix_seconds(), chance };
             Destination::Migration(at, decide(snapshot, &facts))
@@ -105,5 +106,5 @@ pub(super) fn look(
         (None, Target::Respond(respond)) => Destination::Respond(respond.clone()),
         (None, _) => Destination::Upstream(settings.upstream.ok_or(ProxyError::NoRoute)?),
     };
-    Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to }))
+    Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to, chance }))
 }

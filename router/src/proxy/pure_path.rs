@@ -77,7 +77,8 @@ impl PurePath {
         exchange.request.bytes.extend_from_slice(&request[..length]);
         let mut access = Access::begin(Instant::now(), worker.identity());
         let head = &exchange.request;
-        let looked = worker.with_view(|snapshot, tables| look(worker, peer, snapshot, tables, head, KeyBody::Unread));
+        let looked = worker
+            .with_view(|snapshot, tables| look(worker, peer, snapshot, tables, head, KeyBody::Unread, worker.die()));
         let Looked::Placed(place) = looked.ok()? else { return None };
         let Destination::Migration(at, decision) = &place.to else { return None };
         access.decided(&place.tables, *at, *decision);

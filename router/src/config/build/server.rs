@@ -147,6 +147,7 @@ impl Building<'_> {
             head: self.period(&file.head, 10 * SECOND, shortest..=DAY),
             body_idle: self.period(&file.body_idle, 60 * SECOND, shortest..=DAY),
             tunnel_idle: self.period(&file.tunnel_idle, 3_600 * SECOND, shortest..=30 * DAY),
+            tunnel_flip: self.period(&file.tunnel_flip, 600 * SECOND, Duration::ZERO..=30 * DAY),
             keep_alive: self.period(&file.keep_alive, 75 * SECOND, shortest..=DAY),
             connection_age: self.period(&file.connection_age, 3_600 * SECOND, shortest..=365 * DAY),
         }
