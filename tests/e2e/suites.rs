@@ -7,6 +7,7 @@
 //! a suite wishes, a list with the reasons says so.
 
 mod answers;
+mod bad_origins;
 mod data;
 mod mutations;
 mod oracle;

@@ -5,9 +5,9 @@
 //! A family is a spelling times a place. Written out, each has a name, fails the same way tomorrow, and has the verdict that
 //! the conformance table gives it. Texts have one char a byte.
 
-mod bodies;
+pub(super) mod bodies;
 mod heads;
-mod spellings;
+pub(super) mod spellings;
 
 use super::oracle::Outcome;
 

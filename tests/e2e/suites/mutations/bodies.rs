@@ -16,7 +16,7 @@ const GOOD_SIZES: &[&str] = &[
 ];
 
 /// What is no size of five, though some reader takes it for one.
-const BAD_SIZES: &[&str] = &[
+pub(in crate::suites) const BAD_SIZES: &[&str] = &[
     "",
     "0x5",
     "0X5",
@@ -36,7 +36,7 @@ const BAD_SIZES: &[&str] = &[
     "_5",
     "5,",
     "5.0",
-    "5e0",
+    "5e-1",
     "5#",
     "5//",
     "5:",
@@ -85,12 +85,12 @@ const BAD_SIZES: &[&str] = &[
 ];
 
 /// What may not stand between a chunk and the next.
-const BAD_ENDS: &[&str] = &[
+pub(in crate::suites) const BAD_ENDS: &[&str] = &[
     "", "\n", "\r", "\n\r", "\r\r", "\n\n", "\r\r\n", "\r\n\r\n", " \r\n", "\r\n ", "x\r\n", "\0\r\n", "xx", "\r\0",
     "\0\n", "\rX", "X\n", ";\r\n",
 ];
 
-const BAD_LASTS: &[&str] = &[
+pub(in crate::suites) const BAD_LASTS: &[&str] = &[
     "0\n\n",
     "0\r\n\n",
     "0\n\r\n",
@@ -115,7 +115,7 @@ const BAD_LASTS: &[&str] = &[
 ];
 
 /// Whole bodies of the kinds that are called funky: a line end inside a chunk's line, read as one by some and as text by others.
-const FUNKY: &[&str] = &[
+pub(in crate::suites) const FUNKY: &[&str] = &[
     "2;\nxx\r\n22\r\n0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n0\r\n\r\n",
     "2;\n\r\nxx\r\n0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n",
     "2;\rxx\r\n22\r\n0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n0\r\n\r\n",
@@ -161,7 +161,7 @@ pub(super) fn chunks() -> Vec<Mutation> {
 }
 
 /// Trailers that end here, and one that goes on.
-const TRAILERS: &[&str] = &[
+pub(in crate::suites) const TRAILERS: &[&str] = &[
     "X: 1",
     "Content-Length: 34",
     "content-length: 0",
@@ -194,7 +194,7 @@ const TRAILERS: &[&str] = &[
     "Content%2dLength: 5",
 ];
 
-const BAD_TRAILERS: &[&str] = &[
+pub(in crate::suites) const BAD_TRAILERS: &[&str] = &[
     " X: 1",
     "\tX: 1",
     "X : 1",

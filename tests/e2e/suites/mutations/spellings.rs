@@ -13,7 +13,7 @@ const CHUNKED: &[&str] = &[
 ];
 
 /// Values behind `Transfer-Encoding: ` that some reader takes for chunked, or that are no coding of ours.
-const CODINGS: &[&str] = &[
+pub(in crate::suites) const CODINGS: &[&str] = &[
     "xchunked",
     "chunkedx",
     "chunk",
@@ -242,7 +242,7 @@ pub(super) fn encodings() -> Vec<Mutation> {
 }
 
 /// Values behind `Content-Length: ` that some reader takes for 5, or for something else than another does.
-const NUMBERS: &[&str] = &[
+pub(in crate::suites) const NUMBERS: &[&str] = &[
     "+5",
     "-5",
     "--5",
@@ -300,7 +300,7 @@ const NUMBERS: &[&str] = &[
     " ",
     "\t",
     "5\0",
-    "\05",
+    "\x005",
     "5\x08",
     "\x0b5",
     "5\x0b",
