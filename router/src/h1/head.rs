@@ -382,8 +382,8 @@ fn leading_empty_line(buf: &[u8]) -> Result<usize, Refusal> {
 
 /// Refuses what no further byte can mend, so that a caller does not wait for a time-out.
 fn check_partial(buf: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
-    let first_line = memchr::memchr(b'\n', buf);
-    if first_line.is_none() && buf.len() > limits.target + REQUEST_LINE_BESIDES_MAX {
+    let first_line = memchr::memchr(b'\n', buf).unwrap_or(buf.len());
+    if first_line > limits.target + REQUEST_LINE_BESIDES_MAX {
         return Err(Refusal::TargetTooLong);
     }
     if buf.len() >= limits.bytes {

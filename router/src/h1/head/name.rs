@@ -51,8 +51,8 @@ impl Name {
             16 if is("content-encoding") => Self::ContentEncoding,
             17 if is("transfer-encoding") => Self::TransferEncoding,
             17 if is("x-forwarded-proto") => Self::XForwardedProto,
-            11.. if name[..10].eq_ignore_ascii_case(b"crossfade-") => Self::Crossfade,
-            13.. if name[..12].eq_ignore_ascii_case(b"x-forwarded-") => Self::XForwardedOther,
+            10.. if name[..10].eq_ignore_ascii_case(b"crossfade-") => Self::Crossfade,
+            12.. if name[..12].eq_ignore_ascii_case(b"x-forwarded-") => Self::XForwardedOther,
             _ => Self::Other,
         }
     }
