@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ BODY_BYTES = 512
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 60
 # Of programs whose package is called otherwise.
-PACKAGES = {"taskset": "util-linux", "protoc": "protobuf-compiler", "cargo": "rustup"}
+PACKAGES = {"taskset": "util-linux", "protoc": "protobuf-compiler", "cargo": "rustup", "ld": "binutils", "cc": "gcc"}
 # Functions of the C library by which Rust programs get memory.
 ALLOCATING = {"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"}
 
@@ -42,6 +43,20 @@ def need(tools, cores=True):
         skip(f"{', '.join(missing)} not installed (apt-get install {' '.join(PACKAGES.get(one, one) for one in missing)})")
     if cores and not BOTH_CORES <= os.sched_getaffinity(0):
         skip("two cores are needed, one for the proxy and one for load and upstreams")
+
+
+def install(wanted):
+    """Installs packages of programs that are missing, where that is allowed; who needs one finds out by looking for it."""
+    missing = [program for program in wanted if not shutil.which(program)]
+    if not missing or not shutil.which("apt-get"):
+        return
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if as_root and (not shutil.which("sudo") or subprocess.run([*as_root, "true"], capture_output=True).returncode):
+        return
+    packages = [PACKAGES.get(program, program) for program in missing]
+    print(f"installing {' '.join(packages)}", file=sys.stderr)
+    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
+        subprocess.run([*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments], stdout=sys.stderr)
 
 
 def free_ports(count):
@@ -125,7 +140,7 @@ def nginx(folder, name, workers_conf):
     path = folder / f"{name}.conf"
     path.write_text(f"""
 worker_processes 1; daemon off; pid {folder}/{name}.pid; error_log stderr crit;
-events {{ worker_connections 4096; }}
+events {{ worker_connections 16384; }}
 http {{
   access_log off; server_tokens off; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 75s;
   client_body_temp_path {folder}/{name}-body; proxy_temp_path {folder}/{name}-proxy;
@@ -146,9 +161,14 @@ def upstreams(folder, legacy, new):
 
 
 def router_file(folder, port, admin, legacy, new, workers, mode, percent, token_sha256, name="crossfade",
-                store="{embedded: ./crossfade.redb}", routes=ROUTES, more_routes=(), top=""):
+                store=None, routes=ROUTES, more_routes=(), top="", migrations=1):
     """The configuration of a router with 100 routes, a sticky key and everything else as it is by default."""
-    routes = "\n".join([*(f"  - {{migration: bench, path: '/api/r{n}/{{id}}'}}" for n in range(routes)), *more_routes])
+    own = ["bench", *(f"bench-{n}" for n in range(1, migrations))]
+    routes = [f"  - {{migration: {own[n % migrations]}, path: '/api/r{n}/{{id}}'}}" for n in range(routes)]
+    routes = "\n".join([*routes, *more_routes])
+    migrations = "\n".join(
+        f"  - {{id: {each}, legacy: legacy, new: new, key: ['header:x-user-id'], initial: {{mode: {mode}, percent: {percent}}}}}"
+        for each in own)
     path = folder / f"{name}.yaml"
     path.write_text(f"""
 environment: bench
@@ -160,30 +180,26 @@ listen: [{{address: "127.0.0.1:{port}"}}]
 admin:
   address: 127.0.0.1:{admin}
   tokens: [{{name: bench, role: admin, sha256: {token_sha256}}}]
-store: {store}
+store: {store or f"{{embedded: ./{name}.redb}}"}
 upstreams:
   legacy: {{endpoints: ["http://127.0.0.1:{legacy}"]}}
   new: {{endpoints: ["http://127.0.0.1:{new}"]}}
 migrations:
-  - id: bench
-    legacy: legacy
-    new: new
-    key: ["header:x-user-id"]
-    initial: {{mode: {mode}, percent: {percent}}}
+{migrations}
 routes:
 {routes}
 """)
     return path
 
 
-def wrk_script(folder):
+def wrk_script(folder, routes=ROUTES):
     """Requests of many callers, prepared, so that the load costs the same for every proxy."""
-    path = folder / "load.lua"
+    path = folder / f"load-{routes}.lua"
     path.write_text(f"""
 local requests, at = {{}}, 0
 function init()
   for n = 1, 512 do
-    requests[n] = wrk.format("GET", "/api/r" .. (n * 37) % {ROUTES} .. "/" .. n, {{["X-User-Id"] = "user-" .. n}})
+    requests[n] = wrk.format("GET", "/api/r" .. (n * 37) % {routes} .. "/" .. n, {{["X-User-Id"] = "user-" .. n}})
   end
 end
 function request() at = at % 512 + 1; return requests[at] end
@@ -191,8 +207,8 @@ function request() at = at % 512 + 1; return requests[at] end
     return path
 
 
-def wrk_command(port, script, seconds):
-    return ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s",
+def wrk_command(port, script, seconds, core=LOAD_CORE):
+    return ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s",
             "-s", str(script), f"http://127.0.0.1:{port}"]
 
 
@@ -251,8 +267,59 @@ def status(port, path):
         connection.close()
 
 
+def cpu_per_request(process, port, script, seconds, core=LOAD_CORE):
+    """What a proxy spends while wrk keeps it busy."""
+    before = cpu_seconds(process.pid)
+    output = subprocess.run(wrk_command(port, script, seconds, core), check=True, capture_output=True, text=True, timeout=seconds + 60).stdout
+    after = cpu_seconds(process.pid)
+    count, rate, wrong = wrk_result(output)
+    user, system = (1e6 * (late - early) / count for early, late in zip(before, after))
+    return {"cpu_us": user + system, "user_us": user, "system_us": system, "requests_per_second": rate, "failed": wrong}
+
+
+def resident_kib(pid):
+    """Memory of a process and its children that is in use now."""
+    total = 0
+    for one in set(tree(pid)):
+        with contextlib.suppress(OSError, StopIteration):
+            lines = Path(f"/proc/{one}/status").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+    return total
+
+
+def spread(values, digits=2):
+    """The median of values with the smallest and the largest."""
+    return {"median": round(statistics.median(values), digits), "min": round(min(values), digits), "max": round(max(values), digits)}
+
+
+def said(value, digits=2):
+    """A spread, a number or nothing, as a cell of a table."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return f"{value['median']:,.{digits}f} [{value['min']:,.{digits}f}-{value['max']:,.{digits}f}]"
+    return value if isinstance(value, str) else f"{value:,.{digits}f}"
+
+
+def table(lines):
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
+
+
+def in_turns(names, rounds, measure):
+    """Rounds that each measure everything once, beginning with another each time; who is next to whom must not matter."""
+    seen = []
+    for number in range(rounds):
+        turn = number % len(names)
+        one = {name: measure(name) for name in names[turn:] + names[:turn]}
+        seen.append({name: one[name] for name in names})
+        print(f"round {number + 1}: " + ", ".join(f"{name} {one[name]['cpu_us']:.2f}" for name in names), file=sys.stderr)
+    return seen
+
+
 def machine():
-    """What the figures were measured on."""
+    """What the figures were measured on, and how busy others kept it."""
     info = Path("/proc/cpuinfo").read_text()
     model = re.search(r"model name\s*:\s*(.*)", info)
     return {
