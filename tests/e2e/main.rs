@@ -11,6 +11,7 @@ mod modes;
 mod operations;
 mod proxying;
 mod refusals;
+mod restarts;
 mod store;
 mod streaming;
 mod suites;

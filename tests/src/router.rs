@@ -235,6 +235,12 @@ impl Router {
         Self::launch(Arc::clone(&self.directory), self.environment.clone()).await
     }
 
+    /// Starts a successor from the same file, while this one still serves. The file must name the address of
+    /// [`Router::data`], and a store that two processes may share.
+    pub async fn beside(&self) -> Self {
+        Self::launch(Arc::clone(&self.directory), self.environment.clone()).await
+    }
+
     /// Replaces the file and asks for a reload.
     pub async fn reload(&self, file: &str) {
         std::fs::write(self.file(), file).expect("the directory is writable");
