@@ -12,8 +12,11 @@ mod data;
 mod mutations;
 mod oracle;
 
+use harness::Step;
+use harness::backend::response;
 use harness::origins::Kind;
 
+use crate::world::World;
 use oracle::Arena;
 
 /// One test for each suite and origin.
@@ -228,15 +231,49 @@ async fn a_lenient_origin_understands_more_than_was_sent() {
 
 /// Our own mutations, for which no suite is needed.
 async fn mutated(kind: Kind) {
-    let Some(mut arena) = Arena::start(kind).await else { return };
+    let Some(arena) = Arena::start(kind).await else { return };
+    replay_mutations(arena, &format!("mutations before {kind:?}")).await;
+}
+
+/// Where a message is broken into packets changes nothing, nor who is served meanwhile.
+#[tokio::test]
+async fn mutations_in_halves_leave_everybody_in_step() {
+    let Some(mut arena) = Arena::start(Kind::Lenient).await else { return };
+    arena.interrupt();
+    replay_mutations(arena, "mutations in halves").await;
+}
+
+async fn replay_mutations(mut arena: Arena, what: &str) {
     let all = mutations::all();
     let (mut refused, mut forwarded) = (0, 0);
     for mutation in &all {
         let outcome = arena.replay(mutation.name(), &data::latin(&mutation.text)).await;
         arena.check(&outcome, mutation.holds(&outcome), &format!("{:?}", mutation.verdict));
-        if outcome.is_cut() { refused += 1 } else { forwarded += 1 }
+        if outcome.is_cut() {
+            refused += 1;
+        } else {
+            forwarded += 1;
+        }
     }
     arena.finish().await;
-    tell("mutations", kind, &[("refused", refused), ("forwarded", forwarded)]);
-    assert!(all.len() > 1_500, "only {}", all.len());
+    eprintln!("{what}: {refused} refused, {forwarded} forwarded");
+    assert!(all.len() > 3_000, "only {}", all.len());
+}
+
+/// Many upstreams leave the body of a GET unread, and would take it for the next request of somebody else.
+#[tokio::test]
+async fn a_connection_that_took_a_body_with_get_serves_nobody_else() {
+    let world = World::with(|setup| setup.with_workers(1)).await;
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+    let careless = response("200 OK", "careless");
+    world.legacy.on("/careless", [Step::send(careless)]);
+    let mut client = world.router.connect().await;
+    for method in ["GET", "DELETE", "OPTIONS"] {
+        let answer = client.request(method, "/careless", "", hidden).await;
+        assert_eq!(answer.text(), "careless", "{method}");
+        assert_eq!(client.get("/after").await.text(), "legacy", "{method}");
+        let seen = world.legacy.seen();
+        let connection = |target: &str| seen.iter().rev().find(|seen| seen.head.target() == target).unwrap().connection;
+        assert_ne!(connection("/after"), connection("/careless"), "{method}");
+    }
 }

@@ -25,6 +25,13 @@ pub struct Tapped {
     pub trailers: Vec<String>,
 }
 
+impl Tapped {
+    /// What the head took on the wire.
+    pub fn head_bytes(&self) -> usize {
+        self.head.bytes().len() + b"\r\n\r\n".len()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Wire {
     has_carried: bool,
@@ -112,9 +119,9 @@ impl Tap {
         Mark { requests: memory.requests.len(), bytes: memory.bytes }
     }
 
-    /// Whether the router wrote nothing since.
-    pub fn is_untouched_since(&self, mark: Mark) -> bool {
-        lock(&self.memory).bytes == mark.bytes
+    /// How much the router wrote since.
+    pub fn bytes_since(&self, mark: Mark) -> usize {
+        lock(&self.memory).bytes - mark.bytes
     }
 
     /// Waits until no request is half written: each is whole, or its connection has ended.
