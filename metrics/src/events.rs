@@ -20,7 +20,7 @@ use flags::state::Position;
 use flags::{MigrationId, Mode, Revision, Snapshot};
 use tracing::{error, info, warn};
 
-use crate::observe::{MigrationCells, MirrorDrop, Observer, UpstreamCells};
+use crate::observe::{MigrationCells, MirrorDrop, Observer, UpstreamCells, WorkerCells};
 
 /// Characters of an untrusted text that are written.
 const UNTRUSTED_CHARS_MAX: usize = 256;
@@ -198,6 +198,22 @@ impl MirrorDropped<'_> {
         cells.mirror_dropped(why);
         if let Some(more) = cells.mirror_log.admit(second()) {
             warn!(%migration, why = why.name(), more, "copy not sent");
+        }
+    }
+}
+
+/// A worker stopped accepting, because as many connections are open as may be.
+#[derive(Debug)]
+pub struct ConnectionLimitReached {
+    pub limit: usize,
+}
+
+impl ConnectionLimitReached {
+    pub fn emit(self, cells: &WorkerCells) {
+        let Self { limit } = self;
+        cells.limit_reached.add(1);
+        if let Some(more) = cells.limit_log.admit(second()) {
+            warn!(limit, more, "`limits.connections` are open: further ones wait until one closes");
         }
     }
 }

@@ -79,6 +79,8 @@ families! {
         "Client connections accepted.";
     CONNECTIONS_HANDED_OVER = Counter "crossfade_connections_handed_over_total" []
         "Client connections that the worker which accepted them gave to one with fewer.";
+    CONNECTION_LIMIT_REACHED = Counter "crossfade_connection_limit_reached_total" []
+        "Times that a worker stopped accepting, because limits.connections are open.";
     WORKER_CONNECTIONS = Gauge "crossfade_worker_connections" ["worker"]
         "Client connections that are open, by the number of the worker that serves them.";
     TUNNELS = Gauge "crossfade_tunnels" []

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use metrics::events::ConnectionLimitReached;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -72,7 +73,11 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: Rc<TcpListener>) {
             listener.poll_accept(cx).map(|accepted| Some((accepted, place)))
         });
         match accepted.await {
-            None => worker.occupancy.room().await,
+            None => {
+                let limit = worker.tables().generation.limits.connections;
+                ConnectionLimitReached { limit }.emit(worker.cells());
+                worker.occupancy.room().await;
+            }
             Some((Ok((io, address)), place)) => take(&worker, io, address, place),
             Some((Err(error), place)) => {
                 drop(place);

@@ -157,3 +157,70 @@ async fn a_caller_that_ends_its_direction_is_gone_unless_the_route_says_otherwis
     assert_eq!(listening.answer().await.text(), "late");
     assert!(listening.closes().await);
 }
+
+/// Attackers that send their head byte by byte, and attackers that stop in the middle of a body.
+const SLOW_HEADS: usize = 400;
+const SLOW_BODIES: usize = 100;
+
+/// What the attack may cost: a buffer each, and as much again for what goes with it.
+const ATTACK_KIB_MAX: u64 = 24 * 1024;
+
+#[tokio::test]
+async fn hundreds_of_slow_callers_cost_little_and_disturb_nobody() {
+    let world = World::with(|setup| setup.with_top("timeouts: {head: 1s, body_idle: 1s}")).await;
+    assert_eq!(world.get("/").await.status(), 200);
+    let before = world.router.peak_memory_kib();
+    let mut attackers = tokio::task::JoinSet::new();
+    for number in 0..SLOW_HEADS + SLOW_BODIES {
+        let mut client = world.router.connect().await;
+        attackers.spawn(async move {
+            if number < SLOW_HEADS {
+                client.send("GET /slow HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
+                client.drip(&[b'x'; 30], std::time::Duration::from_millis(50)).await;
+            } else {
+                client.send("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc").await;
+            }
+            // An attacker that goes on sending may see a reset before the answer.
+            client.answer_or_end("GET").await.is_none_or(|answer| answer.status() == 408)
+        });
+    }
+    for _ in 0..200 {
+        assert_eq!(world.get("/").await.text(), "legacy", "honest callers are served meanwhile");
+    }
+    assert!(attackers.join_all().await.into_iter().all(|refused| refused));
+    for (code, times) in [("head_timeout", SLOW_HEADS), ("body_timeout", SLOW_BODIES)] {
+        let counted = world.router.metric("crossfade_refused_requests_total", &format!("code=\"{code}\"")).await;
+        assert_eq!(counted, Some(times as f64), "{code}");
+    }
+    assert_eq!(world.legacy.seen_at("/slow").len(), SLOW_BODIES, "a head that is not whole reaches nobody");
+    let grown = world.router.peak_memory_kib().saturating_sub(before);
+    assert!(grown < ATTACK_KIB_MAX, "memory grew by {grown} KiB");
+    assert_eq!(world.get("/").await.text(), "legacy");
+}
+
+#[tokio::test]
+async fn who_waits_behind_slow_callers_is_served_when_their_time_is_up() {
+    let world = World::with(|setup| setup.with_top("timeouts: {head: 500ms}\nlimits: {connections: 10}")).await;
+    let mut attackers = Vec::new();
+    for _ in 0..10 {
+        let mut client = world.router.connect().await;
+        client.send("GET /slow HTTP/1.1\r\n").await;
+        attackers.push(client);
+    }
+    wait_for("they have all places", || async {
+        (world.router.metric("crossfade_connections", "").await == Some(10.0)).then_some(())
+    })
+    .await;
+    let mut honest = Vec::new();
+    for _ in 0..30 {
+        let mut client = world.router.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        honest.push(tokio::spawn(async move { client.answer().await }));
+    }
+    for answer in honest {
+        assert_eq!(answer.await.unwrap().text(), "legacy");
+    }
+    let reached = world.router.metric("crossfade_connection_limit_reached_total", "").await;
+    assert!(reached.is_some_and(|reached| reached > 0.0), "{reached:?}");
+    world.router.wait_until_printed("`limits.connections` are open").await;
+}

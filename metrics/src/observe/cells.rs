@@ -18,11 +18,11 @@ use crate::outcome::{CodeClass, Failure};
 
 /// A monotonic count with one writer and any number of readers.
 #[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     #[inline]
-    pub(super) fn add(&self, more: u64) {
+    pub(crate) fn add(&self, more: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 
@@ -258,6 +258,8 @@ pub struct WorkerCells {
     pub(super) connections_opened: Counter,
     pub(super) connections_closed: Counter,
     pub(super) handed_over: Counter,
+    pub(crate) limit_reached: Counter,
+    pub(crate) limit_log: LogLimit,
     pub(super) tunnels_opened: Counter,
     pub(super) tunnels_closed: Counters<TUNNEL_ENDS>,
     pub(super) refused: Box<[Counter]>,
@@ -273,6 +275,8 @@ impl WorkerCells {
             connections_opened: Counter::default(),
             connections_closed: Counter::default(),
             handed_over: Counter::default(),
+            limit_reached: Counter::default(),
+            limit_log: LogLimit::default(),
             tunnels_opened: Counter::default(),
             tunnels_closed: Counters::default(),
             refused: (0..refusal_codes).map(|_| Counter::default()).collect(),

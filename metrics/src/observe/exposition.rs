@@ -165,6 +165,7 @@ impl Page {
             self.gauge(&families::WORKER_CONNECTIONS, &[&number.to_string()], open(opened, closed));
         }
         self.counter(&families::CONNECTIONS_HANDED_OVER, &[], totals.handed_over);
+        self.counter(&families::CONNECTION_LIMIT_REACHED, &[], totals.limit_reached);
         self.counter(&families::CONNECTIONS_OPENED, &[], totals.connections_opened);
         self.gauge(&families::CONNECTIONS, &[], open(totals.connections_opened, totals.connections_closed));
         let closed = totals.tunnels_closed.iter().sum();
@@ -267,6 +268,7 @@ struct WorkerTotals {
     connections_opened: u64,
     connections_closed: u64,
     handed_over: u64,
+    limit_reached: u64,
     tunnels_opened: u64,
     tunnels_closed: [u64; TUNNEL_ENDS],
     refused: Vec<u64>,
@@ -281,6 +283,7 @@ impl WorkerTotals {
         self.connections_closed += cells.connections_closed.get();
         self.connections_opened += cells.connections_opened.get();
         self.handed_over += cells.handed_over.get();
+        self.limit_reached += cells.limit_reached.get();
         add(&mut self.tunnels_closed, &cells.tunnels_closed);
         self.tunnels_opened += cells.tunnels_opened.get();
         for (total, counter) in self.refused.iter_mut().zip(cells.refused.iter()) {
