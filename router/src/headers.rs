@@ -8,6 +8,9 @@
 //!
 //! Sources: RFC 7239 (`Forwarded`), W3C Trace Context (`traceparent`).
 
+use std::cell::RefCell;
+use std::fmt;
+use std::io::Write;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -22,21 +25,38 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 #[derive(Debug)]
 pub struct Peer {
     pub ip: IpAddr,
-    /// [`Self::ip`] as fields need it.
-    text: String,
-    /// What a stranger's `X-Forwarded-For` and `-Proto` become, as whole lines.
-    replaced: String,
-    /// As `Forwarded` needs it: IPv6 in brackets and quotes.
-    forwarded: String,
     pub trusted: bool,
+    told: RefCell<Told>,
+}
+
+/// The lines that say where a stranger's last request came from, and its Host.
+///
+/// Nothing else changes them, and that hardly ever changes on one connection.
+#[derive(Debug, Default)]
+struct Told {
+    authority: Box<[u8]>,
+    lines: Vec<u8>,
 }
 
 impl Peer {
     pub fn new(ip: IpAddr, trusted: &[IpNet]) -> Self {
         let ip = ip.to_canonical();
-        let forwarded = if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") };
-        let replaced = format!("X-Forwarded-For: {ip}\r\nX-Forwarded-Proto: http\r\n");
-        Self { ip, text: ip.to_string(), replaced, forwarded, trusted: trusts(trusted, ip) }
+        Self { ip, trusted: trusts(trusted, ip), told: RefCell::default() }
+    }
+
+    /// Writes where the request came from.
+    fn tell(&self, out: &mut Vec<u8>, head: &RequestHead) {
+        if self.trusted {
+            return origin(out, head, self);
+        }
+        let mut told = self.told.borrow_mut();
+        if told.lines.is_empty() || *told.authority != *head.authority() {
+            told.authority = head.authority().into();
+            told.lines.clear();
+            origin(&mut told.lines, head, self);
+            told.lines.shrink_to_fit();
+        }
+        out.extend_from_slice(&told.lines);
     }
 }
 
@@ -68,30 +88,7 @@ pub type Identity = u128;
 
 /// Writes forwarded fields, request id and trace context.
 pub fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, identity: Identity) {
-    let before = |known: Name| head.kept(known).filter(|_| peer.trusted);
-    if peer.trusted {
-        list(out, "X-Forwarded-For", before(Name::XForwardedFor), peer.text.as_bytes());
-        field(out, "X-Forwarded-Proto", before(Name::XForwardedProto).next().unwrap_or(b"http"));
-    } else {
-        out.extend_from_slice(peer.replaced.as_bytes());
-    }
-    let host = before(Name::XForwardedHost).next().unwrap_or(head.authority());
-    if !host.is_empty() {
-        field(out, "X-Forwarded-Host", host);
-    }
-    out.extend_from_slice(b"Forwarded: ");
-    for value in before(Name::Forwarded) {
-        out.extend_from_slice(value);
-        out.extend_from_slice(b", ");
-    }
-    out.extend_from_slice(peer.forwarded.as_bytes());
-    if !head.authority().is_empty() {
-        // A host holds neither quotes nor backslashes, so it stands as a quoted string.
-        out.extend_from_slice(b";host=\"");
-        out.extend_from_slice(head.authority());
-        out.push(b'"');
-    }
-    out.extend_from_slice(b";proto=http\r\n");
+    peer.tell(out, head);
     out.extend_from_slice(b"X-Request-Id: ");
     let own = hexadecimal(identity);
     out.extend_from_slice(request_id(head).unwrap_or(&own));
@@ -111,6 +108,24 @@ pub fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, identity: I
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes where the request came from; what a trusted peer says of that is kept and extended.
+fn origin(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer) {
+    let before = |known: Name| head.kept(known).filter(|_| peer.trusted);
+    let ip = peer.ip;
+    list(out, "X-Forwarded-For", before(Name::XForwardedFor), format_args!("{ip}"));
+    field(out, "X-Forwarded-Proto", before(Name::XForwardedProto).next().unwrap_or(b"http"));
+    let host = before(Name::XForwardedHost).next().unwrap_or(head.authority());
+    if !host.is_empty() {
+        field(out, "X-Forwarded-Host", host);
+    }
+    // A host holds neither quotes nor backslashes, so it stands as a quoted string; an IPv6 address needs one.
+    let authority = head.authority().escape_ascii();
+    let (open, close) = if ip.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
+    let (before_host, behind_host) = if head.authority().is_empty() { ("", "") } else { (";host=\"", "\"") };
+    let ours = format_args!("for={open}{ip}{close}{before_host}{authority}{behind_host};proto=http");
+    list(out, "Forwarded", before(Name::Forwarded), ours);
+}
+
 /// The caller's request id, if it is one that logs and headers can bear.
 pub(crate) fn request_id(head: &RequestHead) -> Option<&[u8]> {
     only(head, Name::XRequestId)
@@ -123,14 +138,15 @@ fn only(head: &RequestHead, known: Name) -> Option<&[u8]> {
     values.next().filter(|_| values.next().is_none())
 }
 
-fn list<'a>(out: &mut Vec<u8>, name: &str, before: impl Iterator<Item = &'a [u8]>, ours: &[u8]) {
+fn list<'a>(out: &mut Vec<u8>, name: &str, before: impl Iterator<Item = &'a [u8]>, ours: fmt::Arguments<'_>) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     for value in before {
         out.extend_from_slice(value);
         out.extend_from_slice(b", ");
     }
-    out.extend_from_slice(ours);
+    // Writing to memory does not fail.
+    let _ = out.write_fmt(ours);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -215,6 +231,26 @@ mod tests {
             "2001:db8::1",
             &["X-Forwarded-For: 2001:db8::1", "Forwarded: for=\"[2001:db8::1]\";host=\"a:80\";proto=http"],
         );
+    }
+
+    /// The lines are kept from one request to the next, so they must follow what they were made of.
+    #[test]
+    fn the_host_may_change_on_one_connection() {
+        let peer = Peer::new("192.0.2.1".parse().unwrap(), &[]);
+        for host in ["a", "b.example:81", "b.example:81", "a"] {
+            let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let mut head = RequestHead::default();
+            let limits = HeadLimits { bytes: 65_536, fields: 100, target: 8_192 };
+            assert_eq!(head.parse(text.as_bytes(), &limits), Ok(Some(text.len())));
+            head.bytes = text.into_bytes();
+            let mut out = Vec::new();
+            forwarded(&mut out, &head, &peer, 1);
+            let expected = format!(
+                "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: {host}\r\n\
+                 Forwarded: for=192.0.2.1;host=\"{host}\";proto=http\r\nX-Request-Id: "
+            );
+            assert!(out.starts_with(expected.as_bytes()), "{}", out.escape_ascii());
+        }
     }
 
     #[test]

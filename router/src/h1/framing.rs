@@ -44,11 +44,10 @@ const TRAILER_BYTES_MAX: usize = 16 * 1024;
 
 /// `1*DIGIT` and nothing else: no sign, no space, no list.
 fn length(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let value = std::str::from_utf8(text).ok()?.parse::<u64>().ok()?;
-    (value <= LENGTH_MAX).then_some(value)
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let append = |value: u64, byte: &u8| value.checked_mul(10)?.checked_add(digit(byte)?);
+    let value = text.iter().try_fold(0, append)?;
+    (!text.is_empty() && value <= LENGTH_MAX).then_some(value)
 }
 
 /// The framing of a request (rows 10 to 14 of the conformance table).
