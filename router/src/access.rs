@@ -96,7 +96,7 @@ impl Access {
             (None, None) => worker.cells().request_without_migration(status, duration),
         }
         let sampled = worker.chance() >> 32 < worker.with_view(|_, tables| tables.generation.access_sample);
-        // A refusal is the caller's fault and logged as such by its counter; a failure is worth a line each time.
+        // A refusal or a failure is worth a line each time, as far as the budget of lines goes; the rest is counted.
         let failed = self.error.is_some();
         if !sampled && !failed {
             return;

@@ -106,7 +106,10 @@ pub(crate) async fn serve(mut counted: Counted, io: TcpStream, address: SocketAd
                 // Boxed, so that a connection that waits does not keep room for one that works.
                 Box::pin(call.handle()).await
             }
-            Next::Refused(error) => Box::pin(call.refuse(error)).await,
+            Next::Refused(error) => {
+                call.exchange.request.keep_line(call.caller.pending());
+                Box::pin(call.refuse(error)).await
+            }
             Next::Closed => After::Abort,
         };
         since = call.access.end();

@@ -67,9 +67,15 @@ fn the_file_of_the_demo_is_accepted() {
 }
 
 #[test]
-fn every_error_code_is_explained_once_and_in_order() {
+fn every_error_code_is_explained_once_in_order_and_with_its_status() {
     let text = fs::read_to_string(root().join("docs/errors.md")).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
-    let explained: Vec<&str> = rows.map(|(code, _)| code).collect();
-    assert_eq!(explained, crate::error::CODES);
+    let explained: Vec<(&str, &str)> =
+        rows.map(|(code, rest)| (code, rest.split(" | ").next().unwrap_or_default())).collect();
+    let codes: Vec<&str> = explained.iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes, crate::error::CODES);
+    for error in crate::error::every_error() {
+        let documented = explained.iter().find(|(code, _)| *code == error.code()).map(|(_, status)| *status);
+        assert_eq!(documented, Some(error.status().to_string().as_str()), "{}", error.code());
+    }
 }

@@ -177,28 +177,30 @@ pub(crate) fn reason_phrase(status: u16) -> &'static str {
     http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
 }
 
+/// One of each, for tests that something holds for all.
+#[cfg(test)]
+pub(crate) fn every_error() -> Vec<ProxyError> {
+    let mut all: Vec<ProxyError> = Refusal::ALL.into_iter().map(ProxyError::from).collect();
+    all.extend([
+        ProxyError::NoRoute,
+        ProxyError::SlowHead,
+        ProxyError::SlowBody,
+        ProxyError::CallerGone,
+        ProxyError::Connect(std::io::ErrorKind::ConnectionRefused.into()),
+        ProxyError::ConnectTimeout,
+        ProxyError::AnswerTimeout,
+        ProxyError::Reset,
+        ProxyError::BadAnswer(BadAnswer::Head),
+        ProxyError::NoEndpoint,
+        ProxyError::Busy,
+        ProxyError::TunnelLimit,
+    ]);
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn every_error() -> Vec<ProxyError> {
-        let mut all: Vec<ProxyError> = Refusal::ALL.into_iter().map(ProxyError::from).collect();
-        all.extend([
-            ProxyError::NoRoute,
-            ProxyError::SlowHead,
-            ProxyError::SlowBody,
-            ProxyError::CallerGone,
-            ProxyError::Connect(std::io::ErrorKind::ConnectionRefused.into()),
-            ProxyError::ConnectTimeout,
-            ProxyError::AnswerTimeout,
-            ProxyError::Reset,
-            ProxyError::BadAnswer(BadAnswer::Head),
-            ProxyError::NoEndpoint,
-            ProxyError::Busy,
-            ProxyError::TunnelLimit,
-        ]);
-        all
-    }
 
     #[test]
     fn every_code_is_counted_once() {

@@ -80,6 +80,11 @@ impl Client {
         within("the peer takes everything or answers", answered).await;
     }
 
+    /// Sends these bytes over and over until the peer takes no more of them because it has closed.
+    pub async fn send_until_refused(&mut self, bytes: &[u8]) {
+        while self.try_send(bytes).await {}
+    }
+
     /// Ends our direction of the connection.
     pub async fn shut_down_writing(&mut self) {
         let _ = within("the connection is half closed", self.stream.shutdown()).await;
@@ -159,6 +164,18 @@ impl Client {
         }
     }
 
+    /// Looks at the next head without taking it; none when the connection ends first.
+    pub async fn peek_head(&mut self) -> Option<Head> {
+        loop {
+            if let Some(head) = Head::take(&mut self.buffer.clone()) {
+                return Some(head);
+            }
+            if !self.fill().await {
+                return None;
+            }
+        }
+    }
+
     /// Reads until these bytes have come, and gives everything up to and with them.
     ///
     /// # Panics
@@ -211,6 +228,12 @@ impl Client {
                 Err(_) => return false,
             }
         }
+    }
+
+    /// Whether the peer closes without sending anything more, and without a reset.
+    pub async fn closes_cleanly(&mut self) -> bool {
+        let mut piece = [0; 1];
+        self.buffer.is_empty() && matches!(within("the peer closes", self.stream.read(&mut piece)).await, Ok(0))
     }
 
     /// Reads more; false at the end of the stream, clean or not.

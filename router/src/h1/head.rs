@@ -15,6 +15,7 @@ mod answer;
 mod authority;
 mod field;
 mod name;
+mod refused;
 
 use memchr::memchr_iter;
 
@@ -23,6 +24,7 @@ use authority::{is_host, same_authority};
 pub use field::{Field, Fields, Span};
 pub(super) use name::Disguise;
 pub use name::Name;
+use refused::refused;
 
 use super::framing::{self, Framing};
 use super::refusal::Refusal;
@@ -393,38 +395,6 @@ fn check_partial(buf: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
         return Err(Refusal::LineEnd);
     }
     Ok(())
-}
-
-/// Gives the tokeniser's error the name that its cause has here.
-fn refused(error: httparse::Error, buf: &[u8], limits: &HeadLimits) -> Refusal {
-    match error {
-        httparse::Error::TooManyHeaders => Refusal::HeadTooLarge,
-        httparse::Error::HeaderName => Refusal::FieldName,
-        httparse::Error::HeaderValue => Refusal::FieldValue,
-        httparse::Error::NewLine => Refusal::LineEnd,
-        httparse::Error::Version if has_numbered_version(buf) => Refusal::Version,
-        httparse::Error::Token | httparse::Error::Version | httparse::Error::Status => {
-            let line = &buf[..memchr::memchr(b'\n', buf).unwrap_or(buf.len())];
-            let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-            let unencoded = |byte: &u8| *byte < b' ' && *byte != b'\r' || *byte >= 0x7f;
-            if line.len() > limits.target + REQUEST_LINE_BESIDES_MAX {
-                Refusal::TargetTooLong
-            } else if target.iter().any(unencoded) {
-                Refusal::TargetCharacter
-            } else {
-                Refusal::RequestLine
-            }
-        }
-    }
-}
-
-/// Whether the request line ends with `HTTP/` and two digits around a point, so that the caller speaks HTTP.
-fn has_numbered_version(buf: &[u8]) -> bool {
-    let line = &buf[..memchr::memchr(b'\n', buf).unwrap_or(buf.len())];
-    let mut words = line.strip_suffix(b"\r").unwrap_or(line).split(|byte| *byte == b' ');
-    let (version, more) = (words.nth(2).unwrap_or_default(), words.next());
-    more.is_none()
-        && matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 fn span_in(head: &[u8], part: &[u8]) -> Span {

@@ -132,7 +132,9 @@ fn one_empty_line_before_a_request_is_forgiven() {
 
 #[test]
 fn lines_end_with_crlf() {
-    check_refused("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Refusal::LineEnd);
+    check_refused("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Refusal::RequestLine);
+    check_refused("GET / HTTP/1.10\r\nHost: a\r\n\r\n", Refusal::RequestLine);
+    check_refused("GET / HTTP/1.1\rHost: a\r\n\r\n", Refusal::LineEnd);
     check_refused("GET / HTTP/1.1\nHost: a\r\n\r\n", Refusal::LineEnd);
     check_refused("GET / HTTP/1.1\r\nHost: a\n\r\n", Refusal::LineEnd);
     check_refused("GET / HTTP/1.1\r\nHost: a\r\n\n", Refusal::LineEnd);
@@ -251,6 +253,8 @@ fn sizes_are_limited() {
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(8_192));
     check_refused(&long, Refusal::TargetTooLong);
     check_refused(&format!("GET /{}", "a".repeat(8_300)), Refusal::TargetTooLong);
+    let unfinished = format!("GET /{} HTTP/1.1\r\nHost: a\r\n", "a".repeat(8_300));
+    check_refused(&unfinished, Refusal::TargetTooLong);
     let method = format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "A".repeat(20_000));
     for size in [8_300, 20_000, method.len() - 11, method.len()] {
         check_refused(&method[..size], Refusal::TargetTooLong);
@@ -350,7 +354,7 @@ fn a_bad_answer_is_told_from_a_good_one() {
     assert_eq!(answer(&large, false).map(|head| head.is_some()), Err(BadAnswer::TooLarge));
 }
 
-const SAMPLES: [&str; 9] = [
+const SAMPLES: [&str; 11] = [
     "POST /a?b HTTP/1.1\r\nHost: a:80\r\nConnection: x-a\r\nX-A: 1\r\nContent-Length: 5\r\n\r\n",
     "\r\nGET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -361,6 +365,8 @@ const SAMPLES: [&str; 9] = [
     "GET / HTTP/1.1\r\nHost: \na\r\n\r\n",
     "GET / HTTP/1.1\nHost : a\0\r\n\r\n",
     "G\u{e9}T /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.10\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.1\rHost: a\r\n\r\n",
 ];
 
 /// However a head arrives, the answer in the end is the same, and a refusal never comes after an acceptance.
@@ -397,4 +403,25 @@ proptest! {
             prop_assert!(head.target().iter().all(u8::is_ascii_graphic));
         }
     }
+}
+
+#[test]
+fn of_a_refused_head_only_method_and_path_are_kept() {
+    for (text, method, path) in [
+        ("HEAD /a?token=b HTTP/1.1\r\nCookie: c\r\n\r\n", "HEAD", "/a"),
+        ("\r\n\r\nGET /a HTTP/1.1\r\n", "GET", "/a"),
+        ("GET /a\tb HTTP/1.1\r\n", "GET", "/a"),
+        ("GET http://user:password@a/ HTTP/1.1\r\n", "GET", "/"),
+        ("GET", "", "/"),
+        ("nonsense\r\nGET /a", "", "/"),
+        ("\u{16}\u{3}\u{1}", "", "/"),
+    ] {
+        let mut head = accepted("GET /old HTTP/1.1\r\nHost: a\r\n\r\n");
+        head.keep_line(text.as_bytes());
+        assert_eq!((head.method(), head.path()), (method.as_bytes(), path.as_bytes()), "{text:?}");
+        assert!(head.authority().is_empty() && head.fields.is_empty());
+    }
+    let mut head = RequestHead::default();
+    head.keep_line(format!("GET /{}", "a".repeat(9_000)).as_bytes());
+    assert!(head.target().len() < 256);
 }
