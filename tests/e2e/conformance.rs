@@ -116,3 +116,48 @@ async fn forward(world: &World, client: &mut Client, request: impl AsRef<[u8]>, 
     assert_eq!(canonical(&world.legacy.bytes(), &name), expected, "{name}");
     assert_eq!(world.legacy.count(), 1, "{name}");
 }
+
+/// The tests that docs/conformance.md names, as `module::of::the_test`, with the row that names them (0: none does).
+fn named_tests(page: &str) -> Vec<(u32, String)> {
+    let mut named = Vec::new();
+    for line in page.lines() {
+        let row = line.strip_prefix("| ").and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or(0);
+        let names = line.split('`').skip(1).step_by(2).filter(|code| code.contains("::") && !code.ends_with('*'));
+        named.extend(
+            names.filter(|name| !name.contains("//") && !name.contains('…')).map(|name| (row, name.to_owned())),
+        );
+    }
+    named
+}
+
+#[test]
+fn every_row_of_the_page_names_a_test_and_every_test_a_row() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("../docs/conformance.md")).unwrap();
+    let named = named_tests(&page);
+    let rows: std::collections::BTreeSet<u32> = named.iter().map(|(row, _)| *row).filter(|row| *row > 0).collect();
+    assert!(rows.into_iter().eq((1..=40).filter(|row| *row != 38)), "each row but 38 (HTTP/2) has a test");
+    for (row, name) in &named {
+        let (module, test) = name.rsplit_once("::").unwrap();
+        let file = root.join("e2e").join(module.replace("::", "/")).with_extension("rs");
+        let text =
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("row {row}: {}: {error}", file.display()));
+        assert!(text.contains(&format!("fn {test}()")), "row {row}: there is no test {name}");
+    }
+    for file in std::fs::read_dir(root.join("e2e/conformance")).unwrap().map(|entry| entry.unwrap().path()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let local = file.ends_with("local.rs") && page.contains("`conformance::local::*`");
+        for test in text
+            .split("#[tokio::test]\nasync fn ")
+            .skip(1)
+            .filter_map(|rest| rest.split_once('(').map(|(name, _)| name))
+        {
+            let is_named = named.iter().any(|(_, name)| name.ends_with(&format!("::{test}"))) || local;
+            assert!(
+                is_named || test.ends_with("_of_json"),
+                "docs/conformance.md does not name {test} of {}",
+                file.display()
+            );
+        }
+    }
+}

@@ -11,7 +11,6 @@ mod limits;
 mod modes;
 mod operations;
 mod proxying;
-mod refusals;
 mod restarts;
 mod store;
 mod streaming;

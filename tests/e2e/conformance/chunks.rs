@@ -37,78 +37,84 @@ async fn break_off(world: &World, code: &str, piece: &[u8]) {
     assert!(world.legacy.seen_at("/d").iter().all(|seen| !seen.whole), "{name}");
 }
 
+/// No size of a chunk, or too large a one.
+const SIZES: &[&[u8]] = &[
+    b"\r\n",
+    b"xyz\r\n",
+    b"g\r\nx\r\n",
+    b"+3\r\nabc\r\n",
+    b"-3\r\nabc\r\n",
+    b"-0\r\n\r\n",
+    b"0x3\r\nabc\r\n",
+    b"x3\r\nabc\r\n",
+    b"3h\r\nabc\r\n",
+    b"1_0\r\nabcdefghijklmnop\r\n",
+    b" 3\r\nabc\r\n",
+    b"3 \r\nabc\r\n",
+    b"\t3\r\nabc\r\n",
+    b"3\t\r\nabc\r\n",
+    b"3.0\r\nabc\r\n",
+    b"3,3\r\nabc\r\n",
+    b"\"3\"\r\nabc\r\n",
+    b"\r\n3\r\nabc\r\n",
+    b"3\x0b\r\nabc\r\n",
+    b"\x003\r\nabc\r\n",
+    b"3\x00\r\nabc\r\n",
+    b"\xef\xbc\x93\r\nabc\r\n",
+    b"fffffffffffffffff\r\n",
+    b"10000000000000000\r\n",
+    b"10000000000000003\r\nabc\r\n",
+    b"8000000000000000\r\n",
+    b"ffffffffffffffff\r\n",
+    b"0000000000000000000000ffffffffffffffff1\r\n",
+];
+
+/// Chunks that end otherwise than they should.
+const ENDS: &[&[u8]] = &[
+    b"3\nabc\r\n",
+    b"3\rabc\r\n",
+    b"3\r\r\nabc\r\n",
+    b"3\n\nabc\r\n",
+    b"3\r\nabcd\r\n",
+    b"3\r\nabc\n",
+    b"3\r\nabc\rX",
+    b"3\r\nabc0\r\n\r\n",
+    b"3\r\nabc\n0\r\n\r\n",
+    b"3\r\nabcX\r\n",
+    b"0\n\r\n",
+    b"3\r\nabc\r\r\n",
+    b"3\r\nabc \r\n",
+];
+
+/// Extensions that two readers could end in two places.
+const EXTENSIONS: &[&[u8]] = &[
+    b"3;\r\nabc\r\n",
+    b"3; \r\nabc\r\n",
+    b"3;a\nb\r\nabc\r\n",
+    b"3;a\n\nabc\r\n",
+    b"3;\nabc\r\n",
+    b"3;a\rb\r\nabc\r\n",
+    b"3;a\x00\r\nabc\r\n",
+    b"3;;\r\nabc\r\n",
+    b"3;=b\r\nabc\r\n",
+    b"3;a=\r\nabc\r\n",
+    b"3;a=b c\r\nabc\r\n",
+    b"3;a b\r\nabc\r\n",
+    b"3;a=\"b\r\nabc\r\n",
+    b"3;a=\"b\"c\r\nabc\r\n",
+    b"3;a=\"\x01\"\r\nabc\r\n",
+    b"3;a\x7f\r\nabc\r\n",
+    b"3 ;a\r\nabc\r\n",
+    b"3;a=b=c\r\nabc\r\n",
+    b"0;\r\n\r\n",
+    b"0;a\n\r\n",
+];
+
 /// Rows 15 and 16.
 #[tokio::test]
 async fn a_malformed_chunk_ends_both_connections() {
     let world = World::start().await;
-    let sizes: &[&[u8]] = &[
-        b"\r\n",
-        b"xyz\r\n",
-        b"g\r\nx\r\n",
-        b"+3\r\nabc\r\n",
-        b"-3\r\nabc\r\n",
-        b"-0\r\n\r\n",
-        b"0x3\r\nabc\r\n",
-        b"x3\r\nabc\r\n",
-        b"3h\r\nabc\r\n",
-        b"1_0\r\nabcdefghijklmnop\r\n",
-        b" 3\r\nabc\r\n",
-        b"3 \r\nabc\r\n",
-        b"\t3\r\nabc\r\n",
-        b"3\t\r\nabc\r\n",
-        b"3.0\r\nabc\r\n",
-        b"3,3\r\nabc\r\n",
-        b"\"3\"\r\nabc\r\n",
-        b"\r\n3\r\nabc\r\n",
-        b"3\x0b\r\nabc\r\n",
-        b"\x003\r\nabc\r\n",
-        b"3\x00\r\nabc\r\n",
-        b"\xef\xbc\x93\r\nabc\r\n",
-        b"fffffffffffffffff\r\n",
-        b"10000000000000000\r\n",
-        b"10000000000000003\r\nabc\r\n",
-        b"8000000000000000\r\n",
-        b"ffffffffffffffff\r\n",
-        b"0000000000000000000000ffffffffffffffff1\r\n",
-    ];
-    let ends: &[&[u8]] = &[
-        b"3\nabc\r\n",
-        b"3\rabc\r\n",
-        b"3\r\r\nabc\r\n",
-        b"3\n\nabc\r\n",
-        b"3\r\nabcd\r\n",
-        b"3\r\nabc\n",
-        b"3\r\nabc\rX",
-        b"3\r\nabc0\r\n\r\n",
-        b"3\r\nabc\n0\r\n\r\n",
-        b"3\r\nabcX\r\n",
-        b"0\n\r\n",
-        b"3\r\nabc\r\r\n",
-        b"3\r\nabc \r\n",
-    ];
-    let extensions: &[&[u8]] = &[
-        b"3;\r\nabc\r\n",
-        b"3; \r\nabc\r\n",
-        b"3;a\nb\r\nabc\r\n",
-        b"3;a\n\nabc\r\n",
-        b"3;\nabc\r\n",
-        b"3;a\rb\r\nabc\r\n",
-        b"3;a\x00\r\nabc\r\n",
-        b"3;;\r\nabc\r\n",
-        b"3;=b\r\nabc\r\n",
-        b"3;a=\r\nabc\r\n",
-        b"3;a=b c\r\nabc\r\n",
-        b"3;a b\r\nabc\r\n",
-        b"3;a=\"b\r\nabc\r\n",
-        b"3;a=\"b\"c\r\nabc\r\n",
-        b"3;a=\"\x01\"\r\nabc\r\n",
-        b"3;a\x7f\r\nabc\r\n",
-        b"3 ;a\r\nabc\r\n",
-        b"3;a=b=c\r\nabc\r\n",
-        b"0;\r\n\r\n",
-        b"0;a\n\r\n",
-    ];
-    for piece in [sizes, ends, extensions].concat() {
+    for piece in [SIZES, ENDS, EXTENSIONS].concat() {
         break_off(&world, "bad_chunk", piece).await;
     }
     let long = format!("3;{}\r\nabc\r\n", "a".repeat(17 * 1024));

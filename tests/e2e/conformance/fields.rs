@@ -3,13 +3,53 @@
 use harness::backend::response;
 use harness::{Step, wait_until};
 
-use super::{canonical, forward, refuse};
+use super::{canonical, forward, local_answer, refuse};
 use crate::world::World;
 
 /// A GET with this line behind Host.
 fn with_line(line: &[u8]) -> Vec<u8> {
     [b"GET / HTTP/1.1\r\nHost: a\r\n", line, b"\r\n\r\n"].concat()
 }
+
+/// Lines that are no field.
+const NO_FIELDS: &[&str] = &[
+    " folded",
+    "\tfolded",
+    ": 1",
+    ":",
+    "X",
+    "X Y",
+    " ",
+    "X : 1",
+    "X\t: 1",
+    "X\u{a0}: 1",
+    "Content-Length : 5",
+    "Transfer-Encoding : chunked",
+    "Content-Length\u{b}: 5",
+    "Host : b",
+    "X: 1\r\n 2",
+    "X: 1\r\n\t2",
+    "X: 1\r\n ",
+    "Transfer-Encoding:\r\n chunked",
+    "Content-Length:\r\n 5",
+    "GET /smuggled HTTP/1.1",
+    "X\r\nY: 1",
+    "X\0Y: 1",
+    "\u{e9}: 1",
+];
+
+/// Heads with a line that does not end with CRLF.
+const BARE_ENDS: &[&str] = &[
+    "GET / HTTP/1.1\nHost: a\n\n",
+    "GET / HTTP/1.1\r\nHost: a\n\n",
+    "GET / HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n",
+    "GET / HTTP/1.1\nHost: a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nX: 1\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\n\n",
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\nhello",
+    "GET / HTTP/1.1\rHost: a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+];
 
 /// Row 18.
 #[tokio::test]
@@ -22,32 +62,7 @@ async fn a_field_is_a_token_a_colon_and_a_value_without_controls() {
         [[b"X", &[byte][..], b"Y: 1"].concat(), [&[byte][..], b"Y: 1"].concat(), [b"X", &[byte][..], b": 1"].concat()]
     });
     refuse(&world, (400, "bad_field_name"), bad_names.map(|line| with_line(&line))).await;
-    let lines = [
-        " folded",
-        "\tfolded",
-        ": 1",
-        ":",
-        "X",
-        "X Y",
-        " ",
-        "X : 1",
-        "X\t: 1",
-        "X\u{a0}: 1",
-        "Content-Length : 5",
-        "Transfer-Encoding : chunked",
-        "Content-Length\u{b}: 5",
-        "Host : b",
-        "X: 1\r\n 2",
-        "X: 1\r\n\t2",
-        "X: 1\r\n ",
-        "Transfer-Encoding:\r\n chunked",
-        "Content-Length:\r\n 5",
-        "GET /smuggled HTTP/1.1",
-        "X\r\nY: 1",
-        "X\0Y: 1",
-        "\u{e9}: 1",
-    ];
-    refuse(&world, (400, "bad_field_name"), lines.map(|line| with_line(line.as_bytes()))).await;
+    refuse(&world, (400, "bad_field_name"), NO_FIELDS.iter().map(|line| with_line(line.as_bytes()))).await;
     refuse(
         &world,
         (400, "bad_field_name"),
@@ -59,18 +74,7 @@ async fn a_field_is_a_token_a_colon_and_a_value_without_controls() {
         [[b"X: a", &[byte][..], b"b"].concat(), [b"X: ", &[byte][..]].concat(), [b"X: a", &[byte][..]].concat()]
     });
     refuse(&world, (400, "bad_field_value"), controls.map(|line| with_line(&line))).await;
-    let ends = [
-        "GET / HTTP/1.1\nHost: a\n\n",
-        "GET / HTTP/1.1\r\nHost: a\n\n",
-        "GET / HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n",
-        "GET / HTTP/1.1\nHost: a\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\nX: 1\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\n\n",
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\nhello",
-        "GET / HTTP/1.1\rHost: a\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    ];
-    refuse(&world, (400, "bad_line_end"), ends).await;
+    refuse(&world, (400, "bad_line_end"), BARE_ENDS).await;
     for line in ["X: a\rb", "X: a\r", "X: \ra", "X: 1\rContent-Length: 5", "\rX: 1", "X\r: 1", "X:\r1", "X: 1\r\r"] {
         let mut client = world.router.connect().await;
         client.send(with_line(line.as_bytes())).await;
@@ -189,6 +193,38 @@ async fn a_target_is_plain_ascii_and_goes_on_byte_for_byte() {
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     )
     .await;
+}
+
+/// Row 20: a path that routes would understand in two ways; dots and slashes that change nothing go on as they are.
+#[tokio::test]
+async fn a_path_that_leads_to_two_routes_is_refused() {
+    let world = World::with(|setup| {
+        setup.with_routes("- {migration: shop, path: /api/**}\n- {upstream: fresh, path: /admin/**}")
+    })
+    .await;
+    let ambiguous = [
+        "/api/../admin/x",
+        "/api%2f..%2fadmin/x",
+        "/%61dmin/x",
+        "//admin/x",
+        "/api/%2e%2e/admin/x",
+        "/api/..%2fadmin/x",
+        "/./admin/x",
+        "/api/x/../../admin",
+        "/api/%2E./admin/",
+        "/%2fadmin/x",
+    ];
+    for target in ambiguous {
+        let mut client = world.router.connect().await;
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        local_answer(&mut client, "GET", (400, "path_ambiguous"), target).await;
+        assert!(client.closes_cleanly().await && world.untouched(), "{target}");
+    }
+    let mut client = world.router.connect().await;
+    for target in ["/api/a/../b", "/api//b", "/api/./b", "/api/%2f"] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        forward(&world, &mut client, &request, &request).await;
+    }
 }
 
 /// Row 21.

@@ -88,75 +88,81 @@ async fn an_answer_is_relayed_to_the_byte_and_framed_anew() {
     }
 }
 
+/// Fields of an answer that break the rules.
+const BAD_LINES: &[&str] = &[
+    "Transfer-Encoding: chunked, chunked",
+    "Transfer-Encoding: gzip",
+    "Transfer-Encoding: gzip, chunked",
+    "Transfer-Encoding: identity",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding:",
+    "Transfer-Encoding: xchunked",
+    "Transfer-Encoding: chunked;a",
+    "Transfer-Encoding: chunked,",
+    "Transfer-Encoding: \"chunked\"",
+    "Content-Length: +5",
+    "Content-Length: -5",
+    "Content-Length: 0x5",
+    "Content-Length: 5_0",
+    "Content-Length: 1e1",
+    "Content-Length:",
+    "Content-Length: 5,",
+    "Content-Length: 5, 6",
+    "Content-Length: 5\r\nContent-Length: 6",
+    "Content-Length: 9223372036854775808",
+    "Content-Length: 99999999999999999999",
+    "Content-Length: 5 5",
+    "X: 1\r\n 2",
+    "X: 1\r\n\t2",
+    " X: 1",
+    "X : 1",
+    ": 1",
+    "X",
+    "X(: 1",
+    "X: \0",
+    "X\0: 1",
+    "X: \u{1}",
+    "X: a\rb",
+    "X: \u{7f}",
+    "GET / HTTP/1.1",
+    "Content-Length: 5\r\nContent-Length: x\r\nTransfer-Encoding: chunked",
+];
+
+/// First lines that are no status line.
+const BAD_STATUS_LINES: &[&str] = &[
+    "nonsense",
+    "HTTP/1.1",
+    "HTTP/1.1 ",
+    "HTTP/1.1 OK",
+    "HTTP/1.1 20 OK",
+    "HTTP/1.1 2000 OK",
+    "HTTP/1.1 099 OK",
+    "HTTP/1.1 000 OK",
+    "HTTP/1.1 +20 OK",
+    "HTTP/1.1  200 OK",
+    "HTTP/1.2 200 OK",
+    "HTTP/2.0 200 OK",
+    "http/1.1 200 OK",
+    "HTTP/1.10 200 OK",
+    "ICY 200 OK",
+    " HTTP/1.1 200 OK",
+    "HTTP/1.1 200 O\0K",
+    "HTTP/1.1 200 O\rK",
+    "GET / HTTP/1.1",
+    "{\"status\":200}",
+    "HTTP/1.1\t200 OK",
+];
+
 /// Rows 26, 31 and 32.
 #[tokio::test]
 async fn an_answer_that_breaks_the_rules_is_502_and_its_connection_goes() {
     let world = World::start().await;
     let ok = |lines: &str| format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\nhello");
     let mut bad: Vec<Vec<u8>> = Vec::new();
-    for lines in [
-        "Transfer-Encoding: chunked, chunked",
-        "Transfer-Encoding: gzip",
-        "Transfer-Encoding: gzip, chunked",
-        "Transfer-Encoding: identity",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding:",
-        "Transfer-Encoding: xchunked",
-        "Transfer-Encoding: chunked;a",
-        "Transfer-Encoding: chunked,",
-        "Transfer-Encoding: \"chunked\"",
-        "Content-Length: +5",
-        "Content-Length: -5",
-        "Content-Length: 0x5",
-        "Content-Length: 5_0",
-        "Content-Length: 1e1",
-        "Content-Length:",
-        "Content-Length: 5,",
-        "Content-Length: 5, 6",
-        "Content-Length: 5\r\nContent-Length: 6",
-        "Content-Length: 9223372036854775808",
-        "Content-Length: 99999999999999999999",
-        "Content-Length: 5 5",
-        "X: 1\r\n 2",
-        "X: 1\r\n\t2",
-        " X: 1",
-        "X : 1",
-        ": 1",
-        "X",
-        "X(: 1",
-        "X: \0",
-        "X\0: 1",
-        "X: \u{1}",
-        "X: a\rb",
-        "X: \u{7f}",
-        "GET / HTTP/1.1",
-        "Content-Length: 5\r\nContent-Length: x\r\nTransfer-Encoding: chunked",
-    ] {
+    for lines in BAD_LINES {
         bad.push(ok(lines).into_bytes());
     }
-    for line in [
-        "nonsense",
-        "HTTP/1.1",
-        "HTTP/1.1 ",
-        "HTTP/1.1 OK",
-        "HTTP/1.1 20 OK",
-        "HTTP/1.1 2000 OK",
-        "HTTP/1.1 099 OK",
-        "HTTP/1.1 000 OK",
-        "HTTP/1.1 +20 OK",
-        "HTTP/1.1  200 OK",
-        "HTTP/1.2 200 OK",
-        "HTTP/2.0 200 OK",
-        "http/1.1 200 OK",
-        "HTTP/1.10 200 OK",
-        "ICY 200 OK",
-        " HTTP/1.1 200 OK",
-        "HTTP/1.1 200 O\0K",
-        "HTTP/1.1 200 O\rK",
-        "GET / HTTP/1.1",
-        "{\"status\":200}",
-        "HTTP/1.1\t200 OK",
-    ] {
+    for line in BAD_STATUS_LINES {
         bad.push(format!("{line}\r\nContent-Length: 0\r\n\r\n").into_bytes());
     }
     bad.push(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_vec());
