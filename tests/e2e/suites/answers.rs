@@ -44,5 +44,6 @@ async fn answers_that_a_strict_parser_refuses_are_not_passed_on() {
             assert_eq!(canary.get("/canary").await.text(), "canary", "{}", message.name);
         }
     }
+    eprintln!("llhttp's answers: {bad} errors not passed on, {good} passed on");
     assert!(bad >= 15 && good >= 30, "{bad} bad, {good} good");
 }

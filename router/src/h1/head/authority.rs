@@ -28,12 +28,12 @@ pub(super) fn is_host(text: &[u8]) -> bool {
     name_is_valid && port_is_valid
 }
 
-/// The unreserved characters and those sub-delimiters that no host parser takes for something else.
+/// The unreserved characters and the one sub-delimiter that no host parser takes for something else.
 const IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte: u8 = 0;
     while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'=');
         byte += 1;
     }
     table

@@ -45,7 +45,7 @@ fn a_request_has_exactly_one_host() {
     ] {
         check_refused(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), Refusal::HostInvalid);
     }
-    for host in ["a", "a.example:80", "127.0.0.1:8080", "[::1]", "[::1]:80", "a_b-c.d"] {
+    for host in ["a", "a.example:80", "127.0.0.1:8080", "[::1]", "[::1]:80", "a_b-c.d", "0.0.0.0=5000"] {
         let head = accepted(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(head.authority(), host.as_bytes());
     }

@@ -48,7 +48,7 @@ const BAD_HOSTS: &[&str] = &[
     "", " ", ",", "a,b", "a, a", "a b", "a\tb", "a;b", "u@a", "u:p@a", "a/b", "/a", "a?b", "a#b", "http://a", "a:",
     "a:b", "a:99999", "a:-1", "a:+80", "a:80:80", "a:8 0", ":80", "[::1", "::1", "[a]", "[::1]a", "[::1]:", "[]",
     "a\\b", "a%41", "a%00", "a\0", "\u{a0}a", "a\u{e9}", "<a>", "\"a\"", "'a'", "a\x0b", "a\rb", "a\r\n b", "a!", "a$",
-    "a*", "*", "a=b", "a&b", "(a)", "{a}", "a|b", "a^b", "a`b",
+    "a*", "*", "a=b/", "a&b", "(a)", "{a}", "a|b", "a^b", "a`b",
 ];
 
 /// Targets with an authority that is not the Host's, or is none.
