@@ -124,7 +124,7 @@ impl ProxyError {
 
     /// The place of [`Self::code`] in [`CODES`].
     pub(crate) fn index(&self) -> usize {
-        CODES.iter().position(|code| *code == self.code()).unwrap_or(0)
+        index_of(self.code()).unwrap_or(0)
     }
 
     /// How metrics class the failure of a side; `None` where no side was to blame.
@@ -170,6 +170,11 @@ impl ProxyError {
             out.extend_from_slice(body.as_bytes());
         }
     }
+}
+
+/// The place of a code in [`CODES`]; none for what only logs say, such as an answer that broke off.
+pub(crate) fn index_of(code: &str) -> Option<usize> {
+    CODES.iter().position(|own| *own == code)
 }
 
 /// The usual words for a status; empty for one that is not in the table.

@@ -21,7 +21,7 @@ use crate::access::Access;
 use crate::body::{BodyError, Relay, RelayError};
 use crate::buffers::{BUFFER_BYTES, Buffers};
 use crate::caller::Caller;
-use crate::error::ProxyError;
+use crate::error::{self, ProxyError};
 use crate::forward::{self, Answered};
 use crate::h1::framing::Framing;
 use crate::h1::head::{RequestHead, ResponseHead, Version};
@@ -229,6 +229,9 @@ impl<C: Caller> Call<'_, C> {
             Err(broken) => {
                 self.access.error = Some(broken.code());
                 self.access.failure = Some(broken.failure());
+                if let Some(index) = error::index_of(broken.code()) {
+                    self.worker.cells().refused(index);
+                }
                 self.break_off(broken, relayed_framing).await;
                 After::Abort
             }

@@ -17,6 +17,7 @@ mod local;
 mod logs;
 mod requests;
 mod responses;
+mod rules;
 mod upgrades;
 
 use harness::Client;
