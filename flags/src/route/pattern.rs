@@ -74,7 +74,7 @@ impl FromStr for HostPattern {
             !name.is_empty()
                 && name.len() <= HOST_BYTES_MAX
                 && !has_port
-                && !name.contains("..")
+                && !name.split('.').any(str::is_empty)
                 && name.bytes().all(byte_is_valid)
         };
         let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();

@@ -50,6 +50,7 @@ fn a_migration_is_checked_whole() {
     );
     bad(&with_migration("initial: {mode: grdual}"), "`grdual` is not one of");
     bad(&with_migration("requires: [other]"), "6:16 the migration `other` is not defined");
+    bad("upstreams: {b: {endpoints: [http://h:1]}}\nmigrations: [{id: m, legacy: {x: y}, new: b}]\n", "2:30 ");
     bad(&with_migration("requires: [m]"), "3:9 prerequisites form a cycle: m -> m");
     bad(&with_migration("parallel: {methods: [POST]}"), "`POST` is not copied by this version");
     bad(&with_migration("labels: {legacy: A, new: A}"), "both sides have the same label");
@@ -99,6 +100,9 @@ fn a_route_is_checked_whole() {
     bad(&with_route("{path: /b/**/c, upstream: old}"), "'**' stands only at the end");
     bad(&with_route("{upstream: old}"), "4:5 the key `path` is missing here");
     bad(&with_route("{path: /b, host: 'h:80', upstream: old}"), "a host is a name or an address without port");
+    for host in ["*.a..", ".a", "a..", "*..a"] {
+        bad(&with_route(&format!("{{path: /b, host: '{host}', upstream: old}}")), "a host is a name or an address");
+    }
     bad(
         &with_route("{path: /b, methods: [get], upstream: old}"),
         "`get` would match no request: methods are compared byte for byte (did you mean `GET`?)",

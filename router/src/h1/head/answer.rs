@@ -35,8 +35,10 @@ impl ResponseHead {
         let table = &mut table[..limits.fields.min(FIELDS_MAX)];
         let mut response = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
-        let length = match config.parse_response_with_uninit_headers(&mut response, buf, table) {
-            Ok(httparse::Status::Complete(length)) if length <= limits.bytes => length,
+        // What lies beyond the limit must not decide why a head is refused, because it may not have come yet.
+        let within = &buf[..buf.len().min(limits.bytes)];
+        let length = match config.parse_response_with_uninit_headers(&mut response, within, table) {
+            Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if buf.len() < limits.bytes => return Ok(None),
             Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer::TooLarge),
             Err(_) => return Err(BadAnswer::Head),

@@ -118,10 +118,12 @@ fn folded<'a>(name: &[u8], room: &'a mut [u8; FOLDED_BYTES_MAX]) -> Option<&'a [
     room.get(..len)
 }
 
+/// Only whole families of names are longer than what is looked at, and they show in how a name begins.
 fn is_underscored(name: &[u8]) -> bool {
     let mut dashed = [0; 64];
-    let Some(dashed) = dashed.get_mut(..name.len()) else { return false };
-    dashed.copy_from_slice(name);
+    let len = name.len().min(dashed.len());
+    let dashed = &mut dashed[..len];
+    dashed.copy_from_slice(&name[..len]);
     dashed.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
     Name::of(dashed) != Name::Other
 }

@@ -203,7 +203,8 @@ fn names_that_imitate_framing_are_refused() {
         let head = accepted(&format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: 1\r\n\r\n"));
         assert!(!head.fields[1].dropped, "{name}");
     }
-    for name in ["Content_Length", "CONTENT_LENGTH", "X_Forwarded_For", "X-Request_Id"] {
+    let long = format!("Crossfade_{}", "a".repeat(60));
+    for name in ["Content_Length", "CONTENT_LENGTH", "X_Forwarded_For", "X-Request_Id", &long] {
         let head = accepted(&format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: 1\r\n\r\n"));
         assert!(head.fields[1].dropped, "{name}");
     }
@@ -352,6 +353,8 @@ fn a_bad_answer_is_told_from_a_good_one() {
     }
     let large = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "a".repeat(65_536));
     assert_eq!(answer(&large, false).map(|head| head.is_some()), Err(BadAnswer::TooLarge));
+    let bad_beyond_the_limit = format!("HTTP/1.1 200 OK\r\nX: {}\0\r\n\r\n", "a".repeat(65_536));
+    assert_eq!(answer(&bad_beyond_the_limit, false).map(|head| head.is_some()), Err(BadAnswer::TooLarge));
 }
 
 const SAMPLES: [&str; 11] = [
