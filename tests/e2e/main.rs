@@ -12,6 +12,7 @@ mod modes;
 mod operations;
 mod proxying;
 mod restarts;
+mod splits;
 mod store;
 mod streaming;
 mod suites;
