@@ -239,7 +239,13 @@ async fn a_lenient_origin_understands_more_than_was_sent() {
 /// Our own mutations, for which no suite is needed.
 async fn mutated(kind: Kind) {
     let Some(arena) = Arena::start(kind).await else { return };
-    replay_mutations(arena, &format!("mutations before {kind:?}")).await;
+    replay_mutations(arena, &format!("mutations before {kind:?}"), &mutations::all()).await;
+}
+
+#[tokio::test]
+async fn every_byte_around_a_framing_field_leaves_everybody_in_step() {
+    let Some(arena) = Arena::start(Kind::Lenient).await else { return };
+    replay_mutations(arena, "every byte", &mutations::every_byte()).await;
 }
 
 /// Where a message is broken into packets changes nothing, nor who is served meanwhile.
@@ -247,13 +253,12 @@ async fn mutated(kind: Kind) {
 async fn mutations_in_halves_leave_everybody_in_step() {
     let Some(mut arena) = Arena::start(Kind::Lenient).await else { return };
     arena.interrupt();
-    replay_mutations(arena, "mutations in halves").await;
+    replay_mutations(arena, "mutations in halves", &mutations::all()).await;
 }
 
-async fn replay_mutations(mut arena: Arena, what: &str) {
-    let all = mutations::all();
+async fn replay_mutations(mut arena: Arena, what: &str, all: &[mutations::Mutation]) {
     let (mut refused, mut forwarded) = (0, 0);
-    for mutation in &all {
+    for mutation in all {
         let outcome = arena.replay(mutation.name(), &data::latin(&mutation.text)).await;
         arena.check(&outcome, mutation.holds(&outcome), &format!("{:?}", mutation.verdict));
         if outcome.is_cut() {

@@ -6,6 +6,7 @@
 //! the conformance table gives it. Texts have one char a byte.
 
 pub(super) mod bodies;
+mod bytes;
 mod heads;
 pub(super) mod spellings;
 
@@ -71,6 +72,11 @@ pub(super) fn all() -> Vec<Mutation> {
         heads::all(),
     ]
     .concat()
+}
+
+/// Every byte at every place around a framing field.
+pub(super) fn every_byte() -> Vec<Mutation> {
+    bytes::all()
 }
 
 fn post(lines: &str, body: &str) -> String {

@@ -93,7 +93,7 @@ impl Arena {
         // One worker, so that all users share the upstream connections.
         let setup = Setup::new(origin.tap.address, origin.tap.address)
             .with_workers(1)
-            .with_top("timeouts: {head: 150ms, body_idle: 150ms}")
+            .with_top("timeouts: {head: 500ms, body_idle: 500ms}")
             .with_routes("- {migration: shop, path: /**}\n- {path: /local, respond: {status: 200, body: local}}");
         let router = setup.start().await;
         let canary = router.connect().await;
