@@ -6,9 +6,10 @@
 //! their addresses; where that leaves one worker with clearly more than another, [`crate::occupancy`] evens it out. With as
 //! many connections as are allowed, further ones wait in the kernel's queues until there is room.
 //!
-//! It also lets a successor bind the same port before this process ends, so that a restart refuses no connection. Whoever
-//! is in the middle of connecting when this process closes its socket is moved over by the kernel only with
-//! `net.ipv4.tcp_migrate_req=1`.
+//! It also lets a successor bind the same port before this process ends, so that a restart refuses no connection. A socket
+//! that closes resets whoever is in its queue or in the middle of connecting; with `net.ipv4.tcp_migrate_req=1` the kernel
+//! moves them to the successor. Without it this process first turns new attempts away unanswered, so that they come again
+//! and find the successor, and serves those that were under way: some callers then wait a second, and none is reset.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,7 +19,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use metrics::events::ConnectionLimitReached;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::client_side::{self, Counted};
@@ -36,6 +37,20 @@ pub(crate) const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// The pause after accept failed for want of file descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether the kernel moves connections from a socket that closes to another one on the same port.
+const MIGRATE_SETTING: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
+
+/// How long handshakes may still take that had begun before new ones were turned away.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Drops what asks for a connection, and lets everything else pass: the flag SYN, in the 14th byte of a TCP header.
+const WITHOUT_SYN: [SockFilter; 4] = [
+    SockFilter::new(0x30, 0, 0, 13),
+    SockFilter::new(0x45, 0, 1, 0x02),
+    SockFilter::new(0x06, 0, 0, 0),
+    SockFilter::new(0x06, 0, 0, u32::MAX),
+];
 
 /// Binds one socket for each worker to the same address; port 0 becomes one free port for all of them.
 pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
@@ -110,6 +125,13 @@ pub(crate) fn take_handed(worker: &Rc<Worker>, handed: Handed) {
 
 fn serve(worker: &Rc<Worker>, io: TcpStream, address: SocketAddr, place: Place) {
     tokio::task::spawn_local(client_side::serve(Counted::new(Rc::clone(worker), place), io, address));
+}
+
+/// Leaves new attempts to connect unanswered, so that they come again when the socket is closed. False where the kernel does
+/// better by itself, or cannot.
+pub(crate) fn turn_away(listener: &TcpListener) -> bool {
+    let migrates = std::fs::read_to_string(MIGRATE_SETTING).is_ok_and(|setting| setting.trim() == "1");
+    !migrates && SockRef::from(listener).attach_filter(&WITHOUT_SYN).is_ok()
 }
 
 /// Takes the connections that the kernel holds already, because closing the listening socket resets them.

@@ -91,6 +91,10 @@ async fn run(
     tokio::task::spawn_local(Rc::clone(&worker).tend());
     tokio::task::spawn_local(tunnel::follow(Rc::clone(&worker)));
     let Some(deadline) = receive(&worker, &mut handed, ending).await else { return };
+    let turned_away = listening.iter().filter(|own| listener::turn_away(own)).count();
+    if turned_away > 0 {
+        tokio::time::sleep_until(deadline.min(Instant::now() + listener::HANDSHAKE_TIMEOUT)).await;
+    }
     for task in accepting {
         task.abort();
         let _ = task.await;

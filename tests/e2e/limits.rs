@@ -197,13 +197,14 @@ async fn a_request_on_a_fresh_connection_is_answered_even_while_the_router_drain
     let mut open = world.router.connect().await;
     open.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n").await;
     world.legacy.only("/hang").await;
+    let mut idle = world.router.connect().await;
+    assert_eq!(idle.get("/").await.text(), "legacy");
     let mut fresh = Vec::new();
     for _ in 0..20 {
         fresh.push(world.router.connect().await);
     }
     world.router.signal("TERM").await;
-    let data = world.router.data;
-    wait_for("it drains", || async { tokio::net::TcpStream::connect(data).await.is_err().then_some(()) }).await;
+    assert!(idle.closes().await, "it drains");
     for client in &mut fresh {
         let answer = client.get("/").await;
         assert_eq!((answer.text().as_str(), answer.value("connection").as_deref()), ("legacy", Some("close")));
