@@ -62,9 +62,9 @@ fn rust_files() -> Vec<(String, String)> {
     files().into_iter().filter(|(path, _)| path.ends_with(".rs")).collect()
 }
 
-/// A file as production code and tests, which are a module at its end or the whole of a `tests.rs`.
+/// A file as production code and tests, which are a module at its end or the whole of a `tests.rs` or of a folder `tests`.
 fn parts<'a>(path: &str, text: &'a str) -> (&'a str, &'a str) {
-    if path.starts_with("tests/e2e/") || path.ends_with("/tests.rs") {
+    if path.starts_with("tests/e2e/") || path.contains("/tests/") || path.ends_with("/tests.rs") {
         return ("", text);
     }
     let inline = |(at, _): &(usize, &str)| {

@@ -69,7 +69,6 @@ const NO_HOSTS: &[&str] = &[
     "a^b",
     "a`b",
     "*",
-    "a=b",
     "a&b",
     "a$b",
     "a!",
@@ -100,9 +99,19 @@ async fn a_host_that_is_doubled_or_no_host_is_refused() {
     refuse(&world, (400, "host_invalid"), [lines(&long)]).await;
 
     let mut client = world.router.connect().await;
-    for host in
-        ["a", "A.Example", "a.example:80", "a:0", "a:65535", "a:080", "127.0.0.1:8080", "[::1]", "[::1]:80", "a_b-c.d~"]
-    {
+    for host in [
+        "a",
+        "A.Example",
+        "a.example:80",
+        "a:0",
+        "a:65535",
+        "a:080",
+        "127.0.0.1:8080",
+        "[::1]",
+        "[::1]:80",
+        "a_b-c.d~",
+        "a=b",
+    ] {
         let request = lines(&format!("Host: {host}\r\n"));
         forward(&world, &mut client, &request, &request).await;
     }
