@@ -4,8 +4,9 @@
 //!
 //! Only what provably did no work: a connection that was refused, a request of which nothing was sent, or one that is
 //! idempotent and bodiless and met a reused connection which the upstream had just closed (RFC 9112 section 9.3.1), perhaps
-//! with a 408 that was meant for the silence before (RFC 9110 section 15.5.9). A retry is paid for from the upstream's budget. Everything else is told to the caller, because doing a thing twice is
-//! worse than saying that it may not have been done.
+//! with a 408 that was meant for the silence before (RFC 9110 section 15.5.9). A retry is paid for from the upstream's
+//! budget. Everything else is told to the caller, because doing a thing twice is worse than saying that it may not have been
+//! done.
 //!
 //! Nothing has been sent to the caller when this returns but interim answers, so that a fallback stays possible.
 
