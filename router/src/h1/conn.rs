@@ -141,7 +141,10 @@ impl Conn {
                     return Poll::Ready(done);
                 }
             }
-            ready!(self.io.poll_read_ready(cx))?;
+            if self.io.poll_read_ready(cx)?.is_pending() {
+                self.release();
+                return Poll::Pending;
+            }
         }
     }
 
@@ -156,15 +159,8 @@ impl Conn {
                 buf.reserve(BUFFER_BYTES / 2);
             }
             let room = buf.capacity() - buf.len();
-            match recv(&*io, spare_capacity(buf), RecvFlags::empty()) {
-                Ok((_, read)) => Ok((read, read < room)),
-                Err(error) => {
-                    if buf.is_empty() {
-                        buffers.give(std::mem::take(buf));
-                    }
-                    Err(error.into())
-                }
-            }
+            let (_, read) = recv(&*io, spare_capacity(buf), RecvFlags::empty())?;
+            Ok((read, read < room))
         })
         .map(|(read, drained)| {
             // The readiness that remains would be believed once more, for a read that finds nothing.
@@ -386,5 +382,29 @@ impl Outbound for Conn {
             }
         }
         self.poll_flush(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Ten thousand tunnels that were used once must not keep ten thousand buffers.
+    #[tokio::test]
+    async fn a_connection_that_waits_owns_no_buffer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut conn = Conn::new(listener.accept().await.unwrap().0, Rc::default());
+        for _ in 0..2 {
+            peer.write_all(b"hello").await.unwrap();
+            std::future::poll_fn(|cx| conn.poll_read(cx)).await.unwrap();
+            assert_eq!(conn.pending(), b"hello");
+            conn.skip(5);
+            let waits = std::future::poll_fn(|cx| Poll::Ready(conn.poll_read(cx).is_pending())).await;
+            assert!(waits && conn.buf.capacity() == 0, "{} bytes are held", conn.buf.capacity());
+        }
     }
 }
