@@ -16,7 +16,7 @@ pub enum Refusal {
     LineEnd,
     #[error("A field name is not a token followed by a colon.")]
     FieldName,
-    #[error("A field name imitates Host, Content-Length or Transfer-Encoding.")]
+    #[error("A field name imitates Host, Content-Length or Transfer-Encoding; rename the field or leave it out.")]
     FieldDisguised,
     #[error("A field value holds a control character.")]
     FieldValue,
@@ -50,11 +50,11 @@ pub enum Refusal {
     EncodingUnknown,
     #[error("HTTP/1.0 has no Transfer-Encoding.")]
     EncodingInHttp10,
-    #[error("The coding chunked belongs into Transfer-Encoding, not into Content-Encoding.")]
+    #[error("Chunked is no Content-Encoding; name it in Transfer-Encoding, or leave it out.")]
     EncodingMisplaced,
-    #[error("Connection names a field that is not of one connection.")]
+    #[error("Connection names Host, Content-Length or Transfer-Encoding; leave that option out.")]
     ConnectionOption,
-    #[error("A HEAD request has a body.")]
+    #[error("A HEAD request has a body; send none.")]
     BodyUnexpected,
     #[error("The method is not allowed through this proxy.")]
     Method,
