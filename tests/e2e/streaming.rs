@@ -320,9 +320,10 @@ async fn a_switch_to_a_protocol_that_nobody_asked_for_is_a_bad_answer() {
     }
 }
 
+/// It is told to both sides, and once to the log and the counter, under the rule that it broke.
 #[tokio::test]
 async fn a_body_that_breaks_the_rules_ends_the_answer_that_had_begun() {
-    let world = World::start().await;
+    let world = World::with(|setup| setup.with_top("log: {format: json}")).await;
     let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf";
     world.legacy.on("/echo", [Step::ReadSome(3), Step::send(begun), Step::AwaitClose]);
     let mut client = world.router.connect().await;
@@ -332,6 +333,9 @@ async fn a_body_that_breaks_the_rules_ends_the_answer_that_had_begun() {
     assert!(client.closes().await);
     wait_until("the upstream's connection is not kept", || world.legacy.open() == 0).await;
     assert!(!world.legacy.only("/echo").await.whole);
+    wait_until("it is logged", || world.router.printed().contains("\"error\":\"bad_chunk\"")).await;
+    assert_eq!(world.router.printed().matches("bad_chunk").count(), 1);
+    assert_eq!(world.router.metric("crossfade_refused_requests_total", "code=\"bad_chunk\"").await, Some(1.0));
 }
 
 #[tokio::test]

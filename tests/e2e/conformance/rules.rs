@@ -1,6 +1,6 @@
 //! Rules from other people's vulnerabilities that are no row of the table.
 
-use harness::{Backend, Step, wait_until};
+use harness::Backend;
 
 use super::{OURS, canonical, forward, local_answer};
 use crate::world::World;
@@ -107,20 +107,4 @@ async fn behind_a_refusal_in_a_pipeline_nothing_is_read() {
         let sent = canonical(&world.legacy.bytes(), bad);
         assert_eq!((sent.as_str(), world.legacy.count()), (good, 1), "{bad:?}");
     }
-}
-
-/// A request that turns out malformed after its answer began is counted and logged once, under the rule that it broke.
-#[tokio::test]
-async fn a_refusal_after_the_answer_began_is_told_as_well() {
-    let world = World::with(|setup| setup.with_top("log: {format: json}")).await;
-    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf";
-    world.legacy.on("/echo", [Step::ReadSome(3), Step::send(begun), Step::AwaitClose]);
-    let mut client = world.router.connect().await;
-    client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
-    client.until(b"half").await;
-    client.send("xyz\r\n").await;
-    assert!(client.closes().await);
-    wait_until("it is logged", || world.router.printed().contains("\"error\":\"bad_chunk\"")).await;
-    assert_eq!(world.router.printed().matches("bad_chunk").count(), 1);
-    assert_eq!(world.router.metric("crossfade_refused_requests_total", "code=\"bad_chunk\"").await, Some(1.0));
 }
