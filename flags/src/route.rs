@@ -329,27 +329,23 @@ impl RouteTable {
     fn find_path(&self, request: &impl Lookup, path: &[u8]) -> Option<RouteIndex> {
         // `*` of OPTIONS has no segments; only a route for every path takes it.
         let path = path.strip_prefix(b"/");
+        let hosts_are_named = !self.exact.is_empty() || !self.subdomains.is_empty();
+        let by_host = if hosts_are_named { self.find_host(request, path) } else { None };
+        by_host.or_else(|| self.best(&self.any_host, path, request))
+    }
+
+    /// The most specific route among those that name the request's host.
+    fn find_host(&self, request: &impl Lookup, path: Option<&[u8]>) -> Option<RouteIndex> {
         let mut lower = [0; HOST_BYTES_MAX];
         let host = request.host();
         let host = host.strip_suffix(b".").unwrap_or(host);
-        let exact_hosts_exist = !self.exact.is_empty() || !self.subdomains.is_empty();
-        if exact_hosts_exist && host.len() <= HOST_BYTES_MAX {
-            let name = &mut lower[..host.len()];
-            name.copy_from_slice(host);
-            name.make_ascii_lowercase();
-            if let Some(route) = self.exact.get(&*name).and_then(|tree| self.best(tree, path, request)) {
-                return Some(route);
-            }
-            for (suffix, tree) in &self.subdomains {
-                if name.len() > suffix.len()
-                    && name.ends_with(suffix.as_bytes())
-                    && let Some(route) = self.best(tree, path, request)
-                {
-                    return Some(route);
-                }
-            }
-        }
-        self.best(&self.any_host, path, request)
+        let name = lower.get_mut(..host.len())?;
+        name.copy_from_slice(host);
+        name.make_ascii_lowercase();
+        let exact = self.exact.get(&*name).and_then(|tree| self.best(tree, path, request));
+        let ends = |suffix: &str| name.len() > suffix.len() && name.ends_with(suffix.as_bytes());
+        let mut below = self.subdomains.iter().filter(|(suffix, _)| ends(suffix));
+        exact.or_else(|| below.find_map(|(_, tree)| self.best(tree, path, request)))
     }
 
     fn best(&self, tree: &Tree, path: Option<&[u8]>, request: &impl Lookup) -> Option<RouteIndex> {

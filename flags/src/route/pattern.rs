@@ -169,8 +169,11 @@ impl PathTemplate {
 /// The path as most servers come to read it: percent-decoded once, slashes merged, dot segments
 /// resolved. Borrowed where it is its own normal form, which is the usual case.
 pub fn normal_form(path: &[u8]) -> Cow<'_, [u8]> {
-    let suspicious = memchr::memchr(b'%', path).is_some()
-        || path.windows(2).any(|pair| pair[0] == b'/' && matches!(pair[1], b'/' | b'.'));
+    let mut before = 0;
+    let suspicious = path.iter().any(|byte| {
+        let behind_slash = std::mem::replace(&mut before, *byte) == b'/';
+        *byte == b'%' || (behind_slash && matches!(byte, b'/' | b'.'))
+    });
     if !suspicious {
         return Cow::Borrowed(path);
     }

@@ -10,7 +10,7 @@
 //!
 //! Not here: transfer codings other than chunked; chunk extensions are checked and dropped.
 
-use super::head::{Disguise, Name, Version};
+use super::head::{Disguise, Feeds, Fields, Name, Version, is_token_byte};
 use super::refusal::{BadAnswer, Refusal};
 
 /// Where a body ends.
@@ -41,6 +41,9 @@ const EXTENSION_BYTES_MAX: usize = 16 * 1024;
 
 /// All trailer fields of one body.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
+
+/// Trailer fields of one body.
+const TRAILERS_MAX: usize = 64;
 
 /// `1*DIGIT` and nothing else: no sign, no space, no list.
 fn length(text: &[u8]) -> Option<u64> {
@@ -309,27 +312,21 @@ impl ChunkDecoder {
     }
 }
 
-/// RFC 9110 section 5.6.2.
-const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
-}
-
 /// Drops what may not stand in a trailer: framing, routing, and fields that grant something (RFC 9110 section 6.5.1).
 fn forwardable_trailers(section: &[u8]) -> Result<Vec<u8>, ChunkError> {
     if section == b"\r\n" {
         return Ok(Vec::new());
     }
-    let mut table = [httparse::EMPTY_HEADER; 64];
-    let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(section, &mut table) else {
-        return Err(ChunkError::Trailer);
-    };
-    let mut lines = Vec::with_capacity(section.len());
-    for field in fields {
-        let name = field.name.as_bytes();
+    let (mut fields, mut at) = (Fields::default(), 0);
+    while section[at..] != *b"\r\n" {
+        match fields.read(section, at, Feeds::Strict) {
+            Ok(Some(next)) if fields.len() <= TRAILERS_MAX => at = next,
+            Ok(_) | Err(_) => return Err(ChunkError::Trailer),
+        }
+    }
+    let mut forwarded = Vec::with_capacity(section.len());
+    for field in fields.iter() {
+        let name = field.name.of(section);
         let forbidden = [
             &b"authorization"[..],
             b"cookie",
@@ -339,14 +336,15 @@ fn forwardable_trailers(section: &[u8]) -> Result<Vec<u8>, ChunkError> {
             b"content-range",
         ];
         let granted = forbidden.iter().any(|own| own.eq_ignore_ascii_case(name));
-        if Name::of(name) == Name::Other && Name::disguise(name) == Disguise::None && !granted {
-            lines.extend_from_slice(name);
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(field.value);
-            lines.extend_from_slice(b"\r\n");
+        let is_disguised = || Name::disguise(name, field.is_spelt_oddly) != Disguise::None;
+        if field.known == Name::Other && !granted && !is_disguised() {
+            forwarded.extend_from_slice(name);
+            forwarded.extend_from_slice(b": ");
+            forwarded.extend_from_slice(field.value.of(section));
+            forwarded.extend_from_slice(b"\r\n");
         }
     }
-    Ok(lines)
+    Ok(forwarded)
 }
 
 #[cfg(test)]

@@ -6,14 +6,15 @@
 //! where each part lies and which fields this hop owns; writing it again copies ranges and leaves the hop's fields out.
 //! HTTP/2 heads are brought into the same form, so that nothing behind this module knows the version.
 //!
-//! `httparse` tokenises; the rules here are stricter, because what two parsers read differently is how requests are
-//! smuggled. What is accepted is what RFC 9110 and RFC 9112 call valid and all their readers take alike.
+//! The rules are strict, because what two parsers read differently is how requests are smuggled. What is accepted is what
+//! RFC 9110 and RFC 9112 call valid and all their readers take alike.
 //!
 //! Not here: obsolete line folding, HTTP/0.9 and any repair of a malformed head.
 
 mod answer;
 mod authority;
 mod field;
+mod line;
 mod name;
 mod refused;
 
@@ -22,14 +23,16 @@ use memchr::memchr_iter;
 pub use answer::ResponseHead;
 use authority::{is_host, same_authority};
 pub use field::{Field, Fields, Span};
+use line::{BadField, request_line};
+pub(super) use line::{Feeds, is_token_byte};
 pub(super) use name::Disguise;
 pub use name::Name;
-use refused::refused;
+use name::begins;
 
 use super::framing::{self, Framing};
 use super::refusal::Refusal;
 
-/// The most fields any configuration may allow; it sizes the tokeniser's table on the stack.
+/// The most fields any configuration may allow.
 pub const FIELDS_MAX: usize = 1000;
 
 /// What a request line may hold besides its target: method, version and spaces. The same whether it arrives whole or not.
@@ -180,70 +183,54 @@ impl RequestHead {
 
     fn read(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Refusal> {
         self.clear();
-        let skipped = leading_empty_line(buf)?;
-        let mut table = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
-        let table = &mut table[..limits.fields.min(FIELDS_MAX)];
-        let mut request = httparse::Request::new(&mut []);
-        let parsed = request.parse_with_uninit_headers(&buf[skipped..], table);
-        match parsed {
-            Ok(httparse::Status::Partial) => {
-                check_partial(&buf[skipped..], limits)?;
-                return Ok(None);
+        let start = leading_empty_line(buf)?;
+        let Some(line) = request_line(buf, start)? else {
+            if buf.len() - start > limits.target + REQUEST_LINE_BESIDES_MAX {
+                return Err(Refusal::TargetTooLong);
             }
-            Ok(httparse::Status::Complete(_)) => {}
-            // Which version it is shows when the line is whole.
-            Err(httparse::Error::Version) if memchr::memchr(b'\n', &buf[skipped..]).is_none() => {
-                check_partial(&buf[skipped..], limits)?;
-                return Ok(None);
-            }
-            Err(error) => return Err(refused(error, &buf[skipped..], limits)),
+            return still_fits(buf, limits).map(|()| None);
+        };
+        if line.next - 1 - start > limits.target + REQUEST_LINE_BESIDES_MAX || line.target.len() > limits.target {
+            return Err(Refusal::TargetTooLong);
         }
-        let length =
-            skipped + parsed.map_or(0, |status| if let httparse::Status::Complete(at) = status { at } else { 0 });
+        (self.version, self.method) = (line.version, line.method);
+        let mut at = line.next;
+        while !buf[at..].starts_with(b"\r\n") {
+            match self.read_field(buf, at, limits)? {
+                Some(next) => at = next,
+                None => return still_fits(buf, limits).map(|()| None),
+            }
+        }
+        let length = at + 2;
         if length > limits.bytes {
             return Err(Refusal::HeadTooLarge);
         }
-        let head = &buf[..length];
-        let span = |part: &[u8]| span_in(head, part);
-        // The tokeniser takes a bare line feed for the end of a line. Every line but the last two ends where a name begins.
-        if !head.ends_with(b"\r\n\r\n") {
-            return Err(Refusal::LineEnd);
-        }
-        let line_end = request.headers.first().map_or(length - 2, |first| span(first.name.as_bytes()).start as usize);
-        if line_end > skipped + limits.target + REQUEST_LINE_BESIDES_MAX + 1 {
-            return Err(Refusal::TargetTooLong);
-        }
-        self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
-        self.method = span(request.method.unwrap_or_default().as_bytes());
-        let target = request.path.unwrap_or_default().as_bytes();
-        if target.len() > limits.target {
-            return Err(Refusal::TargetTooLong);
-        }
-        for header in request.headers.iter() {
-            let name = header.name.as_bytes();
-            let name_span = span(name);
-            if !head[..name_span.start as usize].ends_with(b"\r\n") {
-                return Err(Refusal::LineEnd);
-            }
-            let known = Name::of(name);
-            let disguise = match known {
-                Name::Other => Name::disguise(name),
-                Name::ContentEncoding if framing::names_chunked(header.value) => {
-                    return Err(Refusal::EncodingMisplaced);
-                }
-                _ => Disguise::None,
-            };
-            if disguise == Disguise::Refused {
-                return Err(Refusal::FieldDisguised);
-            }
-            let dropped = disguise == Disguise::Dropped;
-            self.fields.push(Field { name: name_span, value: span(header.value), known, dropped });
-        }
-        self.apply_rules(head, target)?;
+        self.apply_rules(&buf[..length], line.target)?;
         Ok(Some(length))
     }
 
-    fn apply_rules(&mut self, head: &[u8], target: &[u8]) -> Result<(), Refusal> {
+    /// Reads the field line at `at`; where the next line begins, or `None` while bytes are missing.
+    fn read_field(&mut self, buf: &[u8], at: usize, limits: &HeadLimits) -> Result<Option<usize>, Refusal> {
+        let next = self.fields.read(buf, at, Feeds::Strict).map_err(bad_field)?;
+        if self.fields.len() > limits.fields.min(FIELDS_MAX) {
+            return Err(Refusal::HeadTooLarge);
+        }
+        let Some(field) = self.fields.newest().filter(|_| next.is_some()) else { return Ok(next) };
+        match field.known {
+            Name::Other => match Name::disguise(field.name.of(buf), field.is_spelt_oddly) {
+                Disguise::None => {}
+                Disguise::Dropped => field.dropped = true,
+                Disguise::Refused => return Err(Refusal::FieldDisguised),
+            },
+            Name::ContentEncoding if framing::names_chunked(field.value.of(buf)) => {
+                return Err(Refusal::EncodingMisplaced);
+            }
+            _ => {}
+        }
+        Ok(next)
+    }
+
+    fn apply_rules(&mut self, head: &[u8], target: Span) -> Result<(), Refusal> {
         self.check_method(head)?;
         let in_target = self.apply_target(head, target)?;
         self.apply_host(head, in_target)?;
@@ -276,27 +263,31 @@ impl RequestHead {
     }
 
     /// Checks the target's form and answers the authority that it names, if any (RFC 9112 section 3.2).
-    fn apply_target(&mut self, head: &[u8], target: &[u8]) -> Result<Option<Span>, Refusal> {
-        if !target.iter().all(|byte| IN_TARGET[usize::from(*byte)]) || holds_nul_escape(target) {
+    fn apply_target(&mut self, head: &[u8], whole: Span) -> Result<Option<Span>, Refusal> {
+        let target = whole.of(head);
+        if holds_nul_escape(target) {
             return Err(Refusal::TargetCharacter);
         }
         if target.starts_with(b"/") {
-            self.target = span_in(head, target);
+            self.target = whole;
             return Ok(None);
         }
         if target == b"*" {
-            self.target = span_in(head, target);
+            self.target = whole;
             return if self.method.of(head) == b"OPTIONS" { Ok(None) } else { Err(Refusal::Target) };
         }
         let scheme = [&b"http://"[..], b"https://"].into_iter().find(|s| starts_with_ignore_case(target, s));
-        let rest = &target[scheme.ok_or(Refusal::Target)?.len()..];
-        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        if !is_host(authority) {
+        let start = scheme.ok_or(Refusal::Target)?.len();
+        let length = target[start..].iter().position(|byte| matches!(byte, b'/' | b'?'));
+        let end = length.map_or(target.len(), |length| start + length);
+        let begun = whole.start as usize;
+        let part = |from: usize, to: usize| Span::new(&(begun + from..begun + to));
+        if !is_host(&target[start..end]) {
             return Err(Refusal::HostInvalid);
         }
-        self.target = span_in(head, path);
-        Ok(Some(span_in(head, authority)))
+        // A URL without a path leaves nothing, wherever that lies.
+        self.target = if end == target.len() { Span::default() } else { part(end, target.len()) };
+        Ok(Some(part(start, end)))
     }
 
     fn apply_host(&mut self, head: &[u8], in_target: Option<Span>) -> Result<(), Refusal> {
@@ -332,17 +323,6 @@ impl RequestHead {
     }
 }
 
-/// The bytes that a target holds as they are (RFC 3986 section 2, and what browsers leave unencoded).
-const IN_TARGET: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0x21;
-    while byte <= 0x7e {
-        table[byte] = byte != b'#' as usize;
-        byte += 1;
-    }
-    table
-};
-
 /// Reads `Connection` and marks the fields that it nominates (RFC 9110 section 7.6.1).
 fn nominate(fields: &mut Fields, head: &[u8]) -> Persistence {
     let mut persistence = Persistence::default();
@@ -353,13 +333,19 @@ fn nominate(fields: &mut Fields, head: &[u8]) -> Persistence {
         if fields[at].known != Name::Connection {
             continue;
         }
-        for option in fields[at].value.of(head).split(|byte| *byte == b',') {
+        let value = fields[at].value.of(head);
+        // Nearly all say only this.
+        if value.len() == 10 && begins(value, b"keep-alive") {
+            persistence.keep_alive = true;
+            continue;
+        }
+        for option in value.split(|byte| *byte == b',') {
             let option = option.trim_ascii();
             match option.len() {
                 0 => {}
-                5 if option.eq_ignore_ascii_case(b"close") => persistence.close = true,
-                10 if option.eq_ignore_ascii_case(b"keep-alive") => persistence.keep_alive = true,
-                7 if option.eq_ignore_ascii_case(b"upgrade") => persistence.upgrade = true,
+                5 if begins(option, b"close") => persistence.close = true,
+                10 if begins(option, b"keep-alive") => persistence.keep_alive = true,
+                7 if begins(option, b"upgrade") => persistence.upgrade = true,
                 _ => {
                     persistence.nominates_framing |=
                         matches!(Name::of(option), Name::Host | Name::ContentLength | Name::TransferEncoding);
@@ -378,29 +364,23 @@ fn leading_empty_line(buf: &[u8]) -> Result<usize, Refusal> {
         [b'\r', b'\n', b'\r' | b'\n', ..] | [b'\n', ..] => Err(Refusal::RequestLine),
         [b'\r', b'\n', ..] => Ok(2),
         [b'\r', other, ..] if *other != b'\n' => Err(Refusal::RequestLine),
+        // Half an empty line so far.
+        [b'\r'] => Ok(1),
         _ => Ok(0),
     }
 }
 
-/// Refuses what no further byte can mend, so that a caller does not wait for a time-out.
-fn check_partial(buf: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
-    let first_line = memchr::memchr(b'\n', buf).unwrap_or(buf.len());
-    if first_line > limits.target + REQUEST_LINE_BESIDES_MAX {
-        return Err(Refusal::TargetTooLong);
-    }
-    if buf.len() >= limits.bytes {
-        return Err(Refusal::HeadTooLarge);
-    }
-    if memchr_iter(b'\n', buf).any(|at| at > 0 && buf[at - 1] != b'\r') {
-        return Err(Refusal::LineEnd);
-    }
-    Ok(())
+/// Refuses a head that is at its limit and not whole, so that a caller does not wait for a time-out.
+const fn still_fits(buf: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
+    if buf.len() >= limits.bytes { Err(Refusal::HeadTooLarge) } else { Ok(()) }
 }
 
-fn span_in(head: &[u8], part: &[u8]) -> Span {
-    // Both are slices of one buffer; an empty part may point anywhere.
-    let start = (part.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
-    if part.is_empty() || start > head.len() { Span::default() } else { Span::new(&(start..start + part.len())) }
+const fn bad_field(bad: BadField) -> Refusal {
+    match bad {
+        BadField::Name => Refusal::FieldName,
+        BadField::Value => Refusal::FieldValue,
+        BadField::End => Refusal::LineEnd,
+    }
 }
 
 fn starts_with_ignore_case(text: &[u8], prefix: &[u8]) -> bool {

@@ -33,7 +33,7 @@ impl<'a> Copier<'a> {
     }
 
     fn copy(&mut self, out: &mut Vec<u8>, own: &Field) {
-        match own.line(self.bytes) {
+        match own.line() {
             Some(line) if line.start == self.run.end => self.run.end = line.end,
             Some(line) => {
                 self.flush(out);
@@ -221,9 +221,11 @@ pub fn end_switch(out: &mut Vec<u8>, protocol: &[u8]) {
 }
 
 pub fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
+    #[allow(clippy::cast_possible_truncation, reason = "a digit")]
+    let digit = |value: u16| b'0' + (value % 10) as u8;
+    // A status has three digits.
     out.extend_from_slice(b"HTTP/1.1 ");
-    number(out, status.into());
-    out.push(b' ');
+    out.extend_from_slice(&[digit(status / 100), digit(status / 10), digit(status), b' ']);
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }

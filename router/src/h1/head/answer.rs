@@ -1,6 +1,7 @@
 //! The head of an answer: what an upstream says, judged by the same rules as a request.
 
-use super::{FIELDS_MAX, Field, Fields, HeadLimits, Name, Persistence, Span, Version, nominate, span_in};
+use super::line::{Feeds, status_line};
+use super::{FIELDS_MAX, Fields, HeadLimits, Name, Persistence, Span, Version, nominate};
 use crate::h1::framing::{self, Framing};
 use crate::h1::refusal::BadAnswer;
 
@@ -31,28 +32,40 @@ impl ResponseHead {
     pub fn parse(&mut self, buf: &[u8], to_head: bool, limits: &HeadLimits) -> Result<Option<usize>, BadAnswer> {
         self.bytes.clear();
         self.fields.clear();
-        let mut table = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
-        let table = &mut table[..limits.fields.min(FIELDS_MAX)];
-        let mut response = httparse::Response::new(&mut []);
-        let config = httparse::ParserConfig::default();
         // What lies beyond the limit must not decide why a head is refused, because it may not have come yet.
         let within = &buf[..buf.len().min(limits.bytes)];
-        let length = match config.parse_response_with_uninit_headers(&mut response, within, table) {
-            Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) if buf.len() < limits.bytes => return Ok(None),
-            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer::TooLarge),
-            Err(_) => return Err(BadAnswer::Head),
+        let Some(length) = self.read(within, limits)? else {
+            return if buf.len() < limits.bytes { Ok(None) } else { Err(BadAnswer::TooLarge) };
         };
-        let head = &buf[..length];
-        self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
-        self.status = response.code.filter(|code| *code >= 100).ok_or(BadAnswer::Head)?;
-        self.reason = span_in(head, response.reason.unwrap_or_default().as_bytes());
-        for header in response.headers.iter() {
-            let name = header.name.as_bytes();
-            let known = Name::of(name);
-            let (name, value) = (span_in(head, name), span_in(head, header.value));
-            self.fields.push(Field { name, value, known, dropped: false });
+        self.judge(&buf[..length], to_head)?;
+        Ok(Some(length))
+    }
+
+    /// Reads the lines; the length of the head, or `None` while bytes are missing.
+    fn read(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Option<usize>, BadAnswer> {
+        // Some servers write an empty line behind a body that had none to have.
+        let mut at = buf.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(buf.len());
+        let Some(line) = status_line(buf, at).map_err(|_| BadAnswer::Head)? else { return Ok(None) };
+        (self.version, self.status, self.reason) = (line.version, line.status, line.reason);
+        at = line.next;
+        loop {
+            match &buf[at..] {
+                [b'\r', b'\n', ..] => return Ok(Some(at + 2)),
+                [b'\n', ..] => return Ok(Some(at + 1)),
+                _ => {}
+            }
+            let next = self.fields.read(buf, at, Feeds::Bare).map_err(|_| BadAnswer::Head)?;
+            if self.fields.len() > limits.fields.min(FIELDS_MAX) {
+                return Err(BadAnswer::TooLarge);
+            }
+            match next {
+                Some(next) => at = next,
+                None => return Ok(None),
+            }
         }
+    }
+
+    fn judge(&mut self, head: &[u8], to_head: bool) -> Result<(), BadAnswer> {
         self.persistence = nominate(&mut self.fields, head);
         let lengths = || self.fields.values(head, Name::ContentLength);
         let encodings = || self.fields.values(head, Name::TransferEncoding);
@@ -67,7 +80,7 @@ impl ResponseHead {
         // Behind a 101 the connection speaks another protocol.
         let is_clean = self.status != 101 && !(self.status == 204 && announces_body(&self.fields, head));
         self.reusable = stays && ends_clearly && is_clean;
-        Ok(Some(length))
+        Ok(())
     }
 
     /// The length that an answer without a body declares: what GET would have had, in an answer to HEAD and in 304.

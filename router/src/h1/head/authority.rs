@@ -2,17 +2,16 @@
 
 /// A registered name, an IPv4 address or an IPv6 address in brackets, with an optional port (RFC 3986 section 3.2).
 pub(super) fn is_host(text: &[u8]) -> bool {
-    let (name, port) = match text {
-        [b'[', ..] => match memchr::memchr(b']', text) {
-            Some(end) => text.split_at(end + 1),
+    let is_address = |inner| std::str::from_utf8(inner).is_ok_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok());
+    let (name_is_valid, port) = match text {
+        [b'[', behind @ ..] => match memchr::memchr(b']', behind) {
+            Some(end) => (is_address(&behind[..end]), &behind[end + 1..]),
             None => return false,
         },
-        _ => text.split_at(memchr::memchr(b':', text).unwrap_or(text.len())),
-    };
-    let name_is_valid = match name {
-        [] => false,
-        [b'[', inner @ .., b']'] => std::str::from_utf8(inner).is_ok_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
-        _ => name.len() <= 255 && name.iter().all(|byte| IN_NAME[usize::from(*byte)]),
+        _ => {
+            let end = text.iter().position(|byte| !IN_NAME[usize::from(*byte)]).unwrap_or(text.len());
+            ((1..=255).contains(&end), &text[end..])
+        }
     };
     let port_is_valid = match port {
         [] => true,

@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut, Range};
 
 use super::Name;
+use super::line::{BadField, Feeds, field};
 
 /// Where a part of a head lies in its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,16 +39,16 @@ pub struct Field {
     pub known: Name,
     /// Nominated by `Connection`, or a disguise: not forwarded.
     pub dropped: bool,
+    /// The name holds `_` or `%`, which some readers take for something else.
+    pub(in crate::h1) is_spelt_oddly: bool,
+    /// Its line already is what would be written: `name: value CRLF`.
+    pub(in crate::h1) is_plain: bool,
 }
 
 impl Field {
-    /// The whole line with its end, where it already is what would be written: `name: value CRLF`.
-    pub(in crate::h1) fn line(&self, bytes: &[u8]) -> Option<Range<usize>> {
-        let (name, value) = (self.name, self.value);
-        let (start, end) = (name.start as usize, value.end as usize + 2);
-        let between = bytes.get(name.end as usize..value.start as usize)?;
-        let written = between == b": " && bytes.get(value.end as usize..end)? == b"\r\n";
-        written.then_some(start..end)
+    /// The whole line with its end, where it already is what would be written.
+    pub(in crate::h1) fn line(&self) -> Option<Range<usize>> {
+        self.is_plain.then_some(self.name.start as usize..self.value.end as usize + 2)
     }
 }
 
@@ -62,9 +63,18 @@ pub struct Fields {
 }
 
 impl Fields {
-    pub(super) fn push(&mut self, field: Field) {
+    /// Reads one more field line, which begins at `start`; where the next line begins, or `None` while bytes are missing.
+    #[inline]
+    pub(in crate::h1) fn read(&mut self, buf: &[u8], start: usize, feeds: Feeds) -> Result<Option<usize>, BadField> {
+        let Some((field, next)) = field(buf, start, feeds)? else { return Ok(None) };
         self.names |= 1 << field.known as u32;
         self.list.push(field);
+        Ok(Some(next))
+    }
+
+    /// The field that was read last.
+    pub(in crate::h1) fn newest(&mut self) -> Option<&mut Field> {
+        self.list.last_mut()
     }
 
     pub(super) fn clear(&mut self) {

@@ -29,37 +29,37 @@ pub enum Name {
 }
 
 impl Name {
-    /// Classifies by length first, so that the usual field costs one comparison or none.
+    /// Classifies by the first letter, so that the usual field of an application costs one comparison or none.
     pub fn of(name: &[u8]) -> Self {
-        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
-        match name.len() {
-            2 if is("te") => Self::Te,
-            4 if is("host") => Self::Host,
-            6 if is("expect") => Self::Expect,
-            7 if is("upgrade") => Self::Upgrade,
-            7 if is("trailer") => Self::Trailer,
-            9 if is("forwarded") => Self::Forwarded,
-            10 if is("connection") => Self::Connection,
-            10 if is("keep-alive") => Self::KeepAlive,
-            11 if is("traceparent") => Self::Traceparent,
-            12 if is("x-request-id") => Self::XRequestId,
-            14 if is("content-length") => Self::ContentLength,
-            14 if is("http2-settings") => Self::Http2Settings,
-            15 if is("x-forwarded-for") => Self::XForwardedFor,
-            16 if is("proxy-connection") => Self::ProxyConnection,
-            16 if is("x-forwarded-host") => Self::XForwardedHost,
-            16 if is("content-encoding") => Self::ContentEncoding,
-            17 if is("transfer-encoding") => Self::TransferEncoding,
-            17 if is("x-forwarded-proto") => Self::XForwardedProto,
-            10.. if name[..10].eq_ignore_ascii_case(b"crossfade-") => Self::Crossfade,
-            12.. if name[..12].eq_ignore_ascii_case(b"x-forwarded-") => Self::XForwardedOther,
+        match (name.first().map_or(0, |first| first | LOWER), name.len()) {
+            (b'c', 10) if begins(name, b"connection") => Self::Connection,
+            (b'c', 14) if begins(name, b"content-length") => Self::ContentLength,
+            (b'c', 16) if begins(name, b"content-encoding") => Self::ContentEncoding,
+            (b'c', 10..) if begins(name, b"crossfade-") => Self::Crossfade,
+            (b'e', 6) if begins(name, b"expect") => Self::Expect,
+            (b'f', 9) if begins(name, b"forwarded") => Self::Forwarded,
+            (b'h', 4) if begins(name, b"host") => Self::Host,
+            (b'h', 14) if begins(name, b"http2-settings") => Self::Http2Settings,
+            (b'k', 10) if begins(name, b"keep-alive") => Self::KeepAlive,
+            (b'p', 16) if begins(name, b"proxy-connection") => Self::ProxyConnection,
+            (b't', 2) if begins(name, b"te") => Self::Te,
+            (b't', 7) if begins(name, b"trailer") => Self::Trailer,
+            (b't', 11) if begins(name, b"traceparent") => Self::Traceparent,
+            (b't', 17) if begins(name, b"transfer-encoding") => Self::TransferEncoding,
+            (b'u', 7) if begins(name, b"upgrade") => Self::Upgrade,
+            (b'x', 12) if begins(name, b"x-request-id") => Self::XRequestId,
+            (b'x', 15) if begins(name, b"x-forwarded-for") => Self::XForwardedFor,
+            (b'x', 16) if begins(name, b"x-forwarded-host") => Self::XForwardedHost,
+            (b'x', 17) if begins(name, b"x-forwarded-proto") => Self::XForwardedProto,
+            (b'x', 12..) if begins(name, b"x-forwarded-") => Self::XForwardedOther,
             _ => Self::Other,
         }
     }
 
     /// Judges a name that is [`Self::Other`] by what a less exact reader might make of it.
-    pub(in crate::h1) fn disguise(name: &[u8]) -> Disguise {
-        let is_spelt_oddly = memchr::memchr2(b'_', b'%', name).is_some();
+    ///
+    /// `is_spelt_oddly` says whether it holds `_` or `%`, which whoever has read the name knows.
+    pub(in crate::h1) fn disguise(name: &[u8], is_spelt_oddly: bool) -> Disguise {
         if !is_spelt_oddly && !may_frame(name) {
             return Disguise::None;
         }
@@ -73,6 +73,16 @@ impl Name {
             _ => Disguise::None,
         }
     }
+}
+
+/// What makes a letter a small one, and leaves digits and dashes as they are.
+const LOWER: u8 = 0x20;
+
+/// Whether text without control characters begins with `start`, in small letters, digits and dashes, in any case.
+///
+/// Bytes are not looked up but folded, all at once: no other visible character becomes one of those.
+pub(super) fn begins<const N: usize>(text: &[u8], start: &[u8; N]) -> bool {
+    text.first_chunk::<N>().is_some_and(|own| own.map(|byte| byte | LOWER) == *start)
 }
 
 /// What becomes of a field whose name some upstream may take for another.
