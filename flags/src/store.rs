@@ -43,6 +43,10 @@ pub enum StoreError {
     #[error("the store is unavailable: {0}")]
     Unavailable(#[source] Source),
 
+    /// The store answers and says no, and will until somebody mends the configuration.
+    #[error("the store refuses this router: {0}")]
+    Refused(#[source] Source),
+
     #[error("the stored state is unreadable: {0}")]
     Corrupt(#[source] Source),
 }
@@ -50,6 +54,10 @@ pub enum StoreError {
 impl StoreError {
     pub fn unavailable(source: impl Into<Source>) -> Self {
         Self::Unavailable(source.into())
+    }
+
+    pub fn refused(source: impl Into<Source>) -> Self {
+        Self::Refused(source.into())
     }
 
     pub fn corrupt(source: impl Into<Source>) -> Self {
@@ -60,7 +68,7 @@ impl StoreError {
     /// case.
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable(_) => true,
+            Self::Unavailable(_) | Self::Refused(_) => true,
             Self::Conflict { .. } | Self::Corrupt(_) => false,
         }
     }

@@ -200,7 +200,7 @@ fn declare(observer: &Observer, config: &Config) {
 async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match &config.store {
         StoreConfig::Embedded(path) => Arc::new(Embedded::open(path.clone()).await?),
-        StoreConfig::Redis(address) => Arc::new(Redis::open(address, &config.environment)?),
+        StoreConfig::Redis { options, .. } => Arc::new(Redis::open(options.clone(), &config.environment)),
     })
 }
 

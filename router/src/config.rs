@@ -23,9 +23,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flags::snapshot::Definitions;
+use flags::store::redis::RedisOptions;
 use ipnet::IpNet;
 
-pub use effective::without_password;
 pub use errors::{ConfigErrors, Finding};
 use file::File;
 pub(crate) use units::Period;
@@ -115,8 +115,11 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub enum StoreConfig {
     Embedded(PathBuf),
-    /// The address with its password; never logged as a whole.
-    Redis(String),
+    Redis {
+        options: RedisOptions,
+        /// Where its authorities were read from.
+        ca_file: Option<PathBuf>,
+    },
 }
 
 /// Where the keys that verify bearer tokens come from.

@@ -323,6 +323,11 @@ pub(crate) fn problem(error: ControlError) -> Problem {
 /// Which problem a store that does not answer is.
 pub(crate) fn store_problem(error: &StoreError) -> Problem {
     match error {
+        // Who changes migrations can see to it that the file is mended; the words hold no secret.
+        StoreError::Refused(_) => {
+            let detail = format!("{error}. Nothing was written; an emergency rollback works all the same");
+            Problem::new(Code::StoreUnavailable, detail).retry_after(2)
+        }
         StoreError::Unavailable(_) => {
             tracing::warn!(
                 error = error.to_string().escape_debug().to_string(),

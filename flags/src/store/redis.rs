@@ -17,11 +17,17 @@
 //!
 //! Times of heartbeats are the server's, so that a router whose clock is off is not taken for gone.
 //!
-//! Deliberately not supported yet: TLS, Sentinel and Cluster. Their addresses are refused.
+//! One server, the primary that Sentinel tells, or the server of a Cluster that holds the slot: which
+//! is the matter of `primary`, and nothing here knows.
+//!
+//! Deliberately not supported: reading from replicas, whose state may be older than what was served.
 
+mod address;
 mod link;
+mod primary;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -32,7 +38,10 @@ use redis::{Script, Value};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
+pub use self::address::{Address, Authorities, Host, InvalidAddress, InvalidAuthorities, Topology};
+
 use self::link::Link;
+use self::primary::Servers;
 use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Store, StoreError, Write, readable};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
@@ -59,7 +68,7 @@ static LOAD: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Checks everything that could fail before it writes anything, because a script that fails midway
-/// leaves what it did.
+/// leaves what it did. An announcement that may not be made is found by the poll.
 static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -86,7 +95,7 @@ static REPLACE: LazyLock<Script> = LazyLock::new(|| {
             redis.call('HDEL', KEYS[4], ARGV[6])
         end
         redis.call('INCR', KEYS[1])
-        redis.call('PUBLISH', ARGV[8], revision)
+        redis.pcall('PUBLISH', ARGV[8], revision)
         return {1, actual + 1}
         ",
     )
@@ -121,7 +130,15 @@ static REPLICAS: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// State in one Redis server.
+/// What the file says of a store in Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisOptions {
+    pub address: Address,
+    /// Whom to believe by TLS; the system's authorities where none.
+    pub authorities: Option<Authorities>,
+}
+
+/// State that a fleet shares in Redis.
 pub struct Redis {
     link: Arc<Link>,
     /// `crossfade:{env}`
@@ -132,7 +149,7 @@ pub struct Redis {
 impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Redis")
-            .field("address", &self.link.shown())
+            .field("address", self.link.address())
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
     }
@@ -145,16 +162,17 @@ impl Drop for Redis {
 }
 
 impl Redis {
-    /// Reads the address and begins to connect; a server that is away is not an error here.
+    /// Begins to connect; a server that is away is not an error here.
     ///
     /// Must be called within a runtime.
-    pub fn open(address: &str, environment: &str) -> Result<Self, StoreError> {
-        let link = Arc::new(Link::new(address)?);
+    pub fn open(options: RedisOptions, environment: &str) -> Self {
         let prefix = format!("crossfade:{{{environment}}}");
         let channel = format!("{prefix}:changes");
+        let RedisOptions { address, authorities } = options;
+        let link = Arc::new(Link::new(Servers { address, authorities, slot_key: prefix.clone() }));
         let tasks =
             [tokio::spawn(link::keep(Arc::clone(&link))), tokio::spawn(link::listen(Arc::clone(&link), channel))];
-        Ok(Self { link, prefix, tasks })
+        Self { link, prefix, tasks }
     }
 
     fn key(&self, name: &str) -> String {

@@ -1,7 +1,7 @@
 //! What a reload does not change: parts of the file that are read once, because sockets, threads and the store hang on
 //! them. An operator who edits one must be told, or the file says one thing and the router does another.
 
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 
 /// The parts by their keys, as something that can be compared and is never shown.
 #[derive(Eq, PartialEq)]
@@ -17,7 +17,7 @@ impl Fixed {
             ("listen", format!("{:?}", config.listen)),
             ("admin.address", config.admin.address.to_string()),
             ("admin.tokens", format!("{:?}", config.admin.tokens)),
-            ("store", format!("{:?}", config.store)),
+            ("store", store(&config.store)),
             ("log.format", format!("{:?}", config.log.format)),
         ])
     }
@@ -25,5 +25,13 @@ impl Fixed {
     /// The keys at which another file says something else.
     pub(super) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
         self.0.iter().zip(&other.0).filter(|(own, other)| own != other).map(|((key, _), _)| *key)
+    }
+}
+
+/// Another password is another store, although both are shown alike.
+fn store(store: &StoreConfig) -> String {
+    match store {
+        StoreConfig::Embedded(path) => format!("{path:?}"),
+        StoreConfig::Redis { options, ca_file } => format!("{:x} {ca_file:?}", options.address.fingerprint()),
     }
 }

@@ -7,6 +7,7 @@
 mod migrations;
 mod routes;
 mod server;
+mod store;
 mod upstreams;
 
 use std::ops::{Range, RangeInclusive};

@@ -225,22 +225,14 @@ fn token(token: &Token) -> Value {
 fn store(store: &StoreConfig) -> Value {
     match store {
         StoreConfig::Embedded(path) => json!({ "embedded": path }),
-        StoreConfig::Redis(address) => json!({ "redis": without_password(address) }),
-    }
-}
-
-/// The address of a Redis as messages and logs may show it.
-pub fn without_password(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else {
-        return REDACTED.into();
-    };
-    // The last `@`: a password may hold one.
-    match rest.rsplit_once('@') {
-        Some((credentials, host)) => {
-            let user = credentials.split_once(':').map_or("", |(user, _)| user);
-            format!("{scheme}://{user}:{REDACTED}@{host}")
+        StoreConfig::Redis { options, ca_file } => {
+            // Shown, an address has a word for its password.
+            let mut value = json!({ "redis": options.address.to_string() });
+            if let Some(path) = ca_file {
+                value["ca_file"] = json!(path);
+            }
+            value
         }
-        None => address.into(),
     }
 }
 

@@ -120,10 +120,13 @@ pub(super) struct Token {
 pub(super) struct Store {
     /// A file of this router alone, relative to this file.
     pub(super) embedded: Text,
-    /// The address of a Redis that the fleet shares: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]
+    /// The address of a Redis that the fleet shares: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE],
+    /// redis+sentinel://HOST[:PORT],.../SERVICE or redis+cluster://HOST[:PORT],...; with rediss instead of redis by TLS.
     pub(super) redis: Text,
     /// A file that holds that address.
     pub(super) redis_file: Text,
+    /// A PEM file with the authorities that have signed the certificate of Redis; the system's where left out.
+    pub(super) ca_file: Text,
 }
 
 /// Time-outs of the client side and of bodies.

@@ -210,8 +210,6 @@ fn the_effective_file_holds_no_secret() {
     let yaml = good(REFERENCE).effective_yaml();
     assert!(!yaml.contains("s3cret") && !yaml.contains("shh"), "{yaml}");
     assert!(yaml.contains("redis://:redacted@127.0.0.1:6379/1"), "{yaml}");
-    assert_eq!(without_password("redis://u:p@ss@h:1/2"), "redis://u:redacted@h:1/2");
-    assert_eq!(without_password("redis://h"), "redis://h");
 }
 
 #[test]
@@ -238,7 +236,9 @@ fn files_beside_the_file_are_found() {
     std::fs::write(folder.path().join("secret"), "redis://:pw@127.0.0.1\n").unwrap();
     std::fs::write(&path, "store: {redis_file: secret}\nupstreams: {a: {endpoints: [http://h:1]}}\n").unwrap();
     let config = Config::load(&path).unwrap();
-    assert!(matches!(&config.store, StoreConfig::Redis(address) if address == "redis://:pw@127.0.0.1"));
+    let StoreConfig::Redis { options, .. } = &config.store else { panic!("{:?}", config.store) };
+    assert_eq!(options.address.to_string(), "redis://:redacted@127.0.0.1:6379");
+    assert!(!format!("{config:?}").contains("pw@"));
     assert!(Config::load(&folder.path().join("missing.yaml")).is_err());
     std::fs::write(&path, "#".repeat(FILE_BYTES_MAX + 1)).unwrap();
     assert!(Config::load(&path).unwrap_err().to_string().contains("larger than 4 MiB"));

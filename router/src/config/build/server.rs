@@ -286,45 +286,6 @@ impl Building<'_> {
         Some(Token { name: text.clone(), role, sha256: sha256? })
     }
 
-    fn store(&mut self, field: Option<&At<file::Store>>) -> StoreConfig {
-        let default = StoreConfig::Embedded(self.path("crossfade.redb"));
-        let Some(At { at, value: Some(file) }) = field else {
-            return default;
-        };
-        let given = [&file.embedded, &file.redis, &file.redis_file].into_iter().flatten().count();
-        if given != 1 {
-            let message = format!("a store is one of `embedded`, `redis` and `redis_file`, and here are {given}");
-            self.tell(Problem::new(at, message).help("leave `store` out for a file beside this one"));
-            return default;
-        }
-        if let Some(path) = text(file.embedded.as_ref()) {
-            return StoreConfig::Embedded(self.path(path));
-        }
-        let (at, address) = match (&file.redis, &file.redis_file) {
-            (Some(field), _) => (&field.at, field.get().cloned()),
-            (None, Some(field)) => (&field.at, self.secret_file(field)),
-            (None, None) => return default,
-        };
-        let Some(address) = address else {
-            return default;
-        };
-        self.redis_address(at, &address);
-        StoreConfig::Redis(address)
-    }
-
-    /// The address may hold a password, so no message repeats it.
-    fn redis_address(&mut self, at: &Range<usize>, address: &str) {
-        let help = "write redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]";
-        let scheme = address.split("://").next().unwrap_or_default();
-        let rest = address.strip_prefix("redis://").unwrap_or_default();
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        if matches!(scheme, "rediss" | "redis+sentinel" | "redis+cluster" | "rediss+sentinel" | "rediss+cluster") {
-            self.tell(Problem::new(at, format!("{scheme}:// is not supported by this version")).help(help));
-        } else if host.is_empty() || host.starts_with(['/', ':']) || address.contains(char::is_whitespace) {
-            self.tell(Problem::new(at, "this is not the address of a Redis").help(help));
-        }
-    }
-
     pub(super) fn jwt(&mut self, field: &At<file::Jwt>) -> Option<(JwtKeys, JwtVerifier)> {
         let file = field.get()?;
         let given = [&file.jwks_file, &file.secret, &file.secret_file].into_iter().flatten().count();
@@ -355,7 +316,7 @@ impl Building<'_> {
     }
 }
 
-fn text(field: Option<&At<String>>) -> Option<&str> {
+pub(super) fn text(field: Option<&At<String>>) -> Option<&str> {
     field.and_then(At::get).map(String::as_str)
 }
 

@@ -155,7 +155,12 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "`root` is not one of viewer, reporter, operator, admin",
     );
     bad(&file("admin: {tokens: [{role: admin, sha256: abc}]}"), "the key `name` is missing here");
-    bad(&file("store: {redis: rediss://h}"), "rediss:// is not supported by this version");
+    bad(&file("store: {redis: redis://h/x}"), "the database in the address of a Redis is not a number");
+    bad(&file("store: {redis: redis+sentinel://h}"), "ends with the name of its service");
+    bad(&file("store: {redis: redis+cluster://h/1}"), "a Cluster has no database but 0");
+    bad(&file("store: {redis: redis://h, ca_file: x}"), "does not ask for TLS");
+    bad(&file("store: {embedded: x, ca_file: x}"), "speaks no TLS");
+    bad(&file("store: {redis: rediss://h, ca_file: missing}"), "/etc/crossfade/missing cannot be read");
     bad(&file("store: {redis: 'http://h'}"), "this is not the address of a Redis");
     bad(&file("store: {redis: redis://h, embedded: x}"), "and here are 2");
     bad(&file("store: {redis_file: missing}"), "/etc/crossfade/missing cannot be read");

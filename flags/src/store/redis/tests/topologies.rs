@@ -1,0 +1,189 @@
+//! The same promises, whatever stands behind the address.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::servers::{Certificates, Cluster, Sentinels, Server, until};
+use super::*;
+use crate::migration::MigrationId;
+use crate::store::conformance::{self, Subject};
+
+/// Runs the suite on one environment after the other.
+async fn check<F: Future<Output = ()> + Send + 'static>(
+    options: RedisOptions,
+    overwrite: impl Fn(String, MigrationId, &'static str) -> F + Clone + Send + Sync + 'static,
+) {
+    let environments = AtomicU32::new(0);
+    conformance::run(async || {
+        let environment = format!("e{}", environments.fetch_add(1, Ordering::Relaxed));
+        let key = format!("crossfade:{{{environment}}}:migrations");
+        let store = Arc::new(Redis::open(options.clone(), &environment));
+        let overwrite = overwrite.clone();
+        let damage =
+            move |migration: MigrationId, text: &'static str| Box::pin(overwrite(key.clone(), migration, text)) as _;
+        Subject { store, damage: Box::new(damage), _keeps: Box::new(()) }
+    })
+    .await;
+}
+
+fn options(address: &str) -> RedisOptions {
+    RedisOptions { address: Address::parse(address).unwrap(), authorities: None }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_server_does_what_every_store_does() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let server = Arc::new(server);
+    let address = format!("{}/9", server.address());
+    check(options(&address), move |key, migration, text| {
+        let server = Arc::clone(&server);
+        async move {
+            let script = "redis.call('SELECT', 9) return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])";
+            server.run(&["EVAL", script, "1", &key, migration.as_str(), text]).await;
+        }
+    })
+    .await;
+}
+
+/// The user that README.md tells to make, so that it may do all that a router does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_and_a_user_of_its_own_do_what_every_store_does() {
+    let Some(certificates) = Certificates::make().await else { return };
+    let mut arguments = certificates.arguments();
+    let users = "--user default off --user crossfade on >p@ss/w:rd% ~crossfade:* &crossfade:* +@all -@admin -@dangerous +role --user root on >root allcommands allkeys";
+    arguments.extend(users.split(' ').map(String::from));
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let Some(server) = Server::start(&arguments).await else { return };
+    let pem = std::fs::read(certificates.path("ca.crt")).unwrap();
+    let client = redis::Client::build_with_tls(
+        format!("rediss://root:root@127.0.0.1:{}", server.port),
+        redis::TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) },
+    )
+    .unwrap();
+    let authorities = Some(Authorities::from_pem(pem).unwrap());
+    let address = format!("rediss://crossfade:p%40ss%2Fw%3Ard%25@localhost:{}", server.port);
+    check(RedisOptions { authorities, ..options(&address) }, move |key, migration, text| {
+        let client = client.clone();
+        async move {
+            let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+            let mut command = redis::cmd("HSET");
+            command.arg(key).arg(migration.as_str()).arg(text);
+            let _: Value = command.query_async(&mut connection).await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_behind_sentinels_does_what_every_store_does() {
+    let Some(all) = Sentinels::start().await else { return };
+    let address = all.address();
+    let all = Arc::new(all);
+    check(options(&address), move |key, migration, text| {
+        let all = Arc::clone(&all);
+        async move { drop(all.on_primary(&["HSET", &key, migration.as_str(), text]).await) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_does_what_every_store_does() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let address = cluster.address();
+    let cluster = Arc::new(cluster);
+    check(options(&address), move |key, migration, text| {
+        let cluster = Arc::clone(&cluster);
+        async move { drop(cluster.run(&["HSET", &key, migration.as_str(), text]).await) }
+    })
+    .await;
+}
+
+/// Makes one change as soon as the store takes it, and has it copied to a replica.
+async fn change(store: &Redis) -> Revision {
+    let mut revision = Revision::ZERO;
+    until("a change is taken", async || {
+        let Ok(loaded) = store.load().await else { return false };
+        let written = store.replace(loaded.revision, next_write(&loaded, &id("m"), 100)).await;
+        revision = written.unwrap_or(revision);
+        revision > Revision::ZERO
+    })
+    .await;
+    revision
+}
+
+#[track_caller]
+fn check_history(entries: &[crate::state::HistoryEntry], acknowledged: &[Revision]) {
+    let kept: Vec<_> = entries.iter().map(|entry| entry.revision).collect();
+    for revision in acknowledged {
+        assert!(kept.contains(revision), "revision {revision} was acknowledged and copied, and is lost: {kept:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fail_over_is_followed_and_loses_nothing_that_was_copied() {
+    let Some(mut all) = Sentinels::start().await else { return };
+    let (store, other) = (open(&all.address()), open(&all.address()));
+    let first = all.primary().await;
+    let mut acknowledged = vec![change(&store).await];
+    until("the change is copied", async || all.on_primary(&["WAIT", "1", "1000"]).await == Value::Int(1)).await;
+
+    until("the sentinels agree to replace a primary that is well", async || {
+        all.sentinels[0].try_run(&["SENTINEL", "FAILOVER", "main"]).await.is_ok()
+    })
+    .await;
+    until("there is another primary", async || all.primary().await != first).await;
+    let seen = other.load().await.map(|loaded| loaded.revision).unwrap_or_default();
+    acknowledged.push(change(&store).await);
+    until("the other router hears of it", async || other.changed(seen).await.is_ok()).await;
+
+    until("the old primary follows the new one", async || {
+        all.on_primary(&["WAIT", "1", "1000"]).await == Value::Int(1)
+    })
+    .await;
+    let second = all.primary().await;
+    all.servers.retain(|server| server.port != second);
+    acknowledged.push(change(&store).await);
+    assert_eq!(all.servers[0].port, first);
+    let page = Page { before: None, limit: 100 };
+    check_history(&store.history(&id("m"), page).await.unwrap(), &acknowledged);
+    until("the other router reads the same", async || {
+        other.load().await.is_ok_and(|loaded| Some(&loaded.revision) == acknowledged.last())
+    })
+    .await;
+    until("and is told of changes by the new primary", async || {
+        let loaded = other.load().await.unwrap();
+        let heard = other.link.subscribe();
+        change(&store).await;
+        let changed = tokio::time::timeout(Duration::from_millis(500), other.changed(loaded.revision)).await;
+        changed.is_ok() && heard.has_changed().unwrap()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_to_another_server_is_followed() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let store = open(&cluster.address());
+    let written = change(&store).await;
+    let slot = cluster.servers[0].run(&["CLUSTER", "KEYSLOT", "crossfade:{e}:revision"]).await;
+    let slot: u16 = redis::from_redis_value(slot).unwrap();
+    let from = usize::from(slot / 5461).min(2);
+    let to = (from + 1) % 3;
+    let (source, target) = (&cluster.servers[from], &cluster.servers[to]);
+    let (source_id, target_id) = (source.text(&["CLUSTER", "MYID"]).await, target.text(&["CLUSTER", "MYID"]).await);
+    let slot = slot.to_string();
+    target.run(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source_id]).await;
+    source.run(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target_id]).await;
+    let keys = source.run(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]).await;
+    let keys: Vec<String> = redis::from_redis_value(keys).unwrap();
+    assert!(keys.len() >= 3, "{keys:?}");
+    let port = target.port.to_string();
+    let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+    migrate.extend(keys.iter().map(String::as_str));
+    source.run(&migrate).await;
+    for server in [target, source, &cluster.servers[(to + 1) % 3]] {
+        server.run(&["CLUSTER", "SETSLOT", &slot, "NODE", &target_id]).await;
+    }
+    let next = change(&store).await;
+    assert_eq!(next, written.next(), "the state went with its slot");
+}
