@@ -110,6 +110,8 @@ pub struct Watch {
     /// There is a rollback to be stored.
     rollbacks_wait: Notify,
     draining: AtomicBool,
+    /// Whether an earlier run has left its state here.
+    was_saved: bool,
     /// There is something new to say in a heartbeat besides a revision.
     news: Notify,
 }
@@ -172,6 +174,14 @@ impl Watch {
     pub fn store_health(&self) -> StoreHealth {
         let waiting = self.lock().rollbacks.iter().map(|pending| pending.rollback.migration.clone()).collect();
         self.health.report(waiting)
+    }
+
+    /// Why this router should not serve: its store refuses it, and it knows no state from before.
+    ///
+    /// A store that is merely away is no such reason, because it comes back by itself.
+    pub fn unusable_store(&self) -> Option<String> {
+        let health = self.health.report(Vec::new());
+        health.last_error.filter(|_| health.refused && health.from_saved && !self.was_saved)
     }
 
     /// What happened since the start, for counters.

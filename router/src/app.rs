@@ -45,6 +45,10 @@ const KILL_FILE_INTERVAL: Duration = Duration::from_millis(200);
 pub enum StartError {
     #[error("the store cannot be opened: {0}")]
     Store(#[from] StoreError),
+    #[error(
+        "{0}. Nothing is saved in `snapshot` from an earlier run either, so that this router would send everything to legacy without knowing the state"
+    )]
+    Refused(String),
     #[error("cannot listen on {address}: {source}")]
     Bind { address: SocketAddr, source: io::Error },
     #[error("the metrics cannot be registered: {0}")]
@@ -106,6 +110,9 @@ impl App {
         let workers = config.workers;
         let options = WatchOptions::new(replica.clone(), config.snapshot.clone());
         let (watch, background) = Watch::start(store, config.definitions, options).await;
+        if let Some(problem) = watch.unusable_store() {
+            return Err(StartError::Refused(problem));
+        }
         if let Some(path) = &kill_file {
             watch.set_killed(path.exists());
         }

@@ -8,6 +8,7 @@ mod connections;
 mod demo;
 mod flips;
 mod limits;
+mod links;
 mod modes;
 mod operations;
 mod proxying;

@@ -18,6 +18,8 @@ pub(crate) struct Fake {
     pub(crate) revision: watch::Sender<Revision>,
     /// Every call fails, as if the network were gone.
     pub(crate) down: AtomicBool,
+    /// Every call is answered with a no, as to a wrong password.
+    pub(crate) refusing: AtomicBool,
     /// Every write finds that somebody else was faster.
     pub(crate) contended: AtomicBool,
     /// Announcements are lost.
@@ -36,8 +38,8 @@ pub(crate) struct State {
 impl Default for Fake {
     fn default() -> Self {
         let (revision, _) = watch::channel(Revision::ZERO);
-        let (down, contended, mute, reads) = Default::default();
-        Self { state: Mutex::default(), revision, down, contended, mute, reads }
+        let (down, refusing, contended, mute, reads) = Default::default();
+        Self { state: Mutex::default(), revision, down, refusing, contended, mute, reads }
     }
 }
 
@@ -53,6 +55,9 @@ impl Fake {
     fn reach(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         if self.down.load(Ordering::SeqCst) {
             return Err(StoreError::unavailable("the test took it away"));
+        }
+        if self.refusing.load(Ordering::SeqCst) {
+            return Err(StoreError::refused("the test does not let it in"));
         }
         Ok(self.state())
     }

@@ -19,7 +19,7 @@ use crate::migration::MigrationId;
 use crate::saved::Saved;
 use crate::snapshot::{Definitions, Local, Snapshot};
 use crate::state::{Heartbeat, Revision};
-use crate::store::{Loaded, Store, Stored};
+use crate::store::{Loaded, Store, StoreError, Stored};
 
 /// How often the store is read without being asked to, and by how much that varies, so that a
 /// fleet does not read in step.
@@ -76,6 +76,10 @@ pub(super) async fn start(
         watch.serve_unread(unstored);
     }
     let (stop, stopped) = watch::channel(false);
+    if watch.unusable_store().is_some() {
+        // Nothing is saved, or the next start would take it for a state that was known.
+        return (watch, Background { stop, tasks: Vec::new() });
+    }
     let tasks = vec![
         tokio::spawn(until(stopped.clone(), poll(Arc::clone(&watch)))),
         tokio::spawn(until(stopped.clone(), store_rollbacks(Arc::clone(&watch)))),
@@ -103,6 +107,7 @@ async fn read_saved(options: &WatchOptions) -> Saved {
 /// of today once the store has answered that it has none.
 fn unread(store: Arc<dyn Store>, definitions: Definitions, options: WatchOptions, mut saved: Saved) -> Watch {
     let definitions = Arc::new(definitions);
+    let was_saved = !saved.migrations.is_empty();
     saved.migrations.retain(|_, known| known.document.revision > Revision::ZERO);
     let loaded = from_saved(&definitions, &saved);
     let is_defined = |id: &MigrationId| definitions.find(id).is_some();
@@ -128,6 +133,7 @@ fn unread(store: Arc<dyn Store>, definitions: Definitions, options: WatchOptions
         counters: Counters::default(),
         rollbacks_wait: Notify::new(),
         draining: AtomicBool::new(false),
+        was_saved,
         news: Notify::new(),
     }
 }
@@ -156,6 +162,8 @@ async fn read_first(watch: &Watch) -> bool {
         let read = tokio::time::timeout_at(give_up, watch.try_refresh()).await;
         match read {
             Ok(Ok(())) => return true,
+            // It has answered, and the next answer would be the same.
+            Ok(Err(StoreError::Refused(_))) => break,
             Ok(Err(_)) if Instant::now() + START_RETRY < give_up => tokio::time::sleep(START_RETRY).await,
             Ok(Err(_)) | Err(_) => break,
         }

@@ -18,6 +18,8 @@ pub struct StoreHealth {
     pub last_success: Option<Timestamp>,
     /// Why the last read failed; none after a read that did not.
     pub last_error: Option<String>,
+    /// The store answered the last read and said no: its configuration is to be mended.
+    pub refused: bool,
     /// The state served comes from the saved snapshot, or from none, and not from the store.
     pub from_saved: bool,
     /// The store answers with an older state than is served: it lost data and is not believed.
@@ -98,6 +100,7 @@ impl Health {
             tracing::error!(error = %text, "the store cannot be read; traffic goes on by the last known state, and of changes only rollbacks are taken");
         }
         health.reachable = false;
+        health.refused = matches!(error, StoreError::Refused(_));
         health.last_error = Some(text);
     }
 
@@ -108,6 +111,7 @@ impl Health {
             tracing::info!(revision = stored.0, "the store can be read again");
         }
         health.reachable = true;
+        health.refused = false;
         health.last_success = Some(Timestamp::now());
         let went_back = stored < served;
         if went_back && !health.revision_went_back {

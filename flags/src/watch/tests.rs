@@ -386,3 +386,28 @@ async fn after_a_shutdown_nothing_runs_on() {
     drop(rig.control);
     assert_eq!(Arc::strong_count(&rig.watch), 1);
 }
+
+#[tokio::test]
+async fn a_store_that_refuses_is_a_reason_not_to_start_only_where_nothing_is_known() {
+    let refusing = || {
+        let store = Arc::new(Fake::default());
+        store.set(|fake| &fake.refusing, true);
+        store
+    };
+    let rig = Rig::start(refusing(), vec![half()]).await;
+    assert!(rig.watch.unusable_store().is_some_and(|problem| problem.contains("refuses this router")));
+    // And it has left nothing that the next start could take for a state.
+    let rig = Rig { store: refusing(), ..rig }.restart(vec![half()]).await;
+    assert!(rig.watch.unusable_store().is_some());
+
+    let away = Arc::new(Fake::default());
+    away.set(down, true);
+    let rig = Rig::start(away, vec![half()]).await;
+    assert_eq!(rig.watch.unusable_store(), None, "a store that is away comes back");
+
+    let rig = Rig::start(Arc::default(), vec![half()]).await;
+    rig.apply(Ask::Mode(Mode::NewOnly)).await;
+    let rig = Rig { store: refusing(), ..rig }.restart(vec![half()]).await;
+    assert_eq!(rig.watch.unusable_store(), None, "the saved state serves");
+    assert_eq!(rig.effective("m").0, Mode::NewOnly);
+}

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::check;
 use super::exit::{Exit, Failure};
-use crate::{app, logging};
+use crate::app::{self, StartError};
+use crate::logging;
 
 /// Runs the router.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,5 +27,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let served = runtime.block_on(app::serve(&args.config, config));
     // What is left are tasks that wait for the store or a socket; they must not hold the process.
     runtime.shutdown_background();
-    served.map_err(|error| Failure::new(Exit::Failure, format!("the router cannot start: {error}")))
+    served.map_err(|error| {
+        let exit = if matches!(error, StartError::Refused(_)) { Exit::Unreachable } else { Exit::Failure };
+        Failure::new(exit, format!("the router cannot start: {error}"))
+    })
 }
