@@ -20,6 +20,7 @@ pub mod redis_server;
 pub mod router;
 pub mod setup;
 pub mod tap;
+pub mod tcp_proxy;
 
 pub use backend::{Backend, Seen, Step};
 pub use client::Client;
@@ -29,6 +30,7 @@ pub use redis_server::RedisServer;
 pub use router::Router;
 pub use setup::Setup;
 pub use tap::Tap;
+pub use tcp_proxy::{Fault, Flow, TcpProxy};
 
 use std::future::Future;
 use std::time::Duration;
