@@ -12,7 +12,10 @@
 //! Not here: assertions about a feature (they are in `e2e/`), HTTP/2 and TLS.
 
 pub mod backend;
+pub mod checker;
 pub mod client;
+pub mod golden;
+pub mod history;
 pub mod http;
 pub mod origins;
 pub mod ports;
