@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as the test itself does")]
 
 mod admin;
+mod chaos;
 mod conformance;
 mod connections;
 mod demo;

@@ -35,6 +35,8 @@ pub enum Step {
     ReadSome(u64),
     /// Sends these bytes as they are.
     Send(Vec<u8>),
+    /// Sends what this makes of the backend's name and the request's head.
+    Answer(fn(&str, &Head) -> Vec<u8>),
     /// Sends this many bytes of filler.
     SendFiller(u64),
     /// Sends these bytes one by one, each after a pause.
@@ -349,6 +351,11 @@ impl Connection {
             Step::ReadBody => self.read_body(body, u64::MAX).await?,
             Step::ReadSome(bytes) => self.read_body(body, bytes).await?,
             Step::Send(bytes) => self.stream.write_all(&bytes).await?,
+            Step::Answer(make) => {
+                let head = self.current.and_then(|at| self.shared.memory().seen.get(at).map(|seen| seen.head.clone()));
+                let answer = head.map(|head| make(self.shared.name, &head)).unwrap_or_default();
+                self.stream.write_all(&answer).await?;
+            }
             Step::SendFiller(bytes) => self.send_filler(bytes).await?,
             Step::Drip(bytes, pause) => {
                 for byte in bytes {

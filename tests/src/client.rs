@@ -20,13 +20,17 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        let connected = within("a connection is made", TcpStream::connect(address)).await;
-        let stream = match connected {
-            Ok(stream) => stream,
+        match Self::try_connect(address).await {
+            Ok(client) => client,
             Err(error) => panic!("{address} does not take a connection: {error}"),
-        };
+        }
+    }
+
+    /// A connection, or why none was made.
+    pub async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = within("a connection is made", TcpStream::connect(address)).await?;
         let _ = stream.set_nodelay(true);
-        Self { host: "shop.test".into(), stream, buffer: Vec::new() }
+        Ok(Self { host: "shop.test".into(), stream, buffer: Vec::new() })
     }
 
     pub fn local_address(&self) -> SocketAddr {

@@ -14,10 +14,14 @@
 pub mod backend;
 pub mod checker;
 pub mod client;
+pub mod fleet;
 pub mod golden;
 pub mod history;
 pub mod http;
+pub mod load;
+pub mod operator;
 pub mod origins;
+pub mod plan;
 pub mod ports;
 pub mod redis_server;
 pub mod router;
@@ -27,6 +31,7 @@ pub mod tcp_proxy;
 
 pub use backend::{Backend, Seen, Step};
 pub use client::Client;
+pub use fleet::Fleet;
 pub use http::Answer;
 pub use origins::Origin;
 pub use redis_server::RedisServer;

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::backend::refused_address;
+use crate::client::Client;
 use crate::wait_for;
 
 /// Runs in a directory of its own and ends when dropped.
@@ -55,6 +56,42 @@ impl RedisServer {
     /// When it does not come back.
     pub async fn restart(&mut self) {
         assert!(self.try_start().await, "redis-server does not come back on {}", self.address);
+    }
+
+    /// Starts it again on the same port, having lost everything.
+    pub async fn restart_empty(&mut self) {
+        let kept = self.directory.path().join("appendonlydir");
+        std::fs::remove_dir_all(kept).expect("it wrote its file");
+        self.restart().await;
+    }
+
+    /// Stops it where it stands: connections are made by the kernel, and nothing is answered.
+    pub async fn pause(&self) {
+        self.signal("STOP").await;
+    }
+
+    /// Lets it go on.
+    pub async fn resume(&self) {
+        self.signal("CONT").await;
+    }
+
+    async fn signal(&self, name: &str) {
+        let id = self.child.as_ref().and_then(Child::id).expect("redis-server runs");
+        let sent = Command::new("kill").args([format!("-{name}"), id.to_string()]).status().await.expect("kill runs");
+        assert!(sent.success(), "kill -{name} {id}");
+    }
+
+    /// Runs one command, written as in `redis-cli`, and gives the first line of its answer.
+    pub async fn command(&self, words: &str) -> String {
+        let mut raw = Client::connect(self.address).await;
+        raw.send(format!("{words}\r\n")).await;
+        let line = raw.until(b"\r\n").await;
+        String::from_utf8_lossy(&line).trim_end().to_owned()
+    }
+
+    /// Forgets everything, as somebody does who means another server.
+    pub async fn flush(&self) {
+        assert_eq!(self.command("FLUSHALL").await, "+OK");
     }
 
     async fn try_start(&mut self) -> bool {
