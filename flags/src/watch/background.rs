@@ -29,6 +29,9 @@ const POLL_JITTER_PERCENT: u32 = 20;
 /// Reading takes at most this share of the time, one part in so many, however large the state is.
 const READING_SHARE: u32 = 20;
 
+/// The longest pause that a large state makes: a lost announcement costs no more.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
 /// How long a store is left alone that woke its reader and had nothing new to say.
 const WOKEN_FOR_NOTHING: Duration = Duration::from_millis(50);
 
@@ -191,24 +194,47 @@ async fn until(mut stopped: watch::Receiver<bool>, task: impl Future<Output = ()
 }
 
 async fn poll(watch: Arc<Watch>) {
-    let mut pause = jittered(POLL);
+    let mut pace = Pace::default();
     loop {
         // What the store told last, not what is served: a store that is not believed has not changed.
         let seen = Revision(watch.read_last.load(Ordering::Relaxed));
-        let woken = tokio::time::timeout(pause, watch.store.changed(seen)).await;
+        let woken = tokio::time::timeout(pace.pause(jittered(POLL)), watch.store.changed(seen)).await;
         let begun = Instant::now();
         let read = watch.try_refresh().await;
-        let took = begun.elapsed();
         if read.is_err() || matches!(woken, Ok(Err(_))) {
             // The store says why where it is read; asking again at once would not help it.
-            tokio::time::sleep(pause).await;
-        } else if woken.is_ok() && watch.read_last.load(Ordering::Relaxed) == seen.0 {
+            tokio::time::sleep(jittered(POLL)).await;
+            continue;
+        }
+        pace.answered(begun.elapsed());
+        if woken.is_ok() && watch.read_last.load(Ordering::Relaxed) == seen.0 {
             tokio::time::sleep(WOKEN_FOR_NOTHING).await;
         } else {
             // However often it changes, reading leaves as much time as it takes.
-            tokio::time::sleep(took).await;
+            tokio::time::sleep(pace.read_takes()).await;
         }
-        pause = jittered(POLL).max(took * READING_SHARE);
+    }
+}
+
+/// How long reads take that are answered.
+///
+/// The shorter of the last two, because one alone may have met a store in trouble, and that is when a router must
+/// look again soon; a large state makes every read slow.
+#[derive(Debug, Default)]
+struct Pace([Duration; 2]);
+
+impl Pace {
+    fn answered(&mut self, took: Duration) {
+        self.0 = [self.0[1], took];
+    }
+
+    fn read_takes(&self) -> Duration {
+        self.0[0].min(self.0[1])
+    }
+
+    /// How long to wait for an announcement, which is `usual` unless reading would take more than its share.
+    fn pause(&self, usual: Duration) -> Duration {
+        usual.max((self.read_takes() * READING_SHARE).min(PAUSE_MAX))
     }
 }
 
@@ -291,4 +317,26 @@ fn jittered(base: Duration) -> Duration {
     let _ = getrandom::fill(&mut random);
     let span = 2 * POLL_JITTER_PERCENT + 1;
     base * (100 - POLL_JITTER_PERCENT + u32::from_ne_bytes(random) % span) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(reads_ms: &[u64], pause_ms: u64) {
+        let mut pace = Pace::default();
+        reads_ms.iter().for_each(|took| pace.answered(Duration::from_millis(*took)));
+        assert_eq!(pace.pause(Duration::from_secs(1)), Duration::from_millis(pause_ms), "after {reads_ms:?}");
+    }
+
+    #[test]
+    fn a_large_state_is_read_less_often_and_a_slow_answer_changes_nothing() {
+        check(&[], 1_000);
+        check(&[10, 10], 1_000);
+        check(&[200, 200], 4_000);
+        check(&[10, 1_900], 1_000);
+        check(&[10, 1_900, 10], 1_000);
+        check(&[1_900, 1_900], 5_000);
+    }
 }
