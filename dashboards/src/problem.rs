@@ -41,6 +41,7 @@ pub(crate) enum Code {
     Internal,
     StateUnreadable,
     StoreUnavailable,
+    OutcomeUnknown,
     TooBusy,
     TimedOut,
 }
@@ -88,6 +89,7 @@ impl Code {
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "The router made a mistake"),
             Self::StateUnreadable => ("state_unreadable", S::INTERNAL_SERVER_ERROR, "The stored state is unreadable"),
             Self::StoreUnavailable => ("store_unavailable", S::SERVICE_UNAVAILABLE, "The store is unavailable"),
+            Self::OutcomeUnknown => ("outcome_unknown", S::GATEWAY_TIMEOUT, "The change may have been made"),
             Self::TooBusy => ("too_busy", S::SERVICE_UNAVAILABLE, "Too many requests at once"),
             Self::TimedOut => ("timed_out", S::SERVICE_UNAVAILABLE, "The request took too long"),
         }

@@ -153,7 +153,8 @@ impl Control {
         let written = if store_answers { self.write(migration, change).await } else { Err(away().into()) };
         match written {
             Ok(applied) => Ok(applied),
-            Err(ControlError::Store(error)) => {
+            // A rollback that was made all the same is found to be, when it is stored again.
+            Err(ControlError::Store(error) | ControlError::Unconfirmed(error)) => {
                 // Once, and not with every try to store it.
                 if is_new_here {
                     tracing::warn!(%migration, %error, "rolled back on this router only, until the store is back");
@@ -214,6 +215,7 @@ impl Control {
                     return Ok(applied);
                 }
                 Err(StoreError::Conflict { .. }) => {}
+                Err(error @ StoreError::Unanswered(_)) => return Err(ControlError::Unconfirmed(error)),
                 Err(error) => return Err(error.into()),
             }
         }

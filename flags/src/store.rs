@@ -47,6 +47,10 @@ pub enum StoreError {
     #[error("the store refuses this router: {0}")]
     Refused(#[source] Source),
 
+    /// A call was sent and its answer did not come: a write may have been made all the same, or may still be.
+    #[error("the store did not answer: {0}")]
+    Unanswered(#[source] Source),
+
     #[error("the stored state is unreadable: {0}")]
     Corrupt(#[source] Source),
 }
@@ -64,11 +68,20 @@ impl StoreError {
         Self::Corrupt(source.into())
     }
 
+    /// The same of a call that had been sent when the store went away.
+    #[must_use]
+    pub(crate) fn once_sent(self) -> Self {
+        match self {
+            Self::Unavailable(source) => Self::Unanswered(source),
+            Self::Conflict { .. } | Self::Refused(_) | Self::Unanswered(_) | Self::Corrupt(_) => self,
+        }
+    }
+
     /// Whether the same call may succeed later. Routing goes on from the last snapshot in every
     /// case.
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::Refused(_) => true,
+            Self::Unavailable(_) | Self::Refused(_) | Self::Unanswered(_) => true,
             Self::Conflict { .. } | Self::Corrupt(_) => false,
         }
     }

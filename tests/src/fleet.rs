@@ -23,10 +23,13 @@ use crate::redis_server::RedisServer;
 use crate::router::Router;
 use crate::setup::{MIGRATION, Setup};
 use crate::tcp_proxy::TcpProxy;
-use crate::wait_for;
+use crate::{DEADLINE, wait_for};
 
 /// Routers of a fleet.
 pub const ROUTERS: usize = 5;
+
+/// Between two looks at a fleet that settles.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Keys that callers come with.
 const KEYS: usize = 16;
@@ -168,31 +171,44 @@ impl Fleet {
     }
 
     /// Waits until every router has a healthy store, and serves by its newest revision.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long, naming who does not.
     pub async fn settled(&self) {
-        wait_for("every router serves the store's newest revision", || async {
-            let newest = self.newest().await;
-            for router in &self.routers {
-                let migration = router.migration().await;
-                let health = router.call("", "GET", "/readyz", "", None).await.text();
-                let serves =
-                    migration["revision"].as_u64() == newest && migration["effective_mode"] == migration["mode"];
-                if !serves || health.contains("degraded") {
-                    return None;
-                }
+        let mut lags = String::new();
+        let settling = async {
+            while let Err(why) = self.is_settled().await {
+                lags = why;
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
-            Some(())
-        })
-        .await;
+        };
+        if tokio::time::timeout(DEADLINE, settling).await.is_err() {
+            panic!("the fleet does not settle within {DEADLINE:?}: {lags}");
+        }
+    }
+
+    async fn is_settled(&self) -> Result<(), String> {
+        let newest = self.newest().await?;
+        for (number, router) in self.routers.iter().enumerate() {
+            let migration = router.migration().await;
+            let health = router.call("", "GET", "/readyz", "", None).await.text();
+            let serves = migration["revision"] == newest && migration["effective_mode"] == migration["mode"];
+            if !serves || health.contains("degraded") {
+                return Err(format!("the store is at {newest}; router {number}: {health:?} {migration}"));
+            }
+        }
+        Ok(())
     }
 
     /// The newest revision of the audit.
-    async fn newest(&self) -> Option<u64> {
+    async fn newest(&self) -> Result<u64, String> {
         let path = format!("/migrations/{MIGRATION}/history?limit=1");
         let answer = self.routers[0].api("GET", &path, None).await;
         if answer.status() != 200 {
-            return None;
+            return Err(format!("router 0 does not tell the history: {answer:?}"));
         }
-        answer.json()["history"].as_array()?.first().map_or(Some(0), |entry| entry["revision"].as_u64())
+        Ok(answer.json()["history"][0]["revision"].as_u64().unwrap_or(0))
     }
 
     /// The audit as the store holds it.

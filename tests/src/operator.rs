@@ -84,7 +84,7 @@ fn told(answer: &Answer) -> Told {
         (200, Some(revision)) => Told::Already(revision),
         (202, _) => Told::HereOnly,
         // The router says itself that it does not know.
-        (503, _) if matches!(code, "timed_out" | "outcome_unknown") => Told::Unknown(code.into()),
+        (503 | 504, _) if matches!(code, "timed_out" | "outcome_unknown") => Told::Unknown(code.into()),
         (400..=599, _) if !code.is_empty() => Told::Refused(format!("{} {code}", answer.status())),
         _ => Told::Unknown(format!("{answer:?}")),
     }

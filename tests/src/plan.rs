@@ -101,7 +101,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn episode(&mut self) {
-        let kinds = if self.means.can_reseed { 10 } else { 9 };
+        let kinds = if self.means.can_reseed { 11 } else { 10 };
         match self.dice.roll(kinds) {
             0 => self.changes(),
             1 | 2 => self.around(Act::Kill, Act::Restart),
@@ -112,6 +112,10 @@ impl Planner<'_> {
             8 => self.some_routers(|dice, router| {
                 let announcements = dice.pick(&[Flow::Swallow, Flow::Stall, Flow::Delay(Duration::from_millis(300))]);
                 Act::Wire(router, Fault { announcements, ..Fault::NONE })
+            }),
+            9 => self.some_routers(|dice, router| {
+                let answers_to_changes = dice.pick(&[Flow::Swallow, Flow::Stall]);
+                Act::Wire(router, Fault { answers_to_changes, ..Fault::NONE })
             }),
             _ => {
                 let router = self.dice.index(self.means.routers);

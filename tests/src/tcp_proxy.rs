@@ -25,6 +25,13 @@ use tokio::task::{JoinHandle, JoinSet};
 /// Connections that may wait to be taken.
 const BACKLOG: u32 = 64;
 
+/// A word of the audit entry that a change is written with, and of nothing else that is sent.
+const IN_EVERY_CHANGE: &[u8] = b"previous_hash";
+
+fn has(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
+}
+
 /// What becomes of the bytes of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flow {
@@ -45,16 +52,20 @@ pub struct Fault {
     pub requests: Flow,
     /// From the store to the router.
     pub answers: Flow,
-    /// The same on connections that have subscribed to something, on top of `answers`.
+    /// From the store on connections that have subscribed to something, instead of `answers`.
     pub announcements: Flow,
+    /// From the store on connections on which a change was sent since this was set, instead of `answers`: the change
+    /// arrives, and nobody hears of it.
+    pub answers_to_changes: Flow,
 }
 
 impl Fault {
-    pub const NONE: Self = Self { requests: Flow::Pass, answers: Flow::Pass, announcements: Flow::Pass };
+    pub const NONE: Self =
+        Self { requests: Flow::Pass, answers: Flow::Pass, announcements: Flow::Pass, answers_to_changes: Flow::Pass };
 
     /// Nothing comes through in either direction.
     pub const fn both(flow: Flow) -> Self {
-        Self { requests: flow, answers: flow, announcements: Flow::Pass }
+        Self { requests: flow, answers: flow, ..Self::NONE }
     }
 }
 
@@ -205,16 +216,20 @@ async fn relay(
     let _ = (store.set_zero_linger(), store.set_nodelay(true));
     counts.accepted.fetch_add(1, Ordering::SeqCst);
     let _open = Open::new(&counts);
-    let subscribed = AtomicBool::new(false);
+    let (subscribed, changed) = (AtomicBool::new(false), AtomicBool::new(false));
+    let latest = fault.clone();
     let heard = |bytes: &[u8]| {
-        let asks = bytes.to_ascii_uppercase().windows(b"SUBSCRIBE".len()).any(|word| word == b"SUBSCRIBE");
-        if asks && !subscribed.swap(true, Ordering::SeqCst) {
+        if has(&bytes.to_ascii_uppercase(), b"SUBSCRIBE") && !subscribed.swap(true, Ordering::SeqCst) {
             counts.subscriptions.fetch_add(1, Ordering::SeqCst);
         }
+        if latest.borrow().answers_to_changes != Flow::Pass && has(bytes, IN_EVERY_CHANGE) {
+            changed.store(true, Ordering::SeqCst);
+        }
     };
-    let of_answers = |fault: &Fault| match fault.announcements {
-        flow @ (Flow::Delay(_) | Flow::Stall | Flow::Swallow) if subscribed.load(Ordering::SeqCst) => flow,
-        _ => fault.answers,
+    let of_answers = |fault: &Fault| {
+        let special = [(&changed, fault.answers_to_changes), (&subscribed, fault.announcements)];
+        let applies = special.into_iter().find(|(is, flow)| *flow != Flow::Pass && is.load(Ordering::SeqCst));
+        applies.map_or(fault.answers, |(_, flow)| flow)
     };
     let is_cut = |now: &Cuts| {
         now.all != before.all || (subscribed.load(Ordering::SeqCst) && now.subscriptions != before.subscriptions)
@@ -361,5 +376,21 @@ mod tests {
         assert!(!subscription.ends_cleanly().await);
         commands.send("still\n").await;
         assert_eq!(commands.until(b"still\n").await, b"still\n");
+    }
+
+    #[tokio::test]
+    async fn a_change_arrives_and_its_answer_does_not() {
+        let (backend, proxy) = echo().await;
+        let mut client = echoing(&proxy).await;
+        proxy.set(Fault { answers_to_changes: Flow::Stall, ..Fault::NONE });
+        client.send("read\n").await;
+        assert_eq!(client.until(b"read\n").await, b"read\n");
+        client.send("previous_hash\n").await;
+        wait_until("it arrives", || has(&backend.bytes(), b"previous_hash")).await;
+        let mut other = echoing(&proxy).await;
+        proxy.set(Fault { answers_to_changes: Flow::Swallow, ..Fault::NONE });
+        wait_until("the answer is swallowed", || proxy.swallowed() > 0).await;
+        other.send("still\n").await;
+        assert_eq!(other.until(b"still\n").await, b"still\n");
     }
 }

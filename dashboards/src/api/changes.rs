@@ -316,6 +316,13 @@ pub(crate) fn problem(error: ControlError) -> Problem {
         }
         ControlError::NothingToUndo(_) => Problem::new(Code::NothingToUndo, detail),
         ControlError::Busy(_) => Problem::new(Code::Conflict, detail).retry_after(1),
+        ControlError::Unconfirmed(error) => {
+            tracing::warn!(
+                error = error.to_string().escape_debug().to_string(),
+                "it is not known whether a change was written"
+            );
+            Problem::new(Code::OutcomeUnknown, detail)
+        }
         ControlError::Store(error) => store_problem(&error),
     }
 }
@@ -328,7 +335,7 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
             let detail = format!("{error}. Nothing was written; an emergency rollback works all the same");
             Problem::new(Code::StoreUnavailable, detail).retry_after(2)
         }
-        StoreError::Unavailable(_) => {
+        StoreError::Unavailable(_) | StoreError::Unanswered(_) => {
             tracing::warn!(
                 error = error.to_string().escape_debug().to_string(),
                 "a request of the admin side met no store"

@@ -37,6 +37,10 @@ pub enum ControlError {
     NothingToUndo(MigrationId),
     #[error("others kept changing the state while this change was tried {0} times; nothing was written, repeat it")]
     Busy(usize),
+    #[error(
+        "the store did not answer whether it wrote the change, so that it may be in force now or soon: look at `crossfade history` before you repeat it"
+    )]
+    Unconfirmed(#[source] StoreError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -137,22 +137,22 @@ impl Link {
             }
             Err(error) => error,
         };
-        let Some(open) = open else {
-            return Err(self.explain(None, &error));
-        };
-        let host = open.host.clone();
         let is_slow = error.is_timeout();
-        if is_slow || is_unwell(&error) {
-            open.failures += 1;
-        } else if error.code().is_some() {
-            (open.failures, open.answered) = (0, Instant::now());
-        }
         let is_gone = !is_slow && (error.is_connection_dropped() || error.is_unrecoverable_error());
-        if has_moved(&error) || is_gone || open.failures >= FAILURES_MAX {
-            state.connection = None;
+        let host = open.as_ref().map(|open| open.host.clone());
+        if let Some(open) = open {
+            if is_slow || is_unwell(&error) {
+                open.failures += 1;
+            } else if error.code().is_some() {
+                (open.failures, open.answered) = (0, Instant::now());
+            }
+            if has_moved(&error) || is_gone || open.failures >= FAILURES_MAX {
+                state.connection = None;
+            }
         }
         drop(state);
-        Err(self.explain(Some(&host), &error))
+        let explained = self.explain(host.as_ref(), &error);
+        Err(if is_slow || is_gone { explained.once_sent() } else { explained })
     }
 
     fn explain(&self, host: Option<&Host>, error: &RedisError) -> StoreError {

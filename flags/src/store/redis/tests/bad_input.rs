@@ -24,7 +24,7 @@ async fn check_with(address: &str, authorities: Option<Authorities>, expected: I
     let error = store.load().await.unwrap_err();
     let is = match error {
         StoreError::Refused(_) => Is::Refused,
-        StoreError::Unavailable(_) => Is::Away,
+        StoreError::Unavailable(_) | StoreError::Unanswered(_) => Is::Away,
         StoreError::Conflict { .. } | StoreError::Corrupt(_) => panic!("{address}: {error}"),
     };
     let text = error.to_string();
