@@ -149,7 +149,11 @@ async fn a_server_that_never_answers_is_given_up() {
     let store = open(&format!("redis://{}", listener.local_addr().unwrap()));
     let answer = tokio::time::timeout(PATIENCE, store.load()).await;
     let refused = answer.expect("the call has a time-out of its own").unwrap_err();
-    assert!(matches!(refused, StoreError::Unavailable(_) | StoreError::Unanswered(_)) && refused.to_string().contains("in time"), "{refused}");
+    assert!(
+        matches!(refused, StoreError::Unavailable(_) | StoreError::Unanswered(_))
+            && refused.to_string().contains("in time"),
+        "{refused}"
+    );
 }
 
 /// As a firewall that begins to drop packets: the connection stays and nothing arrives any more.
