@@ -1,9 +1,11 @@
 //! The only types that leave by HTTP, so that a change inside does not change the API by accident.
 
+mod replicas;
+
 use flags::decide::Decision;
 use flags::migration::{Migration, MigrationId};
 use flags::snapshot::{MigrationIndex, Snapshot};
-use flags::state::{ChangeKind, Heartbeat, HistoryEntry, Pin, PinChange, Position};
+use flags::state::{ChangeKind, HistoryEntry, Pin, PinChange, Position};
 use flags::{BasisPoints, HashKind, Mode, Reason, Revision, Side};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,10 +13,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
+pub(crate) use self::replicas::{ReplicaView, ReplicasView};
 use crate::health::{EndpointHealth, Health, UpstreamHealth};
-
-/// A replica whose last word is older is not waited for.
-pub(crate) const LIVE_SECONDS: i64 = 5;
 
 fn words(names: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names))
@@ -374,51 +374,4 @@ impl DecisionView {
             note,
         }
     }
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Replica)]
-pub(crate) struct ReplicaView {
-    pub(crate) name: String,
-    /// Of the snapshot it serves from.
-    #[schema(value_type = u64)]
-    pub(crate) revision: Revision,
-    /// Whether it was heard of within 5 s.
-    pub(crate) live: bool,
-    pub(crate) draining: bool,
-    /// Replicas with different hashes run different files.
-    pub(crate) config_hash: String,
-    pub(crate) version: String,
-    #[schema(value_type = String, format = DateTime)]
-    pub(crate) time: Timestamp,
-    /// Whether this is the router that answers.
-    pub(crate) this: bool,
-}
-
-impl ReplicaView {
-    pub(crate) fn new(heartbeat: Heartbeat, now: Timestamp, this: &str) -> Self {
-        Self {
-            live: is_live(&heartbeat, now),
-            this: heartbeat.replica == this,
-            name: heartbeat.replica,
-            revision: heartbeat.revision,
-            draining: heartbeat.draining,
-            config_hash: heartbeat.config_hash,
-            version: heartbeat.version,
-            time: heartbeat.time,
-        }
-    }
-}
-
-pub(crate) fn is_live(heartbeat: &Heartbeat, now: Timestamp) -> bool {
-    now.as_second().saturating_sub(heartbeat.time.as_second()) < LIVE_SECONDS
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Replicas)]
-pub(crate) struct ReplicasView {
-    pub(crate) replicas: Vec<ReplicaView>,
-    /// Of the snapshot of the router that answers.
-    #[schema(value_type = u64)]
-    pub(crate) revision: Revision,
 }

@@ -49,9 +49,6 @@ const CONVERGENCE_WAIT: Duration = Duration::from_secs(1);
 /// How often the routers are asked meanwhile.
 const CONVERGENCE_POLL: Duration = Duration::from_millis(50);
 
-/// A router that has said nothing for this long is taken for gone.
-const LIVE_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
-
 /// Changes migrations and reads their audit.
 #[derive(Clone)]
 pub struct Control {
@@ -303,10 +300,12 @@ impl Control {
         let now = Timestamp::now();
         let own = self.watch.replica();
         let own_is_behind = self.watch.current().revision() < revision;
-        let others = self.store.replicas().await?.into_iter().filter(|beat| {
-            let is_live = now.duration_since(beat.time) < LIVE_FOR;
-            beat.replica != own && is_live && beat.revision < revision
-        });
+        let others = self
+            .store
+            .replicas()
+            .await?
+            .into_iter()
+            .filter(|beat| beat.replica != own && beat.is_live(now) && beat.revision < revision);
         Ok(own_is_behind.then(|| own.to_owned()).into_iter().chain(others.map(|beat| beat.replica)).collect())
     }
 }

@@ -32,6 +32,9 @@ pub const PINS_MAX: usize = 100_000;
 /// The longest reason that is recorded, in bytes.
 pub const REASON_BYTES_MAX: usize = 1_000;
 
+/// A router that has said nothing for this long is taken for gone.
+const LIVE_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
+
 /// The actor of a document that nobody wrote.
 pub(crate) const GUESS: &str = "router";
 
@@ -226,6 +229,13 @@ pub struct Heartbeat {
     /// Whether it finishes what is open and accepts nothing new.
     #[serde(default)]
     pub draining: bool,
+}
+
+impl Heartbeat {
+    /// Whether it is waited for: who has said nothing for 5 s is taken for gone.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        now.duration_since(self.time) < LIVE_FOR
+    }
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

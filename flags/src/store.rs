@@ -171,6 +171,9 @@ pub trait Store: Send + Sync + 'static {
     /// Says that a replica lives; an old word is forgotten after a minute.
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), StoreError>;
 
+    /// Forgets a replica that ends in order, so that nobody waits for its next word.
+    async fn leave(&self, replica: &str) -> Result<(), StoreError>;
+
     /// The last word of each replica, by its name.
     async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError>;
 }

@@ -7,6 +7,7 @@ mod chaos;
 mod conformance;
 mod connections;
 mod demo;
+mod fleet;
 mod flips;
 mod limits;
 mod links;

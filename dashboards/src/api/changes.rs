@@ -26,7 +26,7 @@ use super::request::IfMatch;
 use super::values;
 use crate::Shared;
 use crate::problem::{Code, Problem};
-use crate::wire::{PinChangeView, PositionView, is_live, on_new};
+use crate::wire::{PinChangeView, PositionView, on_new};
 
 /// Between two looks at the replicas, who speak twice a second.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -243,7 +243,7 @@ async fn look(shared: &Shared, revision: Revision) -> Arrival {
     let mut arrival = own_word(shared, revision);
     let Ok(replicas) = shared.control.replicas().await else { return arrival };
     let now = Timestamp::now();
-    for replica in replicas.into_iter().filter(|word| is_live(word, now) && word.replica != shared.replica) {
+    for replica in replicas.into_iter().filter(|word| word.is_live(now) && word.replica != shared.replica) {
         let list = if replica.revision >= revision { &mut arrival.applied_by } else { &mut arrival.pending };
         list.push(replica.replica);
     }

@@ -15,8 +15,6 @@ use crate::wire::{ReplicaView, ReplicasView};
 pub(crate) async fn list(State(shared): State<Shared>, _: Viewer) -> Result<Json<ReplicasView>, Problem> {
     let heartbeats = shared.control.replicas().await.map_err(problem)?;
     let now = Timestamp::now();
-    let mut replicas: Vec<ReplicaView> =
-        heartbeats.into_iter().map(|word| ReplicaView::new(word, now, &shared.replica)).collect();
-    replicas.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Json(ReplicasView { replicas, revision: shared.watch.current().revision() }))
+    let replicas = heartbeats.into_iter().map(|word| ReplicaView::new(word, now, &shared.replica)).collect();
+    Ok(Json(ReplicasView::new(replicas, shared.watch.current().revision())))
 }

@@ -66,6 +66,10 @@ impl Store for Removable {
         self.here()?.beat(heartbeat).await
     }
 
+    async fn leave(&self, replica: &str) -> Result<(), StoreError> {
+        self.here()?.leave(replica).await
+    }
+
     async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError> {
         self.here()?.replicas().await
     }

@@ -243,6 +243,10 @@ async fn replicas_are_known_by_their_last_word(subject: &Subject) {
     let known = store.replicas().await.unwrap();
     let known: Vec<_> = known.iter().map(|beat| (beat.replica.as_str(), beat.revision.0)).collect();
     assert_eq!(known, [("a", 1), ("b", 2)]);
+    store.leave("b").await.unwrap();
+    store.leave("never there").await.unwrap();
+    let known = store.replicas().await.unwrap();
+    assert_eq!(known.iter().map(|beat| beat.replica.as_str()).collect::<Vec<_>>(), ["a"]);
 }
 
 async fn concurrent_writers_make_one_line(subject: &Subject) {

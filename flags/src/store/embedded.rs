@@ -105,6 +105,11 @@ impl Store for Embedded {
         Ok(())
     }
 
+    async fn leave(&self, replica: &str) -> Result<(), StoreError> {
+        self.replicas.lock().unwrap_or_else(PoisonError::into_inner).remove(replica);
+        Ok(())
+    }
+
     async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError> {
         let now = Timestamp::now();
         let mut replicas = self.replicas.lock().unwrap_or_else(PoisonError::into_inner);

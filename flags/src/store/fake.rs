@@ -116,6 +116,11 @@ impl Store for Fake {
         Ok(())
     }
 
+    async fn leave(&self, replica: &str) -> Result<(), StoreError> {
+        self.reach()?.replicas.remove(replica);
+        Ok(())
+    }
+
     async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError> {
         let now = Timestamp::now();
         let mut state = self.reach()?;

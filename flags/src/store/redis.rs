@@ -263,6 +263,10 @@ impl Store for Redis {
         Ok(())
     }
 
+    async fn leave(&self, replica: &str) -> Result<(), StoreError> {
+        self.link.query(redis::cmd("HDEL").arg(self.key("replicas")).arg(replica)).await
+    }
+
     async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError> {
         let mut call = REPLICAS.prepare_invoke();
         call.key(self.key("replicas"));

@@ -86,7 +86,7 @@ pub(super) async fn start(
     let tasks = vec![
         tokio::spawn(until(stopped.clone(), poll(Arc::clone(&watch)))),
         tokio::spawn(until(stopped.clone(), store_rollbacks(Arc::clone(&watch)))),
-        tokio::spawn(until(stopped.clone(), beat(Arc::clone(&watch)))),
+        tokio::spawn(live(Arc::clone(&watch), stopped.clone())),
         tokio::spawn(save(Arc::clone(&watch), stopped)),
     ];
     (watch, Background { stop, tasks })
@@ -246,6 +246,13 @@ async fn store_rollbacks(watch: Arc<Watch>) {
         // Ends early when a rollback is made.
         let _ = tokio::time::timeout(jittered(POLL), watch.rollbacks_wait.notified()).await;
     }
+}
+
+/// Beats until it is stopped, then says goodbye: nobody has to wait until this router is missed.
+async fn live(watch: Arc<Watch>, stopped: watch::Receiver<bool>) {
+    until(stopped, beat(Arc::clone(&watch))).await;
+    // Not heard, it is missed like one that crashed.
+    let _ = tokio::time::timeout(HEARTBEAT_TIMEOUT, watch.store.leave(&watch.options.replica)).await;
 }
 
 async fn beat(watch: Arc<Watch>) {

@@ -382,9 +382,11 @@ async fn a_rollback_of_this_router_survives_a_restart_and_reaches_the_store() {
 #[tokio::test]
 async fn after_a_shutdown_nothing_runs_on() {
     let rig = Rig::start(Arc::default(), vec![migration("m")]).await;
+    until("a first heartbeat", || rig.store.state().replicas.contains_key("here")).await;
     rig.background.shutdown().await;
     drop(rig.control);
     assert_eq!(Arc::strong_count(&rig.watch), 1);
+    assert!(rig.store.state().replicas.is_empty(), "nobody waits for a router that said goodbye");
 }
 
 #[tokio::test]

@@ -51,11 +51,9 @@ fn look(args: &Args) -> Result<Value, Failure> {
         None => args.connection.call(Call::get("/migrations"))?["migrations"].take(),
     };
     // With the store away nobody can list the replicas, and the modes are what matters.
-    let replicas = match args.connection.call(Call::get("/replicas")) {
-        Ok(mut answer) => answer["replicas"].take(),
-        Err(_) => Value::Null,
-    };
-    Ok(json!({ "migrations": migrations, "replicas": replicas }))
+    let mut fleet = args.connection.call(Call::get("/replicas")).unwrap_or(Value::Null);
+    let replicas = fleet.get_mut("replicas").map_or(Value::Null, Value::take);
+    Ok(json!({ "migrations": migrations, "replicas": replicas, "fleet": fleet }))
 }
 
 fn tables(seen: &Value) -> String {
@@ -75,7 +73,22 @@ fn tables(seen: &Value) -> String {
     } else {
         let rows = list("replicas").iter().map(replica).collect();
         text.push_str("\n\n");
+        text.push_str(&agreement(&seen["fleet"]));
+        text.push_str("\n\n");
         text.push_str(&table(&["ROUTER", "STATE", "REVISION", "FILE", "VERSION"], rows));
+    }
+    text
+}
+
+/// How many live routers serve the newest revision, and who does not or has another file.
+fn agreement(fleet: &Value) -> String {
+    let number = |name: &str| cell(&fleet[name]);
+    let mut text =
+        format!("{}/{} routers at revision {}", number("current"), number("live"), number("newest_revision"));
+    for (name, what) in [("behind", "behind"), ("other_file", "of another file than most")] {
+        if fleet[name].as_array().is_some_and(|names| !names.is_empty()) {
+            text.push_str(&format!("; {what}: {}", super::output::shown(&cell(&fleet[name]))));
+        }
     }
     text
 }
@@ -114,10 +127,11 @@ fn side(view: &Value) -> String {
 
 fn replica(view: &Value) -> Vec<String> {
     let flag = |name: &str| view[name].as_bool().unwrap_or(false);
-    let state = match (flag("live"), flag("draining")) {
-        (false, _) => "gone",
-        (true, true) => "draining",
-        (true, false) => "live",
+    let state = match (flag("live"), flag("draining"), flag("behind")) {
+        (false, _, _) => "gone",
+        (true, true, _) => "draining",
+        (true, false, true) => "behind",
+        (true, false, false) => "live",
     };
     let name = if flag("this") { format!("{} (this)", cell(&view["name"])) } else { cell(&view["name"]) };
     let file: String = cell(&view["config_hash"]).chars().take(12).collect();
@@ -138,6 +152,7 @@ mod tests {
                 "problem": "its schema is 9, this version reads 1",
             }],
             "replicas": [{"name": "r1", "live": true, "draining": false, "revision": 7, "config_hash": "0123456789abcdef", "version": "0.1.0", "this": true}],
+            "fleet": {"current": 7, "live": 8, "newest_revision": 42, "behind": ["r2", "r\u{7}3"], "other_file": []},
         });
         let text = tables(&seen);
         let lines: Vec<Vec<&str>> = text
@@ -160,6 +175,7 @@ mod tests {
             ]
         );
         assert_eq!(lines[3], ["sessions: its schema is 9, this version reads 1"]);
-        assert_eq!(lines[6], ["r1 (this)", "live", "7", "0123456789ab", "0.1.0"]);
+        assert_eq!(lines[5], ["7/8 routers at revision 42; behind: r2, r\u{fffd}3"]);
+        assert_eq!(lines[8], ["r1 (this)", "live", "7", "0123456789ab", "0.1.0"]);
     }
 }

@@ -1,0 +1,109 @@
+//! What a fleet on one Redis knows of itself: who has applied what, what was lost, what everybody counted.
+
+use harness::router::crossfade_in;
+use harness::{Backend, RedisServer, Router, Setup, wait_for};
+use serde_json::{Value, json};
+
+/// Two backends, one Redis, and so many routers.
+struct Fleet {
+    redis: RedisServer,
+    routers: Vec<Router>,
+    legacy: Backend,
+    new: Backend,
+}
+
+impl Fleet {
+    async fn of(count: usize) -> Option<Self> {
+        let redis = RedisServer::start().await?;
+        let (legacy, new) = (Backend::start("legacy").await, Backend::start("new").await);
+        let mut fleet = Self { redis, routers: Vec::new(), legacy, new };
+        for _ in 0..count {
+            fleet.join().await;
+        }
+        Some(fleet)
+    }
+
+    async fn join(&mut self) {
+        let setup = Setup::new(self.legacy.address, self.new.address).with_redis(&self.redis.url());
+        self.routers.push(setup.with_workers(1).start().await);
+        let count = self.routers.len();
+        wait_for("everybody is heard", || async {
+            (self.replicas(0).await["live"].as_u64() == Some(count as u64)).then_some(())
+        })
+        .await;
+    }
+
+    async fn replicas(&self, at: usize) -> Value {
+        self.routers[at].api("GET", "/replicas", None).await.json()
+    }
+
+    async fn name(&self, at: usize) -> String {
+        let replicas = self.replicas(at).await;
+        let own = replicas["replicas"].as_array().and_then(|all| all.iter().find(|replica| replica["this"] == true));
+        own.and_then(|own| own["name"].as_str()).unwrap().to_owned()
+    }
+
+    /// Asks, and waits a moment for those who will apply it.
+    async fn ask(&self, at: usize, mode: &str, more: Value) -> harness::Answer {
+        let mut body = json!({"mode": mode, "reason": "test"});
+        body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        self.routers[at].api("PUT", "/migrations/shop/mode?wait=1s", Some(body)).await
+    }
+
+    async fn command(&self, at: usize, arguments: &[&str]) -> harness::router::Finished {
+        let router = &self.routers[at];
+        let environment = [
+            ("CROSSFADE_ADMIN".to_owned(), format!("http://{}", router.admin)),
+            ("CROSSFADE_TOKEN".to_owned(), "admin-secret".to_owned()),
+        ];
+        crossfade_in(router.directory(), arguments, &environment).await
+    }
+}
+
+#[tokio::test]
+async fn who_lags_is_named_and_only_moves_toward_new_wait_for_them() {
+    let Some(fleet) = Fleet::of(3).await else { return };
+    let change = fleet.routers[0].mode("parallel").await;
+    assert_eq!((&change["converged"], change["applied_by"].as_array().map(Vec::len)), (&json!(true), Some(3)));
+    let lagging = fleet.name(2).await;
+    fleet.routers[2].signal("STOP").await;
+
+    let change = fleet.ask(0, "gradual", json!({})).await.json();
+    assert_eq!((&change["converged"], &change["pending"]), (&json!(false), &json!([lagging])), "{change}");
+    let replicas = fleet.replicas(1).await;
+    assert_eq!((&replicas["current"], &replicas["live"]), (&json!(2), &json!(3)), "{replicas}");
+    assert_eq!(replicas["behind"], json!([lagging]), "{replicas}");
+    let status = fleet.command(1, &["status"]).await;
+    let line = format!("2/3 routers at revision {}; behind: {lagging}", change["revision"]);
+    assert!(status.stdout.contains(&line), "{line}: {status:?}");
+
+    let refused = fleet.ask(1, "new_only", json!({})).await;
+    assert_eq!((refused.status(), &refused.json()["code"]), (409, &json!("not_converged")), "{refused:?}");
+    assert_eq!(refused.json()["replicas"], json!([lagging]), "{refused:?}");
+    // Toward legacy nobody is waited for, and by force nobody either.
+    let forced = fleet.ask(1, "new_only", json!({"force": true})).await;
+    assert_eq!(forced.status(), 200, "{forced:?}");
+    let rollback =
+        fleet.routers[0].api("POST", "/migrations/shop/rollback?wait=1s", Some(json!({"reason": "x"}))).await;
+    assert_eq!((rollback.status(), &rollback.json()["pending"]), (200, &json!([lagging])), "{rollback:?}");
+
+    fleet.routers[2].signal("CONT").await;
+    wait_for("the one that lagged has everything", || async {
+        (fleet.replicas(1).await["behind"] == json!([])).then_some(())
+    })
+    .await;
+    assert_eq!(fleet.routers[2].migration().await["mode"], "emergency_rollback");
+}
+
+#[tokio::test]
+async fn a_router_that_ends_in_order_is_not_waited_for() {
+    let Some(mut fleet) = Fleet::of(2).await else { return };
+    let mut leaving = fleet.routers.pop().unwrap();
+    leaving.signal("TERM").await;
+    assert_eq!(leaving.ended().await.code(), Some(0));
+    assert_eq!(fleet.replicas(0).await["replicas"].as_array().map(Vec::len), Some(1), "it said goodbye");
+    for mode in ["parallel", "gradual"] {
+        let change = fleet.ask(0, mode, json!({})).await;
+        assert_eq!((change.status(), &change.json()["converged"]), (200, &json!(true)), "{change:?}");
+    }
+}
