@@ -10,6 +10,7 @@ mod migrations;
 mod pins;
 mod replicas;
 pub(crate) mod request;
+mod reseed;
 pub(crate) mod values;
 
 use std::sync::Arc;
@@ -53,6 +54,7 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(migrations::rollout))
         .routes(routes!(migrations::rollback))
         .routes(routes!(migrations::rollback_all))
+        .routes(routes!(reseed::reseed))
         .routes(routes!(migrations::acknowledge))
         .routes(routes!(migrations::undo))
         .routes(routes!(pins::list))
@@ -110,6 +112,7 @@ GET /api/v1/replicas
 POST /api/v1/migrations/{id}/acknowledge
 POST /api/v1/migrations/{id}/rollback
 POST /api/v1/migrations/{id}/undo
+POST /api/v1/reseed
 POST /api/v1/rollback
 PUT /api/v1/migrations/{id}/mode
 PUT /api/v1/migrations/{id}/pins/{key}

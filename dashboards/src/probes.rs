@@ -54,8 +54,16 @@ pub(crate) fn degradations(shared: &Shared) -> Vec<String> {
     }
     if store.revision_went_back {
         found.push(
-            "the store lost its state and is not believed: restore it, the last good state goes on serving".into(),
+            "the store lost its state and is not believed, the last good state goes on serving: crossfade reseed --reason TEXT writes it back, or restore the store".into(),
         );
+    }
+    for lost in &store.losses {
+        let (id, revision) = (&lost.migration, lost.revision);
+        let (actor, reason) = (lost.actor.escape_debug(), lost.reason.escape_debug());
+        let (mode, percent) = (lost.position.mode, lost.position.share);
+        found.push(format!(
+            "the store lost revision {revision} of migration {id}, by which \"{actor}\" set {mode} {percent} % ({reason}): crossfade reseed --reason TEXT writes it back, any other change of the migration dismisses it"
+        ));
     }
     for id in &store.rollbacks_waiting {
         found.push(format!("the rollback of {id} holds on this router and is not stored yet"));

@@ -43,7 +43,7 @@ fn hash_schema() -> ObjectBuilder {
 }
 
 fn kind_schema() -> ObjectBuilder {
-    words(["mode", "rollout", "rollback", "acknowledge", "pin", "unpin", "undo"])
+    words(["mode", "rollout", "rollback", "acknowledge", "pin", "unpin", "undo", "reseed"])
 }
 
 /// One side of a migration: its names, and how this router meets it.
@@ -209,6 +209,8 @@ pub(crate) struct MigrationsView {
     /// Of the whole environment.
     #[schema(value_type = u64)]
     pub(crate) revision: Revision,
+    /// What works only partly on this router, in sentences: a store that is away or has lost something.
+    pub(crate) degraded: Vec<String>,
 }
 
 /// What of a migration's state moves traffic.

@@ -18,6 +18,7 @@
 mod change;
 mod error;
 mod next;
+mod reseed;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 
 pub use change::{Applied, Ask, Change};
 pub use error::{ControlError, InvalidPin, InvalidReason};
+pub use reseed::Reseed;
 
 use self::next::{Next, Standing, next};
 use crate::migration::{Migration, MigrationId};
@@ -253,7 +255,7 @@ impl Control {
         };
         if change.ask != Ask::RollBack {
             return Err(StoreError::corrupt(format!(
-                "the state of migration \"{migration}\" cannot be changed because {problem}; repair it in the store, or roll the migration back, which writes it anew"
+                "the state of migration \"{migration}\" cannot be changed because {problem}; `crossfade reseed` writes its last good state back, and a rollback writes it anew"
             ))
             .into());
         }
@@ -376,7 +378,7 @@ fn to_write(
         after: next.after,
         pin: next.pin.clone(),
         evidence: change.evidence.clone(),
-        previous_hash: document.chain,
+        previous_hash: document.chain.clone(),
         hash: String::new(),
     }
     .sealed();
@@ -391,6 +393,7 @@ fn to_write(
         reason: change.reason.clone(),
         time,
         chain: entry.hash.clone(),
+        previous: document.chain,
     };
     let pin: Option<(String, Option<Pin>)> = next.pin.map(|change| (change.key, change.after));
     Write { migration: migration.clone(), document, pin, entry }
@@ -413,6 +416,6 @@ fn away() -> StoreError {
 fn went_back(stored: Revision, served: Revision) -> StoreError {
     StoreError::corrupt(format!(
         "the store is at revision {stored}, this router serves revision {served}, so that the store has lost its state; \
-         restore it from its backup, or remove the saved snapshots and restart the routers to begin anew from the store"
+         `crossfade reseed` writes the last good state back (or restore the store from its backup)"
     ))
 }

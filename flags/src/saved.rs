@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::migration::MigrationId;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{PinIndex, Snapshot};
 use crate::state::{Document, Pins, Revision, hex};
 use crate::watch::LocalRollback;
 
@@ -74,9 +74,7 @@ impl Saved {
     pub fn of(snapshot: &Snapshot, local_rollbacks: Vec<LocalRollback>) -> Self {
         let known = snapshot.iter().filter(|(_, _, placed)| !placed.is_a_guess());
         let migrations = known.map(|(_, definition, placed)| {
-            let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
-            let pins = placed.pins.iter().map(|(key, pin)| (text(key), pin.clone())).collect();
-            (definition.id.clone(), SavedMigration { document: placed.document.clone(), pins })
+            (definition.id.clone(), SavedMigration { document: placed.document.clone(), pins: pins(&placed.pins) })
         });
         Self { revision: snapshot.revision(), migrations: migrations.collect(), local_rollbacks }
     }
@@ -111,6 +109,12 @@ impl Saved {
         }
         serde_json::from_str(envelope.state.get()).map(Some).map_err(|error| damaged(error.to_string()))
     }
+}
+
+/// Pins as they are stored.
+pub(crate) fn pins(index: &PinIndex) -> Pins {
+    let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+    index.iter().map(|(key, pin)| (text(key), pin.clone())).collect()
 }
 
 /// Puts `bytes` at `path` so that a crash at any moment leaves the old or the new content.

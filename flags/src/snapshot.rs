@@ -245,7 +245,7 @@ impl Snapshot {
                     at.map(|at| previous.shared(at))
                 });
                 let here = local.rolled_back.contains(&migration.id);
-                place(migration, loaded.migrations.get(&migration.id), here, before)
+                place(migration, loaded, here, before)
             })
             .collect();
         Self { revision: loaded.revision, definitions, placed, local }
@@ -315,12 +315,7 @@ fn settled(document: Document, rolled_back_here: bool) -> Arc<Placed> {
     Arc::new(Placed { document, pins: Arc::default(), rolled_back_here, problem: None })
 }
 
-fn place(
-    migration: &Migration,
-    stored: Option<&Stored>,
-    rolled_back_here: bool,
-    before: Option<Arc<Placed>>,
-) -> Arc<Placed> {
+fn place(migration: &Migration, loaded: &Loaded, rolled_back_here: bool, before: Option<Arc<Placed>>) -> Arc<Placed> {
     let refused = |problem: String| {
         if let Some(same) = &before
             && same.problem.as_ref() == Some(&problem)
@@ -334,8 +329,9 @@ fn place(
         };
         Arc::new(Placed { document, pins, rolled_back_here, problem: Some(problem) })
     };
-    match stored {
-        None => match &before {
+    match (loaded.migrations.get(&migration.id), &loaded.incomplete) {
+        (None, Some(problem)) => refused(problem.clone()),
+        (None, None) => match &before {
             // A document does not go away by itself, and what replaced it is not the file's initial state.
             Some(stored) if stored.document.revision > Revision::ZERO => {
                 refused("its document is gone from the store; the last one holds".into())
@@ -343,8 +339,8 @@ fn place(
             Some(initial) if !initial.is_a_guess() => settled(initial.document.clone(), rolled_back_here),
             Some(_) | None => settled(Document::initial(migration), rolled_back_here),
         },
-        Some(Stored::Unreadable(problem)) => refused(problem.clone()),
-        Some(Stored::State { document, pins }) => {
+        (Some(Stored::Unreadable(problem)), _) => refused(problem.clone()),
+        (Some(Stored::State { document, pins }), _) => {
             if let Some(problem) = unusable(document) {
                 return refused(problem);
             }

@@ -87,6 +87,10 @@ pub struct Document {
     pub time: Timestamp,
     /// The hash of the newest history entry, in hexadecimal; empty before the first.
     pub chain: String,
+    /// The `chain` of the document that this one was decided on, so that a reader who has that one
+    /// knows without the history that nothing between was lost.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub previous: String,
 }
 
 impl Document {
@@ -103,6 +107,7 @@ impl Document {
             reason: "initial state of the file".into(),
             time: Timestamp::UNIX_EPOCH,
             chain: String::new(),
+            previous: String::new(),
         }
     }
 
@@ -153,6 +158,8 @@ pub enum ChangeKind {
     Pin,
     Unpin,
     Undo,
+    /// The last good state, written back to a store that had lost it.
+    Reseed,
 }
 
 /// A pin before and after a change.

@@ -103,6 +103,8 @@ pub enum Stored {
 pub struct Loaded {
     pub revision: Revision,
     pub migrations: BTreeMap<MigrationId, Stored>,
+    /// Why a migration that is not among these may be stored all the same.
+    pub incomplete: Option<String>,
 }
 
 /// One change of one migration with its audit entry. All of it is stored, or nothing.
@@ -112,6 +114,17 @@ pub struct Write {
     pub document: Document,
     /// At most one pin is set (`Some`) or removed (`None`) by a change.
     pub pin: Option<(String, Option<Pin>)>,
+    pub entry: HistoryEntry,
+}
+
+/// One migration as it was, to be written back to a store that has lost it.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    pub migration: MigrationId,
+    /// At the revision that it gets; those of one call ascend.
+    pub document: Document,
+    /// All of them; whatever else is pinned is removed.
+    pub pins: Pins,
     pub entry: HistoryEntry,
 }
 
@@ -159,6 +172,11 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Otherwise answers [`StoreError::Conflict`]: load, decide again, retry.
     async fn replace(&self, expected: Revision, write: Write) -> Result<Revision, StoreError>;
+
+    /// Stores all of these at the revisions that their documents name, if nobody has written since
+    /// `expected`; the newest becomes the revision of the whole. What is damaged is overwritten,
+    /// but for histories.
+    async fn restore(&self, expected: Revision, restored: Vec<Restored>) -> Result<Revision, StoreError>;
 
     /// Resolves once the state may be newer than `seen`.
     ///

@@ -19,6 +19,7 @@
 
 mod background;
 mod health;
+pub(crate) mod losses;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -35,13 +36,15 @@ use tokio::sync::{Notify, watch};
 
 pub use background::Background;
 pub use health::{Counts, StoreHealth};
+pub use losses::LostChange;
 
 use self::health::{Counters, Health};
+use self::losses::Losses;
 use crate::migration::MigrationId;
 use crate::mode::Mode;
-use crate::saved::Saved;
+use crate::saved::{self, Saved};
 use crate::snapshot::{Definitions, Local, Snapshot, unusable};
-use crate::state::Revision;
+use crate::state::{Document, Pins, Revision};
 use crate::store::{Loaded, Store, StoreError, Stored};
 
 /// How long one read of the store may take.
@@ -122,6 +125,7 @@ struct Joined {
     loaded: Loaded,
     killed: bool,
     rollbacks: Vec<Pending>,
+    losses: Losses,
 }
 
 struct Pending {
@@ -172,15 +176,16 @@ impl Watch {
     }
 
     pub fn store_health(&self) -> StoreHealth {
-        let waiting = self.lock().rollbacks.iter().map(|pending| pending.rollback.migration.clone()).collect();
-        self.health.report(waiting)
+        let joined = self.lock();
+        let waiting = joined.rollbacks.iter().map(|pending| pending.rollback.migration.clone()).collect();
+        self.health.report(waiting, joined.losses.report())
     }
 
     /// Why this router should not serve: its store refuses it, and it knows no state from before.
     ///
     /// A store that is merely away is no such reason, because it comes back by itself.
     pub fn unusable_store(&self) -> Option<String> {
-        let health = self.health.report(Vec::new());
+        let health = self.health.report(Vec::new(), Vec::new());
         health.last_error.filter(|_| health.refused && health.from_saved && !self.was_saved)
     }
 
@@ -294,23 +299,48 @@ impl Watch {
         let read = read.unwrap_or_else(|_| Err(StoreError::unavailable("it did not answer in time")));
         match read {
             Ok(loaded) => {
-                self.read_last.store(loaded.revision.0, Ordering::Relaxed);
-                self.accept(loaded);
+                let read = loaded.revision.0;
+                let forked = self.forked(&loaded).await.inspect_err(|error| self.not_read(error))?;
+                self.accept(loaded, &forked);
+                self.read_last.store(read, Ordering::Relaxed);
                 Ok(())
             }
             Err(error) => {
-                self.counters.store_error();
-                self.health.failed(&error);
+                self.not_read(&error);
                 Err(error)
             }
         }
     }
 
-    fn accept(&self, loaded: Loaded) {
+    fn not_read(&self, error: &StoreError) {
+        self.counters.store_error();
+        self.health.failed(error);
+    }
+
+    /// The migrations whose stored line does not contain what is served.
+    async fn forked(&self, loaded: &Loaded) -> Result<Vec<MigrationId>, StoreError> {
+        let served = self.current();
+        if loaded.revision < served.revision() {
+            return Ok(Vec::new());
+        }
+        let asked = losses::forked(self.store.as_ref(), &served, loaded);
+        let asked = tokio::time::timeout(LOAD_TIMEOUT, asked).await;
+        asked.unwrap_or_else(|_| Err(StoreError::unavailable("it did not answer in time")))
+    }
+
+    fn accept(&self, loaded: Loaded, forked: &[MigrationId]) {
         let mut joined = self.lock();
-        let served = joined.loaded.revision;
-        if !self.health.answered(loaded.revision, served) {
+        let served = self.current();
+        if !self.health.answered(loaded.revision, joined.loaded.revision) {
+            self.counters.writes_lost(joined.losses.went_back(&served, &loaded));
             return;
+        }
+        self.counters.writes_lost(joined.losses.forked(&served, &loaded, forked));
+        for rollback in losses::rollbacks_to_repeat(&served, &loaded, forked) {
+            if !joined.rollbacks.iter().any(|pending| pending.rollback.migration == rollback.migration) {
+                joined.rollbacks.push(Pending { rollback, claims: 0 });
+                self.rollbacks_wait.notify_one();
+            }
         }
         let waiting = joined.rollbacks.len();
         joined.rollbacks.retain(|pending| !says_rolled_back(&loaded, &pending.rollback.migration));
@@ -320,6 +350,29 @@ impl Watch {
         joined.loaded = loaded;
         self.health.no_longer_from_saved();
         self.swap(&joined);
+    }
+
+    /// What a reseed would write back to a store that holds `loaded`; nothing where nothing was lost.
+    pub(crate) fn lost(&self, loaded: &Loaded) -> Vec<(MigrationId, Document, Pins)> {
+        let joined = self.lock();
+        let served = self.current();
+        let went_back = loaded.revision < served.revision();
+        let mut lost = Vec::new();
+        for (_, definition, placed) in served.iter() {
+            let id = &definition.id;
+            if let Some(loss) = joined.losses.get(id) {
+                lost.push((id.clone(), loss.document.clone(), saved::pins(&loss.pins)));
+            } else if placed.document.revision > Revision::ZERO && (went_back || !is_usable(loaded, id)) {
+                lost.push((id.clone(), placed.document.clone(), saved::pins(&placed.pins)));
+            }
+        }
+        // Migrations of other files are not served here, but this router has read them.
+        for (id, stored) in &joined.loaded.migrations {
+            if let (true, None, Stored::State { document, pins }) = (went_back, served.find(id), stored) {
+                lost.push((id.clone(), document.clone(), pins.clone()));
+            }
+        }
+        lost
     }
 
     /// Serves what was saved whole, because the store does not answer at the start.
@@ -352,6 +405,13 @@ impl Watch {
 
     fn lock(&self) -> MutexGuard<'_, Joined> {
         self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_usable(loaded: &Loaded, migration: &MigrationId) -> bool {
+    match loaded.migrations.get(migration) {
+        Some(Stored::State { document, .. }) => unusable(document).is_none(),
+        Some(Stored::Unreadable(_)) | None => false,
     }
 }
 

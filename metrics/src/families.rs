@@ -109,6 +109,12 @@ families! {
         "Calls of the store that failed.";
     STORE_REVISION_WENT_BACK = Counter "crossfade_store_revision_went_back_total" []
         "Times that the store was older than what this router had already served: it lost writes.";
+    STORE_STATE_LOST = Gauge "crossfade_store_state_lost" []
+        "1 while the store is older than what this router serves and is not believed; crossfade reseed writes the state back.";
+    STORE_WRITES_LOST = Counter "crossfade_store_writes_lost_total" []
+        "Migrations whose last change this router served and the store was found to have lost.";
+    STORE_DOCUMENTS_REFUSED = Counter "crossfade_store_documents_refused_total" []
+        "Times that the stored state of a migration became unusable as it is; the last good one serves.";
     REPLICA_REVISION = Gauge "crossfade_replica_revision" []
         "Revision that this router serves from.";
     KILLED = Gauge "crossfade_killed" []

@@ -235,7 +235,8 @@ async fn observe(shared: Arc<Shared>) {
         } else {
             process.store_failed();
         }
-        process.store_errors(shared.watch.counts().store_errors);
+        process.store_counts(shared.watch.counts());
+        process.store_believed(!health.revision_went_back);
         if health.revision_went_back && !had_gone_back {
             process.revision_went_back();
         }

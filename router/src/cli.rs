@@ -17,6 +17,7 @@ mod history;
 mod mode;
 mod output;
 mod pin;
+mod reseed;
 mod rollback;
 mod rollout;
 mod schema;
@@ -61,6 +62,7 @@ enum Command {
     Explain(explain::Args),
     History(history::Args),
     Undo(undo::Args),
+    Reseed(reseed::Args),
     Token(token::Args),
     Completions(completions::Args),
 }
@@ -97,6 +99,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::History(args) => history::run(&args),
         Command::Undo(args) => undo::run(&args),
+        Command::Reseed(args) => reseed::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

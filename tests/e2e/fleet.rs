@@ -107,3 +107,49 @@ async fn a_router_that_ends_in_order_is_not_waited_for() {
         assert_eq!((change.status(), &change.json()["converged"]), (200, &json!(true)), "{change:?}");
     }
 }
+
+/// Says something to Redis and waits for the answer.
+async fn redis(fleet: &Fleet, command: &str) {
+    let mut raw = harness::Client::connect(fleet.redis.address).await;
+    raw.send(format!("{command}\r\n")).await;
+    raw.until(b"\r\n").await;
+}
+
+#[tokio::test]
+async fn a_flushed_redis_is_alarmed_and_written_back_on_command() {
+    let Some(fleet) = Fleet::of(2).await else { return };
+    fleet.routers[0].mode("gradual").await;
+    fleet.routers[0].rollout(100.0).await;
+    fleet.routers[1].pin("ann", "legacy").await;
+    let nothing = fleet.command(0, &["reseed", "--reason", "x"]).await;
+    assert_eq!(nothing.code, Some(6), "{nothing:?}");
+
+    redis(&fleet, "FLUSHALL").await;
+    for router in &fleet.routers {
+        wait_for("the alarm is raised", || async {
+            (router.metric("crossfade_store_state_lost", "").await == Some(1.0)).then_some(())
+        })
+        .await;
+        assert_eq!(router.connect().await.get("/").await.text(), "new", "the last good state serves on");
+        assert_eq!(router.metric("crossfade_store_writes_lost_total", "").await, Some(1.0));
+        assert_eq!(router.readiness().await, 200);
+    }
+    assert!(fleet.routers[0].printed().contains("has lost a change that it had acknowledged"));
+    let status = fleet.command(0, &["status"]).await.stdout;
+    assert!(status.contains("lost revision 3 of migration shop") && status.contains("crossfade reseed"), "{status}");
+
+    let body = json!({"reason": "x"});
+    let operator = fleet.routers[0].call("operator-secret", "POST", "/api/v1/reseed", "", Some(&body)).await;
+    assert_eq!(operator.status(), 403, "{operator:?}");
+    let done = fleet.command(0, &["reseed", "--reason", "it was flushed"]).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stdout.contains("applied by 2 of 2 live routers"), "{done:?}");
+    for router in &fleet.routers {
+        let migration = router.migration().await;
+        assert_eq!((&migration["revision"], &migration["pins"]), (&json!(4), &json!(1)), "{migration}");
+        assert_eq!(router.connect().await.get_with("/", "X-User-Id: ann\r\n").await.text(), "legacy");
+    }
+    let history = fleet.routers[1].api("GET", "/migrations/shop/history", None).await.json();
+    assert_eq!((&history["history"][0]["kind"], &history["history"][0]["actor"]), (&json!("reseed"), &json!("ann")));
+    assert_eq!(fleet.routers[1].mode("new_only").await["revision"], 5);
+}

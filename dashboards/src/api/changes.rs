@@ -185,6 +185,16 @@ pub(crate) async fn follow(shared: &Shared, applied: Applied, wait: Option<Durat
     view(shared, &applied, arrival)
 }
 
+/// Watches several changes of one write arrive, which they do together.
+pub(crate) async fn follow_all(shared: &Shared, applied: Vec<Applied>, wait: Option<Duration>) -> Vec<ChangeView> {
+    let newest = applied.iter().filter(|one| !one.dry_run).map(|one| one.revision).max();
+    let arrival = match newest {
+        Some(revision) => arrival(shared, revision, wait).await,
+        None => Arrival::default(),
+    };
+    applied.iter().map(|one| view(shared, one, arrival.clone())).collect()
+}
+
 /// The one revision that `Control` compares; of several, the current one where it is among them.
 fn if_revision(shared: &Shared, id: &MigrationId, if_match: &IfMatch) -> Result<Option<Revision>, Problem> {
     let IfMatch::Revisions(revisions) = if_match else { return Ok(None) };
@@ -199,7 +209,7 @@ fn if_revision(shared: &Shared, id: &MigrationId, if_match: &IfMatch) -> Result<
 }
 
 /// Who has a revision.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Arrival {
     applied_by: Vec<String>,
     pending: Vec<String>,
@@ -314,6 +324,10 @@ pub(crate) fn problem(error: ControlError) -> Problem {
         ControlError::NotConverged { revision, replicas } => {
             Problem::new(Code::NotConverged, detail).with("revision", revision.0).with("replicas", replicas)
         }
+        ControlError::NotTheNewest { revision, replicas } => {
+            Problem::new(Code::NotConverged, detail).with("revision", revision.0).with("replicas", replicas)
+        }
+        ControlError::NothingLost => Problem::new(Code::Refused, detail),
         ControlError::NothingToUndo(_) => Problem::new(Code::NothingToUndo, detail),
         ControlError::Busy(_) => Problem::new(Code::Conflict, detail).retry_after(1),
         ControlError::Unconfirmed(error) => {

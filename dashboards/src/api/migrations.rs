@@ -24,7 +24,7 @@ pub(crate) async fn list(State(shared): State<Shared>, _: Viewer) -> Json<Migrat
     let upstreams = shared.health.upstreams();
     let view = |at| MigrationView::new(&snapshot, at, shared.health.as_ref(), &upstreams);
     let migrations = snapshot.iter().map(|(at, ..)| view(at)).collect();
-    Json(MigrationsView { migrations, revision: snapshot.revision() })
+    Json(MigrationsView { migrations, revision: snapshot.revision(), degraded: crate::probes::degradations(&shared) })
 }
 
 /// One migration; its ETag is the revision of its last change.
@@ -124,9 +124,9 @@ pub(crate) async fn rollout(
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReasonBody {
     #[schema(required, value_type = String)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     #[serde(default)]
-    force: bool,
+    pub(crate) force: bool,
 }
 
 /// Everything to legacy, latched. Never waits for anybody's leave: If-Match and `force` change nothing.
@@ -150,11 +150,11 @@ pub(crate) async fn rollback(
     change(&shared, &id, Ask::RollBack, asked).await
 }
 
-/// What a rollback of everything did.
+/// What a change of several migrations did.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Changes)]
 pub(crate) struct ChangesView {
-    changes: Vec<ChangeView>,
+    pub(crate) changes: Vec<ChangeView>,
 }
 
 /// Every migration to legacy, latched.

@@ -17,7 +17,7 @@ use flags::route::{Route, Target};
 use flags::snapshot::Definitions;
 use flags::state::{Heartbeat, HistoryEntry};
 use flags::store::embedded::Embedded;
-use flags::store::{Loaded, Page, Store, StoreError, Write};
+use flags::store::{Loaded, Page, Restored, Store, StoreError, Write};
 use flags::watch::{Background, Watch, WatchOptions};
 use flags::{Migration, Mode, Revision};
 use http_body_util::BodyExt as _;
@@ -52,6 +52,10 @@ impl Store for Removable {
 
     async fn replace(&self, expected: Revision, write: Write) -> Result<Revision, StoreError> {
         self.here()?.replace(expected, write).await
+    }
+
+    async fn restore(&self, expected: Revision, restored: Vec<Restored>) -> Result<Revision, StoreError> {
+        self.here()?.restore(expected, restored).await
     }
 
     async fn changed(&self, seen: Revision) -> Result<(), StoreError> {

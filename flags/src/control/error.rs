@@ -35,6 +35,13 @@ pub enum ControlError {
     NotConverged { revision: Revision, replicas: Vec<String> },
     #[error("migration \"{0}\" has no change that could be undone")]
     NothingToUndo(MigrationId),
+    #[error("the store has lost nothing that this router served, so there is nothing to write back")]
+    NothingLost,
+    #[error(
+        "this router serves revision {revision} and others a newer one: {}; write their state back (ask one of them), or repeat with force and lose what they have more",
+        escaped(.replicas)
+    )]
+    NotTheNewest { revision: Revision, replicas: Vec<String> },
     #[error("others kept changing the state while this change was tried {0} times; nothing was written, repeat it")]
     Busy(usize),
     #[error(

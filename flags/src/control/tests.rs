@@ -466,7 +466,7 @@ async fn an_unusable_document_is_left_alone_by_everything_but_a_rollback() {
         rig.store.state().loaded.migrations.get_mut(&id("m")).map(damage).unwrap();
         let refused = rig.ask(Ask::Rollout(share(1))).await.unwrap_err();
         assert!(matches!(&refused, ControlError::Store(StoreError::Corrupt(_))), "{refused}");
-        assert!(refused.to_string().contains("roll the migration back"), "{refused}");
+        assert!(refused.to_string().contains("a rollback writes it anew"), "{refused}");
 
         let applied = rig.ask(Ask::RollBack).await.unwrap();
         assert!(applied.changed && !applied.here_only, "{applied:?}");

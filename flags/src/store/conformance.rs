@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Loaded, Page, Store, StoreError, Stored, Write};
+use super::{Loaded, Page, Restored, Store, StoreError, Stored, Write};
 use crate::bucket::BasisPoints;
 use crate::migration::{Migration, MigrationId, Side};
 use crate::mode::Mode;
@@ -35,6 +35,7 @@ pub(crate) async fn run<F: Future<Output = Subject>>(empty: impl Fn() -> F) {
     history_is_newest_first_in_pages_and_chained(&empty().await).await;
     pins_come_and_go_with_their_document(&empty().await).await;
     an_unreadable_document_is_refused_alone(&empty().await).await;
+    what_is_restored_replaces_what_is_there(&empty().await).await;
     a_change_wakes_and_is_not_slept_through(&empty().await).await;
     replicas_are_known_by_their_last_word(&empty().await).await;
     concurrent_writers_make_one_line(&empty().await).await;
@@ -66,11 +67,11 @@ pub(crate) fn next_write(loaded: &Loaded, migration: &MigrationId, share: u16) -
         after: document.position(),
         pin: None,
         evidence: Some(serde_json::json!({"e": 1000.5, "side": "new"})),
-        previous_hash: document.chain,
+        previous_hash: document.chain.clone(),
         hash: String::new(),
     }
     .sealed();
-    document.chain = entry.hash.clone();
+    document.previous = std::mem::replace(&mut document.chain, entry.hash.clone());
     Write { migration: migration.clone(), document, pin: None, entry }
 }
 
@@ -206,6 +207,44 @@ async fn an_unreadable_document_is_refused_alone(subject: &Subject) {
     change(store, &id("bad"), 200).await;
     let repaired = store.load().await.unwrap();
     assert!(matches!(repaired.migrations.get(&id("bad")), Some(Stored::State { .. })), "{repaired:?}");
+}
+
+async fn what_is_restored_replaces_what_is_there(subject: &Subject) {
+    let store = subject.store.as_ref();
+    change(store, &id("m"), 100).await;
+    change(store, &id("n"), 100).await;
+    let pin = |reason: &str| Pin { side: Side::New, reason: reason.into(), actor: "ann".into(), until: None };
+    let loaded = store.load().await.unwrap();
+    let mut write = next_write(&loaded, &id("m"), 200);
+    write.pin = Some(("gone".into(), Some(pin("before"))));
+    store.replace(loaded.revision, write).await.unwrap();
+    (subject.damage)(id("n"), "{").await;
+
+    let loaded = store.load().await.unwrap();
+    let restored = |migration: &str, revision: u64| {
+        let mut write = next_write(&loaded, &id(migration), 300);
+        write.document.revision = Revision(revision);
+        write.entry.revision = Revision(revision);
+        write.entry = write.entry.sealed();
+        write.document.chain = write.entry.hash.clone();
+        let pins = [("a\u{0}b\"".to_owned(), pin("ä")), ("k".to_owned(), pin("r"))].into();
+        Restored { migration: write.migration, document: write.document, pins, entry: write.entry }
+    };
+    let both = vec![restored("m", 40), restored("n", 41)];
+    let refused = store.restore(Revision(2), both.clone()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict { actual: Revision(3), .. }), "{refused}");
+    assert_eq!(store.load().await.unwrap(), loaded);
+
+    assert_eq!(store.restore(Revision(3), both.clone()).await.unwrap(), Revision(41));
+    soon("a restored state is a change", store.changed(Revision(3))).await.unwrap();
+    let now = store.load().await.unwrap();
+    assert_eq!(now.revision, Revision(41));
+    for one in both {
+        let stored = Stored::State { document: one.document, pins: one.pins };
+        assert_eq!(now.migrations.get(&one.migration), Some(&stored));
+        assert_eq!(store.history(&one.migration, page(None, 1)).await.unwrap(), [one.entry]);
+    }
+    change(store, &id("m"), 400).await;
 }
 
 async fn a_change_wakes_and_is_not_slept_through(subject: &Subject) {

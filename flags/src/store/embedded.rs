@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Store, StoreError, Write, readable};
+use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
 
@@ -87,6 +87,16 @@ impl Store for Embedded {
         .await
     }
 
+    async fn restore(&self, expected: Revision, restored: Vec<Restored>) -> Result<Revision, StoreError> {
+        let revision = self.revision.clone();
+        self.run(move |file| {
+            let newest = file.restore(expected, &restored)?;
+            revision.send_replace(newest);
+            Ok(newest)
+        })
+        .await
+    }
+
     async fn changed(&self, seen: Revision) -> Result<(), StoreError> {
         let mut revision = self.revision.subscribe();
         let waited = revision.wait_for(|current| *current != seen).await;
@@ -143,7 +153,7 @@ impl File {
             }
             migrations.insert(migration, readable(document.value(), of_migration));
         }
-        Ok(Loaded { revision: Revision(revision), migrations })
+        Ok(Loaded { revision: Revision(revision), migrations, incomplete: None })
     }
 
     fn replace(&self, expected: Revision, write: &Write) -> Result<Revision, StoreError> {
@@ -176,6 +186,44 @@ impl File {
         }
         transaction.commit().map_err(|error| self.failed(error))?;
         Ok(next)
+    }
+
+    fn restore(&self, expected: Revision, restored: &[Restored]) -> Result<Revision, StoreError> {
+        let transaction = self.database.begin_write().map_err(|error| self.failed(error))?;
+        let newest = restored.last().map_or(expected, |last| last.document.revision);
+        {
+            let mut meta = transaction.open_table(META).map_err(|error| self.failed(error))?;
+            let actual = meta.get(REVISION).map_err(|error| self.failed(error))?.map_or(0, |value| value.value());
+            if actual != expected.0 {
+                return Err(StoreError::Conflict { expected, actual: Revision(actual) });
+            }
+            meta.insert(REVISION, newest.0).map_err(|error| self.failed(error))?;
+            let mut documents = transaction.open_table(DOCUMENTS).map_err(|error| self.failed(error))?;
+            let mut pins = transaction.open_table(PINS).map_err(|error| self.failed(error))?;
+            let mut history = transaction.open_table(HISTORY).map_err(|error| self.failed(error))?;
+            for one in restored {
+                let id = one.migration.as_str();
+                documents.insert(id, encode(&one.document)?.as_slice()).map_err(|error| self.failed(error))?;
+                let mut known = Vec::new();
+                for pin in pins.range((id, "")..).map_err(|error| self.failed(error))? {
+                    let (key, _) = pin.map_err(|error| self.failed(error))?;
+                    if key.value().0 != id {
+                        break;
+                    }
+                    known.push(key.value().1.to_owned());
+                }
+                for key in known {
+                    pins.remove((id, key.as_str())).map_err(|error| self.failed(error))?;
+                }
+                for (key, pin) in &one.pins {
+                    pins.insert((id, key.as_str()), encode(pin)?.as_slice()).map_err(|error| self.failed(error))?;
+                }
+                let entry = encode(&one.entry)?;
+                history.insert((id, one.document.revision.0), entry.as_slice()).map_err(|error| self.failed(error))?;
+            }
+        }
+        transaction.commit().map_err(|error| self.failed(error))?;
+        Ok(newest)
     }
 
     fn history(&self, migration: &MigrationId, page: Page) -> Result<Vec<HistoryEntry>, StoreError> {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::{Loaded, Page, Store, StoreError, Stored, Write};
+use super::{Loaded, Page, Restored, Store, StoreError, Stored, Write};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
 
@@ -93,6 +93,21 @@ impl Store for Fake {
             self.revision.send_replace(next);
         }
         Ok(next)
+    }
+
+    async fn restore(&self, expected: Revision, restored: Vec<Restored>) -> Result<Revision, StoreError> {
+        let mut state = self.reach()?;
+        let actual = state.loaded.revision;
+        if actual != expected {
+            return Err(StoreError::Conflict { expected, actual });
+        }
+        for Restored { migration, document, pins, entry } in restored {
+            state.loaded.revision = document.revision;
+            state.history.entry(migration.clone()).or_default().push(entry);
+            state.loaded.migrations.insert(migration, Stored::State { document, pins });
+        }
+        self.revision.send_replace(state.loaded.revision);
+        Ok(state.loaded.revision)
     }
 
     async fn changed(&self, seen: Revision) -> Result<(), StoreError> {

@@ -42,7 +42,7 @@ pub use self::address::{Address, Authorities, Host, InvalidAddress, InvalidAutho
 
 use self::link::Link;
 use self::primary::Servers;
-use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Store, StoreError, Write, readable};
+use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
 
@@ -116,6 +116,44 @@ static BEAT: LazyLock<Script> = LazyLock::new(|| {
         end
         redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])
         return 1
+        ",
+    )
+});
+
+/// Writes migrations back whole. Like [`REPLACE`], it writes nothing before all is checked; what is
+/// damaged is replaced, but for a history, of which there is no other copy.
+static RESTORE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local actual = redis.pcall('GET', KEYS[1])
+        actual = type(actual) ~= 'table' and tonumber(actual or '0')
+        if actual and actual ~= tonumber(ARGV[1]) then
+            return {0, actual}
+        end
+        for i = 3, #KEYS, 2 do
+            local found = redis.call('TYPE', KEYS[i]).ok
+            if found ~= 'none' and found ~= 'stream' then
+                return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' holds a ' .. found .. ', not a stream')
+            end
+        end
+        if redis.call('TYPE', KEYS[2]).ok ~= 'hash' then
+            redis.call('DEL', KEYS[2])
+        end
+        local revision = ARGV[1]
+        for i = 3, #KEYS, 2 do
+            local at = 3 + (i - 3) / 2 * 5
+            revision = ARGV[at]
+            redis.call('XADD', KEYS[i], revision .. '-0', 'entry', ARGV[at + 3])
+            redis.call('HSET', KEYS[2], ARGV[at + 1], ARGV[at + 2])
+            redis.call('DEL', KEYS[i + 1])
+            local pins = cjson.decode(ARGV[at + 4])
+            for pin = 1, #pins, 2 do
+                redis.call('HSET', KEYS[i + 1], pins[pin], pins[pin + 1])
+            end
+        end
+        redis.call('SET', KEYS[1], revision)
+        redis.call('PUBLISH', ARGV[2], revision)
+        return {1, tonumber(revision)}
         ",
     )
 });
@@ -202,7 +240,7 @@ impl Store for Redis {
             };
             Some((migration, stored))
         });
-        Ok(Loaded { migrations: migrations.collect(), revision: self.revision_of(&revision)? })
+        Ok(Loaded { migrations: migrations.collect(), revision: self.revision_of(&revision)?, incomplete: None })
     }
 
     async fn replace(&self, expected: Revision, write: Write) -> Result<Revision, StoreError> {
@@ -219,6 +257,26 @@ impl Store for Redis {
             None => call.arg("").arg("").arg(""),
         };
         call.arg(self.key("changes"));
+        let (written, revision): (u8, u64) = self.link.invoke(&call).await?;
+        let actual = Revision(revision);
+        if written == 1 { Ok(actual) } else { Err(StoreError::Conflict { expected, actual }) }
+    }
+
+    async fn restore(&self, expected: Revision, restored: Vec<Restored>) -> Result<Revision, StoreError> {
+        let mut call = RESTORE.prepare_invoke();
+        call.key(self.key("revision")).key(self.key("migrations"));
+        call.arg(expected.0).arg(self.key("changes"));
+        for one in &restored {
+            call.key(self.key_of("history", &one.migration)).key(self.key_of("pins", &one.migration));
+            // As one argument, because a call has a million of them at most.
+            let mut pins = Vec::with_capacity(one.pins.len() * 2);
+            for (key, pin) in &one.pins {
+                pins.push(key.clone());
+                pins.push(serde_json::to_string(pin).map_err(StoreError::corrupt)?);
+            }
+            call.arg(one.document.revision.0).arg(one.migration.as_str());
+            call.arg(encode(&one.document)?).arg(encode(&one.entry)?).arg(encode(&pins)?);
+        }
         let (written, revision): (u8, u64) = self.link.invoke(&call).await?;
         let actual = Revision(revision);
         if written == 1 { Ok(actual) } else { Err(StoreError::Conflict { expected, actual }) }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::health::{Counters, Health};
+use super::losses::Losses;
 use super::{Joined, Pending, Watch, WatchOptions};
 use crate::control::Control;
 use crate::migration::MigrationId;
@@ -129,7 +130,7 @@ fn unread(store: Arc<dyn Store>, definitions: Definitions, options: WatchOptions
         options,
         snapshots: Arc::new(ArcSwap::from_pointee(snapshot)),
         swapped,
-        joined: Mutex::new(Joined { definitions, loaded, killed: false, rollbacks }),
+        joined: Mutex::new(Joined { definitions, loaded, killed: false, rollbacks, losses: Losses::default() }),
         reading: tokio::sync::Mutex::default(),
         read_last: AtomicU64::new(0),
         health: Health::starting(),
@@ -155,7 +156,7 @@ fn from_saved(definitions: &Definitions, saved: &Saved) -> Loaded {
             (definition.id.clone(), stored)
         })
         .collect();
-    Loaded { revision: saved.revision, migrations }
+    Loaded { revision: saved.revision, migrations, incomplete: None }
 }
 
 /// Whether the store answered in time.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::losses::LostChange;
 use crate::migration::MigrationId;
 use crate::snapshot::Snapshot;
 use crate::state::Revision;
@@ -26,6 +27,8 @@ pub struct StoreHealth {
     pub revision_went_back: bool,
     /// Rolled back here and not stored yet.
     pub rollbacks_waiting: Vec<MigrationId>,
+    /// Changes that the store acknowledged and has lost, the newest of each migration.
+    pub losses: Vec<LostChange>,
 }
 
 /// What happened since the start. Each only grows.
@@ -36,6 +39,8 @@ pub struct Counts {
     pub documents_refused: u64,
     pub store_errors: u64,
     pub saves_failed: u64,
+    /// Lost changes noticed, the newest of each migration.
+    pub writes_lost: u64,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +49,7 @@ pub(super) struct Counters {
     documents_refused: AtomicU64,
     store_errors: AtomicU64,
     saves_failed: AtomicU64,
+    writes_lost: AtomicU64,
 }
 
 impl Counters {
@@ -63,12 +69,17 @@ impl Counters {
         self.saves_failed.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn writes_lost(&self, more: u64) {
+        self.writes_lost.fetch_add(more, Ordering::Relaxed);
+    }
+
     pub(super) fn read(&self) -> Counts {
         Counts {
             snapshots_built: self.snapshots_built.load(Ordering::Relaxed),
             documents_refused: self.documents_refused.load(Ordering::Relaxed),
             store_errors: self.store_errors.load(Ordering::Relaxed),
             saves_failed: self.saves_failed.load(Ordering::Relaxed),
+            writes_lost: self.writes_lost.load(Ordering::Relaxed),
         }
     }
 }
@@ -81,8 +92,8 @@ impl Health {
         Self(Mutex::new(StoreHealth { from_saved: true, ..StoreHealth::default() }))
     }
 
-    pub(super) fn report(&self, rollbacks_waiting: Vec<MigrationId>) -> StoreHealth {
-        StoreHealth { rollbacks_waiting, ..self.lock().clone() }
+    pub(super) fn report(&self, rollbacks_waiting: Vec<MigrationId>, losses: Vec<LostChange>) -> StoreHealth {
+        StoreHealth { rollbacks_waiting, losses, ..self.lock().clone() }
     }
 
     pub(super) fn is_from_saved(&self) -> bool {
@@ -118,7 +129,7 @@ impl Health {
             tracing::error!(
                 stored = stored.0,
                 served = served.0,
-                "the store has lost its state and is not believed: restore it from its backup, or remove the saved snapshots and restart the routers"
+                "the store has lost its state and is not believed: crossfade reseed --reason TEXT writes the last good state back, or restore the store from its backup"
             );
         } else if !went_back && health.revision_went_back {
             tracing::info!(revision = stored.0, "the store has its state again");

@@ -205,6 +205,9 @@ impl Page {
         self.gauge(&families::STORE_STALENESS, &[], totals.store_staleness.as_secs_f64());
         self.counter(&families::STORE_ERRORS, &[], totals.store_errors);
         self.counter(&families::STORE_REVISION_WENT_BACK, &[], totals.revision_went_back);
+        self.gauge(&families::STORE_STATE_LOST, &[], yes(totals.store_disbelieved));
+        self.counter(&families::STORE_WRITES_LOST, &[], totals.writes_lost);
+        self.counter(&families::STORE_DOCUMENTS_REFUSED, &[], totals.documents_refused);
         for (result, value) in ["taken", "refused"].into_iter().zip(totals.reloads) {
             self.counter(&families::CONFIG_RELOADS, &[result], value);
         }

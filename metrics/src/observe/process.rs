@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use flags::watch::Counts;
 use flags::{BasisPoints, MigrationId, Mode, Revision, Snapshot};
 
 use super::lock;
@@ -34,6 +35,9 @@ pub struct ProcessCells {
     store_up: AtomicBool,
     store_seen: Mutex<Instant>,
     store_errors: AtomicU64,
+    writes_lost: AtomicU64,
+    documents_refused: AtomicU64,
+    store_disbelieved: AtomicBool,
     revision_went_back: AtomicU64,
     reloads: [AtomicU64; 2],
     reloaded_seconds: AtomicU64,
@@ -52,6 +56,9 @@ impl ProcessCells {
             store_up: AtomicBool::new(false),
             store_seen: Mutex::new(now),
             store_errors: AtomicU64::new(0),
+            writes_lost: AtomicU64::new(0),
+            documents_refused: AtomicU64::new(0),
+            store_disbelieved: AtomicBool::new(false),
             revision_went_back: AtomicU64::new(0),
             reloads: Default::default(),
             reloaded_seconds: AtomicU64::new(0),
@@ -86,9 +93,17 @@ impl ProcessCells {
         self.store_up.store(false, Ordering::Relaxed);
     }
 
-    /// Calls of the store that have failed since the start, as whoever makes them has counted.
-    pub fn store_errors(&self, total: u64) {
-        self.store_errors.store(total, Ordering::Relaxed);
+    /// What the watcher has counted since the start.
+    pub fn store_counts(&self, counts: Counts) {
+        let set = |cell: &AtomicU64, total| cell.store(total, Ordering::Relaxed);
+        set(&self.store_errors, counts.store_errors);
+        set(&self.writes_lost, counts.writes_lost);
+        set(&self.documents_refused, counts.documents_refused);
+    }
+
+    /// Whether the store's state is taken, or older than what is served.
+    pub fn store_believed(&self, believed: bool) {
+        self.store_disbelieved.store(!believed, Ordering::Relaxed);
     }
 
     /// The store was found older than what this router serves from.
@@ -140,6 +155,9 @@ impl ProcessCells {
             store_up: self.store_up.load(Ordering::Relaxed),
             store_staleness: now.saturating_duration_since(*lock(&self.store_seen)),
             store_errors: load(&self.store_errors),
+            writes_lost: load(&self.writes_lost),
+            documents_refused: load(&self.documents_refused),
+            store_disbelieved: self.store_disbelieved.load(Ordering::Relaxed),
             revision_went_back: load(&self.revision_went_back),
             reloads: [load(&self.reloads[0]), load(&self.reloads[1])],
             reloaded_seconds: load(&self.reloaded_seconds),
@@ -160,6 +178,9 @@ pub(super) struct ProcessTotals {
     pub(super) store_up: bool,
     pub(super) store_staleness: Duration,
     pub(super) store_errors: u64,
+    pub(super) writes_lost: u64,
+    pub(super) documents_refused: u64,
+    pub(super) store_disbelieved: bool,
     pub(super) revision_went_back: u64,
     /// Taken, refused.
     pub(super) reloads: [u64; 2],

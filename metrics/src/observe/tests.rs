@@ -5,6 +5,7 @@ use flags::bucket::BasisPoints;
 use flags::snapshot::{Definitions, Local};
 use flags::state::Position;
 use flags::store::Loaded;
+use flags::watch::Counts;
 use flags::{Migration, Mode, Reason, Revision};
 
 use super::*;
@@ -243,7 +244,16 @@ fn the_store_is_seen_through_its_calls() {
     check(&observer, "crossfade_store_up", "1");
     check(&observer, "crossfade_store_revision", "42");
     observer.process().store_failed();
-    observer.process().store_errors(1);
+    observer.process().store_counts(Counts {
+        store_errors: 1,
+        writes_lost: 2,
+        documents_refused: 3,
+        ..Counts::default()
+    });
+    observer.process().store_believed(false);
     check(&observer, "crossfade_store_up", "0");
     check(&observer, "crossfade_store_errors_total", "1");
+    check(&observer, "crossfade_store_writes_lost_total", "2");
+    check(&observer, "crossfade_store_documents_refused_total", "3");
+    check(&observer, "crossfade_store_state_lost", "1");
 }

@@ -46,14 +46,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn look(args: &Args) -> Result<Value, Failure> {
+    let mut degraded = Value::Null;
     let migrations = match &args.migration {
         Some(id) => json!([args.connection.call(Call::get(format!("/migrations/{}", encoded(id))))?]),
-        None => args.connection.call(Call::get("/migrations"))?["migrations"].take(),
+        None => {
+            let mut answer = args.connection.call(Call::get("/migrations"))?;
+            degraded = answer["degraded"].take();
+            answer["migrations"].take()
+        }
     };
     // With the store away nobody can list the replicas, and the modes are what matters.
     let mut fleet = args.connection.call(Call::get("/replicas")).unwrap_or(Value::Null);
     let replicas = fleet.get_mut("replicas").map_or(Value::Null, Value::take);
-    Ok(json!({ "migrations": migrations, "replicas": replicas, "fleet": fleet }))
+    Ok(json!({ "migrations": migrations, "replicas": replicas, "fleet": fleet, "degraded": degraded }))
 }
 
 fn tables(seen: &Value) -> String {
@@ -67,6 +72,9 @@ fn tables(seen: &Value) -> String {
             let problem = super::output::shown(problem);
             text.push_str(&format!("\n\n{}: {problem}", cell(&migration["id"])));
         }
+    }
+    for sentence in list("degraded") {
+        text.push_str(&format!("\n\ndegraded: {}", super::output::shown(&cell(sentence))));
     }
     if seen["replicas"].is_null() {
         text.push_str("\n\nthe other routers are not known: the store does not answer");

@@ -11,7 +11,7 @@ fn the_definition_of_the_command_line_is_sound() {
 
 /// What scripts may call. A line that goes away breaks somebody.
 const COMMANDS: &str = "\
-demo serve check schema status mode rollout rollback acknowledge pin unpin explain history undo token completions";
+demo serve check schema status mode rollout rollback acknowledge pin unpin explain history undo reseed token completions";
 
 #[test]
 fn the_commands_are_pinned_and_documented() {
@@ -54,6 +54,8 @@ fn changes_need_a_reason_and_possible_values() {
     check("pin m k old --reason why", false);
     check("unpin m k --reason why", true);
     check("undo m --reason why", true);
+    check("reseed --reason why --dry-run", true);
+    check("reseed", false);
 }
 
 #[test]
