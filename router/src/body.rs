@@ -41,6 +41,9 @@ pub(crate) trait Inbound {
     /// Makes body bytes available, or reports that there are no more.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, BodyError>>;
 
+    /// Whether [`Self::poll_fill`] had to wait, will wake its task, and has had no reason to so far.
+    fn is_silent(&self) -> bool;
+
     /// The body bytes at hand.
     fn data(&self) -> &[u8];
 
@@ -72,6 +75,16 @@ pub(crate) enum RelayError {
     Sink(#[source] io::Error),
 }
 
+/// What a body that did not go on waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wait {
+    #[default]
+    Nothing,
+    /// And the sink has everything that there was.
+    Source,
+    Sink,
+}
+
 /// The progress of one body on its way.
 #[derive(Debug, Default)]
 pub(crate) struct Relay {
@@ -81,7 +94,7 @@ pub(crate) struct Relay {
     pub(crate) bytes: u64,
     /// More than this is refused.
     bytes_max: Option<u64>,
-    sink_is_full: bool,
+    wait: Wait,
 }
 
 impl Relay {
@@ -95,7 +108,7 @@ impl Relay {
 
     /// Whether the last poll ended because the sink takes no more: then a pause is the sink's doing and not the source's.
     pub(crate) const fn waits_for_sink(&self) -> bool {
-        self.sink_is_full
+        matches!(self.wait, Wait::Sink)
     }
 
     /// Moves what can be moved. `moved` is set when anything did, which postpones idle time-outs.
@@ -106,7 +119,11 @@ impl Relay {
         sink: &mut D,
         moved: &mut bool,
     ) -> Poll<Result<(), RelayError>> {
-        self.sink_is_full = true;
+        // Most that wakes a task with two directions concerns only one of them.
+        if self.wait == Wait::Source && source.is_silent() {
+            return Poll::Pending;
+        }
+        self.wait = Wait::Sink;
         while !self.ended {
             match source.poll_fill(cx).map_err(RelayError::Source)? {
                 Poll::Ready(Filled::End) => self.ended = true,
@@ -123,7 +140,7 @@ impl Relay {
                 Poll::Pending => {
                     // What has arrived must not wait for what has not.
                     ready!(sink.poll_flush(cx)).map_err(RelayError::Sink)?;
-                    self.sink_is_full = false;
+                    self.wait = Wait::Source;
                     return Poll::Pending;
                 }
             }

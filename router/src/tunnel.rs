@@ -11,7 +11,7 @@ mod standing;
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use metrics::observe::TunnelEnd;
@@ -23,7 +23,7 @@ use crate::h1::conn::Conn;
 use crate::h1::framing::Framing;
 use crate::headers::Peer;
 use crate::timer::Timer;
-use crate::worker::Worker;
+use crate::worker::{TICK, Worker};
 pub(crate) use standing::Standing;
 use standing::{Departure, part};
 
@@ -61,7 +61,9 @@ struct Watch<'a> {
     followed: Option<u64>,
     departure: Departure,
     drained: Option<Instant>,
-    idle_at: Instant,
+    idle: Duration,
+    /// When bytes last moved. As exact as the worker's clock, so that a message does not pay for a better one.
+    moved: Instant,
 }
 
 impl Watch<'_> {
@@ -72,6 +74,16 @@ impl Watch<'_> {
         let (flip, rollback) = (tables.generation.timeouts.tunnel_flip, tables.generation.drain.timeout);
         let verdict = standing.judge(self.worker, self.peer);
         self.departure.follow(verdict, std::time::Instant::now(), self.worker.chance(), flip, rollback);
+    }
+
+    /// Never too early: bytes may have moved up to a tick later.
+    fn idle_at(&self) -> Instant {
+        self.moved + TICK + self.idle
+    }
+
+    /// Whether something has happened that may bring the end closer.
+    fn has_news(&self) -> bool {
+        self.followed != Some(self.worker.changes.get()) || self.drained.is_none() && self.worker.draining.closes_idle()
     }
 
     /// The next moment at which the tunnel may have to end.
@@ -86,7 +98,7 @@ impl Watch<'_> {
             self.drained = Some(Instant::now() + part(timeout, self.worker.chance()));
         }
         let departure = self.departure.at.map(Instant::from_std);
-        [departure, self.drained].into_iter().flatten().fold(self.idle_at, Instant::min)
+        [departure, self.drained].into_iter().flatten().fold(self.idle_at(), Instant::min)
     }
 
     /// Why the tunnel ends now that a deadline has passed; `None` when it may stay after all.
@@ -95,8 +107,11 @@ impl Watch<'_> {
         if self.drained.is_some_and(|at| at <= now) {
             return Some(TunnelEnd::Drained);
         }
-        if self.idle_at <= now {
+        if self.idle_at() <= now {
             return Some(TunnelEnd::Idle);
+        }
+        if self.departure.at.is_none_or(|at| Instant::from_std(at) > now) {
+            return None;
         }
         // A pin may have run out meanwhile, which changes no state.
         self.judge();
@@ -128,7 +143,6 @@ impl Tunnel {
         upstream.begin_send(Framing::UntilClose);
         let worker = Rc::clone(&self.worker);
         let idle = worker.tables().generation.timeouts.tunnel_idle;
-        let idle_at = Instant::now() + idle;
         let mut watch = Watch {
             worker: &worker,
             peer,
@@ -136,7 +150,8 @@ impl Tunnel {
             followed: None,
             departure: Departure::default(),
             drained: None,
-            idle_at,
+            idle,
+            moved: worker.ticked(),
         };
         let (mut up, mut down) = (Direction::default(), Direction::default());
         self.end = poll_fn(|cx| {
@@ -153,16 +168,18 @@ impl Tunnel {
                 _ => {}
             }
             if moved {
-                watch.idle_at = Instant::now() + idle;
+                watch.moved = worker.ticked();
+            }
+            // Bytes only postpone the end, which is soon enough taken over when the timer fires.
+            if watch.has_news() {
+                timer.set_at(watch.deadline());
             }
             loop {
-                timer.set_at(watch.deadline());
-                if timer.poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
+                ready!(timer.poll(cx));
                 if let Some(end) = watch.end() {
                     return Poll::Ready(end);
                 }
+                timer.set_at(watch.deadline());
             }
         })
         .await;

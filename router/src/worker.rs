@@ -22,6 +22,7 @@ use flags::snapshot::{MigrationIndex, Snapshot};
 use flags::{Side, route};
 use ipnet::IpNet;
 use metrics::observe::{MigrationCells, Shard};
+use tokio::time::Instant;
 
 use crate::buffers::Buffers;
 use crate::config::{self, Limits, RouteSettings, Timeouts};
@@ -33,7 +34,7 @@ use crate::sleepers::Sleepers;
 use crate::upstream::{Upstream, UpstreamState};
 
 /// How often a worker looks after its idle connections and its clock.
-const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// Access log lines a worker writes a second at most; further ones are counted instead.
 const LOG_LINES_PER_SECOND: u32 = 200;
@@ -214,6 +215,7 @@ pub(crate) struct Worker {
     pub(crate) draining: Arc<Draining>,
     random: Cell<u64>,
     unix_seconds: Cell<i64>,
+    ticked: Cell<Instant>,
     log_budget: Cell<u32>,
     pub(crate) connections: Cell<usize>,
     pub(crate) mirrors: Cell<usize>,
@@ -268,6 +270,7 @@ impl Worker {
             draining: parts.draining,
             random: Cell::new(seed | 1),
             unix_seconds: Cell::new(unix_now()),
+            ticked: Cell::new(Instant::now()),
             log_budget: Cell::new(LOG_LINES_PER_SECOND),
             connections: Cell::new(0),
             mirrors: Cell::new(0),
@@ -364,6 +367,11 @@ impl Worker {
         self.unix_seconds.get()
     }
 
+    /// When the last tick was: the present, but for [`TICK`].
+    pub(crate) const fn ticked(&self) -> Instant {
+        self.ticked.get()
+    }
+
     /// Whether one more log line may be written this second.
     pub(crate) fn may_log(&self) -> bool {
         let left = self.log_budget.get().checked_sub(1);
@@ -392,6 +400,7 @@ impl Worker {
             tokio::time::sleep(TICK).await;
             ticks = ticks.wrapping_add(1);
             self.unix_seconds.set(unix_now());
+            self.ticked.set(Instant::now());
             // A reload may have raised the limit that listeners wait for.
             self.occupancy.look_again();
             if ticks.is_multiple_of(4) {

@@ -63,6 +63,8 @@ pub(crate) struct Conn {
     /// How many bytes from `start` are body, as [`Inbound::poll_fill`] found.
     piece: usize,
     receiving: Receiving,
+    /// The socket had nothing to read and wakes the task that receives this message.
+    waits: bool,
     out: Vec<u8>,
     sent: usize,
     sending: Framing,
@@ -88,6 +90,7 @@ impl Conn {
             start: 0,
             piece: 0,
             receiving: Receiving::Nothing,
+            waits: false,
             out: Vec::new(),
             sent: 0,
             sending: Framing::None,
@@ -131,17 +134,22 @@ impl Conn {
 
     /// Reads once. 0 is the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // Who always finds something to read yields in turn, so that one connection cannot hold its worker.
-        let turn = ready!(coop::poll_proceed(cx));
         loop {
-            match self.try_read() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => {
-                    turn.made_progress();
-                    return Poll::Ready(done);
+            if self.is_readable() {
+                // Who always finds something to read yields in turn, so that one connection cannot hold its worker.
+                let turn = ready!(coop::poll_proceed(cx));
+                match self.try_read() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    done => {
+                        self.waits = false;
+                        turn.made_progress();
+                        return Poll::Ready(done);
+                    }
                 }
             }
             if self.io.poll_read_ready(cx)?.is_pending() {
+                // A task that has had its turn is told to come back, and nothing is registered.
+                self.waits = coop::has_budget_remaining();
                 self.release();
                 return Poll::Pending;
             }
@@ -186,7 +194,12 @@ impl Conn {
 
     /// Whether anything happened to a connection on which nothing should: bytes or its end.
     pub(crate) fn is_disturbed(&self) -> bool {
-        !self.buf.is_empty() || self.io.try_io(Interest::READABLE, || Ok(())).is_ok()
+        !self.buf.is_empty() || self.is_readable()
+    }
+
+    /// Whether the socket was reported as readable and not yet found empty; asks no one.
+    fn is_readable(&self) -> bool {
+        self.io.try_io(Interest::READABLE, || Ok(())).is_ok()
     }
 
     /// Moves a complete head of `length` bytes out of the read buffer.
@@ -208,6 +221,7 @@ impl Conn {
     /// The body behind the head that was just taken has this framing.
     pub(crate) fn begin_receive(&mut self, framing: Framing) {
         self.piece = 0;
+        self.waits = false;
         self.receiving = match framing {
             Framing::None => Receiving::Nothing,
             Framing::Length(length) => Receiving::Length(length),
@@ -318,6 +332,10 @@ impl Inbound for Conn {
         }
     }
 
+    fn is_silent(&self) -> bool {
+        self.waits && !self.is_readable()
+    }
+
     fn data(&self) -> &[u8] {
         &self.buf[self.start..self.start + self.piece]
     }
@@ -406,5 +424,31 @@ mod tests {
             let waits = std::future::poll_fn(|cx| Poll::Ready(conn.poll_read(cx).is_pending())).await;
             assert!(waits && conn.buf.capacity() == 0, "{} bytes are held", conn.buf.capacity());
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_silent_while_it_waits_and_will_be_woken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut conn = Conn::new(listener.accept().await.unwrap().0, Rc::default());
+        conn.begin_receive(Framing::UntilClose);
+        assert!(!conn.is_silent(), "nothing was asked for yet");
+        std::future::poll_fn(|cx| {
+            // What a task without budget asks for is not registered.
+            while let Poll::Ready(turn) = coop::poll_proceed(cx) {
+                turn.made_progress();
+            }
+            assert!(conn.poll_fill(cx).is_pending() && !conn.is_silent());
+            Poll::Ready(())
+        })
+        .await;
+        tokio::task::yield_now().await;
+        let waits = std::future::poll_fn(|cx| Poll::Ready(conn.poll_fill(cx).is_pending())).await;
+        assert!(waits && conn.is_silent());
+        peer.write_all(b"hello").await.unwrap();
+        conn.io.readable().await.unwrap();
+        assert!(!conn.is_silent(), "bytes have arrived");
+        assert_eq!(std::future::poll_fn(|cx| conn.poll_fill(cx)).await.unwrap(), Filled::Data);
+        assert_eq!(conn.data(), b"hello");
     }
 }
