@@ -214,14 +214,19 @@ impl<'a> Judge<'a> {
             }
             let Told::Made(revision) = change.answer else { continue };
             let is_there = entries.iter().any(|entry| entry.revision == revision);
-            if !is_there && !self.history.reported.contains(&revision) {
+            if !is_there && !self.is_reported(revision) {
                 found.push(format!("{} is not in the audit, and nobody reported it lost", told(change)));
             }
-            if self.is_gone(revision) && !self.history.reported.contains(&revision) {
+            if self.is_gone(revision) && !self.is_reported(revision) {
                 found.push(format!("{} was lost with its store, and nobody reported it", told(change)));
             }
         }
         found
+    }
+
+    /// Whether a router told that this revision is lost, or one that came after it.
+    fn is_reported(&self, revision: u64) -> bool {
+        self.history.reported.iter().any(|lost| *lost >= revision)
     }
 
     /// Whether a revision went away with a line, and what wrote the state back did not know it.
@@ -268,7 +273,7 @@ impl<'a> Judge<'a> {
         let mut acknowledged = Vec::new();
         for change in &self.history.changes {
             let (Told::Made(revision) | Told::Already(revision)) = change.answer else { continue };
-            if !self.history.reported.contains(&revision) {
+            if !self.is_reported(revision) {
                 acknowledged.push((change, revision));
             }
         }

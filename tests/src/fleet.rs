@@ -14,22 +14,25 @@ use tokio::task::JoinSet;
 
 use crate::backend::{Backend, Step};
 use crate::checker::{Violation, check};
-use crate::history::{Change, Entry, History, Line, Pins, Position, Side, Told};
+use crate::history::{Ask, Change, Entry, History, Line, Pins, Position, Side, Told};
 use crate::http::Head;
 use crate::load::{Caller, Clock, Load};
 use crate::operator::Errand;
 use crate::plan::{Act, Means};
-use crate::redis_server::RedisServer;
-use crate::router::Router;
+use crate::redis_server::{RedisServer, Role};
+use crate::router::{Router, crossfade_in};
 use crate::setup::{MIGRATION, Setup};
 use crate::tcp_proxy::TcpProxy;
-use crate::{DEADLINE, wait_for};
+use crate::{DEADLINE, wait_for, within};
 
 /// Routers of a fleet.
 pub const ROUTERS: usize = 5;
 
 /// Between two looks at a fleet that settles.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The `environment` of the file, which is in the name of every key of the store.
+const ENVIRONMENT: &str = "test";
 
 /// Keys that callers come with.
 const KEYS: usize = 16;
@@ -37,7 +40,9 @@ const KEYS: usize = 16;
 /// A running fleet.
 #[derive(Debug)]
 pub struct Fleet {
+    /// The only one, or the primary at the start.
     pub redis: RedisServer,
+    pub sentinels: Option<Sentinels>,
     pub wires: Vec<TcpProxy>,
     pub routers: Vec<Router>,
     pub keys: Vec<String>,
@@ -46,7 +51,16 @@ pub struct Fleet {
     asked: JoinSet<Change>,
     changes: Vec<Change>,
     lost: Vec<Line>,
+    /// What was pinned when the state was written back.
+    pins: Pins,
     _backends: [Backend; 2],
+}
+
+/// What replaces a primary: its replica, and who sees to it.
+#[derive(Debug)]
+pub struct Sentinels {
+    pub replica: RedisServer,
+    pub sentinel: RedisServer,
 }
 
 /// What is left of a fleet when all is over.
@@ -78,12 +92,46 @@ impl Fleet {
     /// Starts everything; none, with a visible line, when the machine has no `redis-server`.
     pub async fn start() -> Option<Self> {
         let redis = RedisServer::start().await?;
+        Some(Self::on(redis, None).await)
+    }
+
+    /// The same on a primary with a replica, watched by a sentinel. The routers reach them without a wire, because a
+    /// sentinel tells one address to all.
+    pub async fn start_behind_sentinels() -> Option<Self> {
+        let redis = RedisServer::start().await?;
+        let replica = RedisServer::start_as(Role::ReplicaOf(redis.address)).await?;
+        let sentinel = RedisServer::start_as(Role::SentinelOf(redis.address)).await?;
+        let url = format!("redis+sentinel://{}/main", sentinel.address);
+        let directory = tempfile::TempDir::new().expect("a temporary directory");
+        let file = directory.path().join("crossfade.yaml");
+        let setup = Setup::new(redis.address, redis.address).with_redis(&url);
+        std::fs::write(&file, setup.file(directory.path())).expect("the directory is writable");
+        let checked = crossfade_in(directory.path(), &["check", "-c", "crossfade.yaml"], &[]).await;
+        if checked.stderr.contains("not supported by this version") {
+            eprintln!("SKIPPED: this version does not ask a sentinel for its Redis");
+            return None;
+        }
+        wait_for("the sentinel knows the replica", || async {
+            let told = sentinel.command("SENTINEL CKQUORUM main").await;
+            let follows =
+                replica.command("ROLE").await == "*5" && sentinel.command("SENTINEL REPLICAS main").await == "*1";
+            (follows && told.starts_with("+OK")).then_some(())
+        })
+        .await;
+        Some(Self::on(redis, Some(Sentinels { replica, sentinel })).await)
+    }
+
+    async fn on(redis: RedisServer, sentinels: Option<Sentinels>) -> Self {
         let backends = [telling("legacy").await, telling("new").await];
         let wires: Vec<_> = (0..ROUTERS).map(|_| TcpProxy::start(redis.address)).collect();
         let mut starting = JoinSet::new();
         for (number, wire) in wires.iter().enumerate() {
+            let url = match &sentinels {
+                Some(known) => format!("redis+sentinel://{}/main", known.sentinel.address),
+                None => format!("redis://{}", wire.address),
+            };
             let setup = Setup::new(backends[0].address, backends[1].address)
-                .with_redis(&format!("redis://{}", wire.address))
+                .with_redis(&url)
                 .with_workers(1)
                 .with_top("expose: true");
             starting.spawn(async move { (number, setup.start().await) });
@@ -95,8 +143,8 @@ impl Fleet {
         let addresses: Vec<_> = routers.iter().map(|router| router.data).collect();
         let clock = Clock::start();
         let load = Load::start(&addresses, &keys, clock);
-        let (asked, changes, lost) = (JoinSet::new(), Vec::new(), Vec::new());
-        Some(Self { redis, wires, routers, keys, load, clock, asked, changes, lost, _backends: backends })
+        let (asked, changes, lost, pins) = (JoinSet::new(), Vec::new(), Vec::new(), Pins::new());
+        Self { redis, sentinels, wires, routers, keys, load, clock, asked, changes, lost, pins, _backends: backends }
     }
 
     /// What this fleet can meet.
@@ -131,12 +179,25 @@ impl Fleet {
     }
 
     /// Asks for a change and gives what was told.
-    pub async fn ask(&mut self, router: usize, ask: crate::history::Ask) -> Told {
+    pub async fn ask(&mut self, router: usize, ask: Ask) -> Told {
         let reason = format!("change {}", self.changes.len() + self.asked.len() + 1);
         let errand = Errand { router, ask, force: false, reason };
         let change = errand.run(self.routers[router].admin, self.clock).await;
         self.changes.push(change.clone());
         change.answer
+    }
+
+    /// Asks until it is so, and gives the revision; what was refused meanwhile is judged as well.
+    pub async fn ask_until_made(&mut self, router: usize, ask: Ask) -> u64 {
+        let asking = async {
+            loop {
+                if let Told::Made(revision) | Told::Already(revision) = self.ask(router, ask.clone()).await {
+                    return revision;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        within("a change is taken", asking).await
     }
 
     /// Waits for the answers to everything that was asked.
@@ -150,19 +211,43 @@ impl Fleet {
     async fn flush_and_reseed(&mut self, router: usize) {
         self.answered().await;
         self.settled().await;
-        self.lost.push(self.line().await);
+        self.note_loss().await;
         self.redis.flush().await;
         self.reseed(router).await;
     }
 
-    /// Has a router write back what it knows, once it has noticed the loss.
-    pub async fn reseed(&self, router: usize) {
+    /// Writes down what the store holds, because it is about to lose it.
+    pub async fn note_loss(&mut self) {
+        let line = self.line().await;
+        self.lost.push(line);
+    }
+
+    /// Has a router write back what it knows, once it has noticed the loss, and waits until all follow.
+    pub async fn reseed(&mut self, router: usize) {
         wait_for("the loss is noticed and written back", || async {
             let body = serde_json::json!({"reason": "reseed"});
             let answer = self.routers[router].api("POST", "/reseed", Some(body)).await;
             (answer.status() == 200).then_some(())
         })
         .await;
+        self.settled().await;
+        let page = self.routers[router].api("GET", &format!("/migrations/{MIGRATION}/pins"), None).await.json();
+        let pins = page["pins"].as_array().expect("pins").iter().map(|pin| {
+            let text = |name: &str| pin[name].as_str().expect("a text");
+            (text("key").to_owned(), text("side").parse::<Side>().expect("a side"))
+        });
+        self.pins = pins.collect();
+    }
+
+    /// Revisions that some router told to be lost.
+    fn reported(&self) -> Vec<u64> {
+        let lost = |line: &str| {
+            let told = line.contains("has lost a change that it had acknowledged");
+            let revision = line.split_whitespace().find_map(|word| word.strip_prefix("revision="))?;
+            if told { revision.parse().ok() } else { None }
+        };
+        let of_router = |router: &Router| router.printed().lines().filter_map(lost).collect::<Vec<u64>>();
+        self.routers.iter().flat_map(of_router).collect()
     }
 
     /// Ends every fault of the wires.
@@ -216,9 +301,11 @@ impl Fleet {
         let path = format!("/migrations/{MIGRATION}/history?limit=200");
         let page = self.routers[0].api("GET", &path, None).await.json();
         assert!(page.get("next").is_none(), "a run makes fewer changes than fit on a page");
-        assert_eq!(page["chain"], "ok", "the audit is whole: {page}");
-        let entries = page["history"].as_array().expect("a history").iter().rev().map(entry).collect();
-        Line { pins: Pins::new(), entries }
+        let entries: Vec<_> = page["history"].as_array().expect("a history").iter().rev().map(entry).collect();
+        // What was written back is chained to entries that are gone.
+        let is_whole = entries.first().is_none_or(|entry: &Entry| !entry.is_reseed);
+        assert!(!is_whole || page["chain"] == "ok", "the audit is whole: {page}");
+        Line { pins: self.pins.clone(), entries }
     }
 
     /// Ends the run and judges it.
@@ -234,12 +321,57 @@ impl Fleet {
                 settled.push(caller.ask(key).await);
             }
         }
-        let (line, reported) = (self.line().await, Vec::new());
+        let (line, reported) = (self.line().await, self.reported());
         let Self { load, keys, changes, lost, .. } = self;
         let requests = load.stop().await;
         let history = History { routers: ROUTERS, keys, requests, changes, line, lost, reported, settled };
         let violations = check(&history);
         Finished { history, violations, settled_after }
+    }
+}
+
+/// What happens to a fleet behind a sentinel.
+impl Fleet {
+    fn sentinels(&mut self) -> &mut Sentinels {
+        self.sentinels.as_mut().expect("the fleet was started behind a sentinel")
+    }
+
+    /// Waits until the replica has this revision, also on its disk.
+    pub async fn replica_has(&mut self, revision: u64) {
+        let Sentinels { replica, .. } = self.sentinels();
+        let key = format!("crossfade:{{{ENVIRONMENT}}}:revision");
+        wait_for("the replica has everything", || async {
+            let has = replica.command(&format!("GET {key}")).await == revision.to_string();
+            let is_kept = replica.info("persistence").await.contains("aof_rewrite_in_progress:0");
+            (has && is_kept).then_some(())
+        })
+        .await;
+    }
+
+    /// The replica is gone, so that it misses what comes.
+    pub async fn replica_falls_behind(&mut self) {
+        self.sentinels().replica.kill().await;
+    }
+
+    /// The replica is back, with what it had.
+    pub async fn replica_goes_on(&mut self) {
+        self.sentinels().replica.restart().await;
+    }
+
+    /// Waits until the sentinel has made the replica the primary.
+    pub async fn replica_is_primary(&mut self) {
+        let Sentinels { replica, .. } = self.sentinels();
+        wait_for("the replica takes over", || async { (replica.command("ROLE").await == "*3").then_some(()) }).await;
+    }
+
+    /// Has the sentinel replace a primary that is well.
+    pub async fn fail_over(&mut self) {
+        let Sentinels { sentinel, .. } = self.sentinels();
+        wait_for("the sentinel agrees", || async {
+            (sentinel.command("SENTINEL FAILOVER main").await == "+OK").then_some(())
+        })
+        .await;
+        self.replica_is_primary().await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! A real Redis on a free port, which a test may kill and start again.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Stdio;
 
@@ -11,17 +12,39 @@ use crate::backend::refused_address;
 use crate::client::Client;
 use crate::wait_for;
 
+const FILE: &str = "redis.conf";
+
+/// All that is acknowledged is on disk, and a replica follows without a pause.
+const KEPT: &str = "appendonly yes\nappendfsync always\nsave \"\"\nrepl-diskless-sync-delay 0\n";
+
 /// Runs in a directory of its own and ends when dropped.
 #[derive(Debug)]
 pub struct RedisServer {
     pub address: SocketAddr,
+    role: Role,
     directory: TempDir,
     child: Option<Child>,
+}
+
+/// What a server is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Holds the state, and has it on disk before it says so.
+    Primary,
+    /// Follows this primary, or whichever it is told to later.
+    ReplicaOf(SocketAddr),
+    /// Watches this primary under the name `main`, and replaces it when it is gone; this one's word is enough.
+    SentinelOf(SocketAddr),
 }
 
 impl RedisServer {
     /// Starts a server; none, with a visible line, when the machine has no `redis-server`.
     pub async fn start() -> Option<Self> {
+        Self::start_as(Role::Primary).await
+    }
+
+    /// Starts a server with a role; none as in [`RedisServer::start`].
+    pub async fn start_as(role: Role) -> Option<Self> {
         let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().await;
         if found.is_err() {
             eprintln!("SKIPPED: there is no redis-server on this machine (tests/run installs it)");
@@ -30,7 +53,8 @@ impl RedisServer {
         // Another process may take the port in between; then the next one is tried.
         for _ in 0..5 {
             let directory = TempDir::new().expect("a temporary directory");
-            let mut server = Self { address: refused_address(), directory, child: None };
+            let mut server = Self { address: refused_address(), role, directory, child: None };
+            server.write_file();
             if server.try_start().await {
                 return Some(server);
             }
@@ -81,12 +105,23 @@ impl RedisServer {
         assert!(sent.success(), "kill -{name} {id}");
     }
 
-    /// Runs one command, written as in `redis-cli`, and gives the first line of its answer.
+    /// Runs one command, written as in `redis-cli`, and gives its answer where that is a line or a text of one line;
+    /// of anything else its first line.
     pub async fn command(&self, words: &str) -> String {
         let mut raw = Client::connect(self.address).await;
         raw.send(format!("{words}\r\n")).await;
-        let line = raw.until(b"\r\n").await;
+        let mut line = raw.until(b"\r\n").await;
+        if line.starts_with(b"$") && line != b"$-1\r\n" {
+            line = raw.until(b"\r\n").await;
+        }
         String::from_utf8_lossy(&line).trim_end().to_owned()
+    }
+
+    /// What it tells of itself in a section.
+    pub async fn info(&self, section: &str) -> String {
+        let mut raw = Client::connect(self.address).await;
+        raw.send(format!("INFO {section}\r\n")).await;
+        String::from_utf8_lossy(&raw.until(b"\r\n\r\n").await).into_owned()
     }
 
     /// Forgets everything, as somebody does who means another server.
@@ -94,16 +129,31 @@ impl RedisServer {
         assert_eq!(self.command("FLUSHALL").await, "+OK");
     }
 
+    /// Written once: what a server learns from a sentinel, and a sentinel by itself, they write into it.
+    fn write_file(&self) {
+        let (port, directory) = (self.address.port(), self.directory.path().display());
+        let mut file = format!("port {port}\nbind 127.0.0.1\ndir {directory}\n");
+        match self.role {
+            Role::Primary => file += KEPT,
+            Role::ReplicaOf(primary) => {
+                file += KEPT;
+                let _ = writeln!(file, "replicaof {} {}", primary.ip(), primary.port());
+            }
+            Role::SentinelOf(primary) => {
+                let _ = writeln!(file, "sentinel monitor main {} {} 1", primary.ip(), primary.port());
+                file += "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 4000\n";
+            }
+        }
+        std::fs::write(self.directory.path().join(FILE), file).expect("the directory is writable");
+    }
+
     async fn try_start(&mut self) -> bool {
-        let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--save", ""])
-            .args(["--port", &self.address.port().to_string()])
-            .arg("--dir")
-            .arg(self.directory.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
+        let mut command = Command::new("redis-server");
+        command.arg(self.directory.path().join(FILE)).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        if matches!(self.role, Role::SentinelOf(_)) {
+            command.arg("--sentinel");
+        }
+        let child = command.spawn();
         let mut child = child.expect("redis-server was found before");
         let address = self.address;
         let mut ended = false;

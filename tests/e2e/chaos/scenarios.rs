@@ -1,7 +1,7 @@
 //! The faults that a fleet is promised to survive, one sentence each.
 
 use harness::fleet::Finished;
-use harness::history::{Ask, Mode, Told};
+use harness::history::{Ask, Mode, Side, Told};
 use harness::plan::Act;
 use harness::{Fault, Fleet, Flow, TcpProxy};
 
@@ -48,8 +48,7 @@ async fn redis_is_killed_and_comes_back() {
     fleet.load.more(SOME).await;
     expect_refused(&fleet.ask(1, Ask::Mode(Mode::NewOnly)).await, "store_unavailable");
     fleet.perform(Act::Restart).await;
-    fleet.settled().await;
-    assert_eq!(fleet.ask(1, Ask::Mode(Mode::NewOnly)).await, Told::Made(3));
+    assert_eq!(fleet.ask_until_made(1, Ask::Mode(Mode::NewOnly)).await, 3);
     expect_end(&fleet.finish().await, Mode::NewOnly, 3);
 }
 
@@ -76,8 +75,7 @@ async fn a_minority_that_is_cut_off_serves_on_and_follows_later() {
     expect_refused(&fleet.ask(3, Ask::Rollout(9_000)).await, "store_unavailable");
     fleet.load.more(MANY).await;
     fleet.heal();
-    fleet.settled().await;
-    assert_eq!(fleet.ask(4, Ask::Mode(Mode::NewOnly)).await, Told::Made(4));
+    assert_eq!(fleet.ask_until_made(4, Ask::Mode(Mode::NewOnly)).await, 4);
     expect_end(&fleet.finish().await, Mode::NewOnly, 4);
 }
 
@@ -160,7 +158,70 @@ async fn a_store_that_lost_everything_is_not_believed() {
     for router in &fleet.routers {
         assert_eq!(router.migration().await["revision"], 2, "the last good state serves on");
     }
+}
+
+#[tokio::test]
+async fn a_store_that_lost_everything_gets_it_back_from_a_router() {
+    let Some(mut fleet) = half_way().await else { return };
     if !fleet.means().await.can_reseed {
         eprintln!("SKIPPED: this version has no way to write a lost state back");
+        return;
     }
+    assert_eq!(fleet.ask(3, Ask::Pin("user-3".into(), Side::New)).await, Told::Made(3));
+    fleet.perform(Act::FlushAndReseed(4)).await;
+    assert!(matches!(fleet.ask(2, Ask::Rollout(7_500)).await, Told::Made(_)));
+    fleet.load.more(SOME).await;
+    expect_end(&fleet.finish().await, Mode::Gradual, 2);
+}
+
+/// A fleet behind a sentinel, half way, whose replica has all of it.
+async fn replicated() -> Option<Fleet> {
+    let mut fleet = Fleet::start_behind_sentinels().await?;
+    assert_eq!(fleet.ask(0, Ask::Mode(Mode::Gradual)).await, Told::Made(1));
+    assert_eq!(fleet.ask(1, Ask::Rollout(5_000)).await, Told::Made(2));
+    fleet.replica_has(2).await;
+    Some(fleet)
+}
+
+#[tokio::test]
+async fn the_primary_dies_and_its_replica_takes_over() {
+    let Some(mut fleet) = replicated().await else { return };
+    fleet.redis.kill().await;
+    expect_refused(&fleet.ask(2, Ask::Rollout(6_000)).await, "store_unavailable");
+    fleet.replica_is_primary().await;
+    assert_eq!(fleet.ask_until_made(2, Ask::Rollout(7_500)).await, 3);
+    // The old one comes back, and what it held is not taken for news.
+    fleet.redis.restart().await;
+    fleet.load.more(SOME).await;
+    assert_eq!(fleet.ask_until_made(3, Ask::Rollout(8_000)).await, 4);
+    expect_end(&fleet.finish().await, Mode::Gradual, 4);
+}
+
+#[tokio::test]
+async fn a_planned_fail_over_loses_nothing() {
+    let Some(mut fleet) = replicated().await else { return };
+    fleet.fail_over().await;
+    assert_eq!(fleet.ask_until_made(2, Ask::Rollout(7_500)).await, 3);
+    expect_end(&fleet.finish().await, Mode::Gradual, 3);
+}
+
+#[tokio::test]
+async fn a_fail_over_that_loses_a_change_is_told() {
+    let Some(mut fleet) = replicated().await else { return };
+    if !fleet.means().await.can_reseed {
+        eprintln!("SKIPPED: this version does not name the changes that a store lost");
+        return;
+    }
+    fleet.replica_falls_behind().await;
+    assert_eq!(fleet.ask(2, Ask::Rollout(7_500)).await, Told::Made(3));
+    fleet.settled().await;
+    fleet.note_loss().await;
+    fleet.redis.kill().await;
+    fleet.replica_goes_on().await;
+    fleet.replica_is_primary().await;
+    fleet.reseed(1).await;
+    fleet.ask_until_made(3, Ask::Rollout(8_000)).await;
+    let finished = fleet.finish().await;
+    expect_good(&finished);
+    assert!(finished.history.reported.contains(&3), "{:?}", finished.history.reported);
 }
