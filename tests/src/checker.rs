@@ -18,6 +18,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::history::{Ask, Change, Entry, History, Line, Mode, Moment, Request, Side, State, Told};
 
@@ -88,6 +89,9 @@ struct Judge<'a> {
     /// What each revision stands for; several, where a line was lost and its numbers came again.
     states: BTreeMap<u64, Vec<State>>,
     by_reason: HashMap<&'a str, Vec<&'a Entry>>,
+    /// Revisions that were acknowledged, lost in a fail-over and reported. What they stood for is not in the audit, and
+    /// the same numbers may have come again.
+    forked: Option<RangeInclusive<u64>>,
 }
 
 /// Something that has to be in order of time.
@@ -109,7 +113,31 @@ impl<'a> Judge<'a> {
                 by_reason.entry(&entry.reason).or_default().push(entry);
             }
         }
-        Self { history, states, by_reason }
+        let mut judge = Self { history, states, by_reason, forked: None };
+        judge.forked = judge.fork();
+        judge
+    }
+
+    /// What was lost is the end of a line: a change that is still there, and was acknowledged before one that is lost, was
+    /// not the end.
+    fn fork(&self) -> Option<RangeInclusive<u64>> {
+        let made = self.history.changes.iter().filter_map(|change| match change.answer {
+            Told::Made(revision) => Some((revision, change)),
+            _ => None,
+        });
+        let (missing, kept): (Vec<_>, Vec<_>) = made.partition(|(_, change)| self.entries(change).is_empty());
+        let is_end = |(revision, _): &&(u64, &Change)| {
+            let outlives = |kept: &Change, at: u64, (later, lost): &(u64, &Change)| {
+                *revision < at && at < *later && kept.ended < lost.began
+            };
+            !kept.iter().any(|(at, kept)| missing.iter().any(|lost| outlives(kept, *at, lost)))
+        };
+        let first = missing.iter().filter(is_end).map(|(revision, _)| *revision).min()?;
+        Some(first..=*self.history.reported.iter().max()?)
+    }
+
+    fn is_forked(&self, revision: u64) -> bool {
+        self.forked.as_ref().is_some_and(|forked| forked.contains(&revision))
     }
 
     fn entries(&self, change: &Change) -> &[&'a Entry] {
@@ -156,6 +184,9 @@ impl<'a> Judge<'a> {
             .collect();
         for request in self.all_requests() {
             let Ok(served) = &request.outcome else { continue };
+            if self.is_forked(served.revision) {
+                continue;
+            }
             if !self.states.contains_key(&served.revision) {
                 found.push(format!(
                     "{} was decided by revision {}, which nobody wrote",
@@ -180,7 +211,10 @@ impl<'a> Judge<'a> {
             let Ok(served) = &request.outcome else { continue };
             let Some(states) = self.states.get(&served.revision) else { continue };
             let by_local_rollback = served.rolled_back && served.side == Side::Legacy && self.may_hold(request);
-            if !by_local_rollback && !states.iter().any(|state| state.side_of(&request.key) == served.side) {
+            if !by_local_rollback
+                && !self.is_forked(served.revision)
+                && !states.iter().any(|state| state.side_of(&request.key) == served.side)
+            {
                 found.push(format!(
                     "{} was served by {}, which is not the side of its key at revision {}",
                     shown(request),
@@ -214,7 +248,7 @@ impl<'a> Judge<'a> {
             }
             let Told::Made(revision) = change.answer else { continue };
             let is_there = entries.iter().any(|entry| entry.revision == revision);
-            if !is_there && !self.is_reported(revision) {
+            if !is_there && !self.is_forked(revision) {
                 found.push(format!("{} is not in the audit, and nobody reported it lost", told(change)));
             }
             if self.is_gone(revision) && !self.is_reported(revision) {
@@ -253,8 +287,12 @@ impl<'a> Judge<'a> {
         let mut found = Vec::new();
         for line in self.lines() {
             for pair in line.entries.windows(2) {
-                // Only one migration is there, so its audit has no gaps.
-                if pair[1].revision != pair[0].revision + 1 {
+                // Only one migration is there, so its audit has no gaps, but for what was lost before it was written back.
+                let goes_on = match &pair[1].restored {
+                    Some(_) => pair[1].revision > pair[0].revision,
+                    None => pair[1].revision == pair[0].revision + 1,
+                };
+                if !goes_on {
                     found.push(format!(
                         "revision {} of the audit is followed by {}",
                         pair[0].revision, pair[1].revision
@@ -262,7 +300,7 @@ impl<'a> Judge<'a> {
                 }
             }
             let asked = |entry: &&Entry| self.history.changes.iter().any(|change| change.reason == entry.reason);
-            let unasked = line.entries.iter().filter(|entry| !entry.is_reseed && !asked(entry));
+            let unasked = line.entries.iter().filter(|entry| entry.restored.is_none() && !asked(entry));
             found.extend(unasked.map(|entry| format!("nobody asked for revision {}: {entry:?}", entry.revision)));
         }
         found
@@ -273,7 +311,7 @@ impl<'a> Judge<'a> {
         let mut acknowledged = Vec::new();
         for change in &self.history.changes {
             let (Told::Made(revision) | Told::Already(revision)) = change.answer else { continue };
-            if !self.is_reported(revision) {
+            if !self.is_forked(revision) {
                 acknowledged.push((change, revision));
             }
         }

@@ -7,6 +7,10 @@
 //!
 //! Not here: what is a violation (`checker`), and which faults there are (`plan`).
 
+mod losses;
+mod sentinels;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,20 +23,19 @@ use crate::http::Head;
 use crate::load::{Caller, Clock, Load};
 use crate::operator::Errand;
 use crate::plan::{Act, Means};
-use crate::redis_server::{RedisServer, Role};
-use crate::router::{Router, crossfade_in};
+use crate::redis_server::RedisServer;
+use crate::router::Router;
 use crate::setup::{MIGRATION, Setup};
 use crate::tcp_proxy::TcpProxy;
-use crate::{DEADLINE, wait_for, within};
+use crate::{DEADLINE, within};
+
+pub use sentinels::Sentinels;
 
 /// Routers of a fleet.
 pub const ROUTERS: usize = 5;
 
 /// Between two looks at a fleet that settles.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
-/// The `environment` of the file, which is in the name of every key of the store.
-const ENVIRONMENT: &str = "test";
 
 /// Keys that callers come with.
 const KEYS: usize = 16;
@@ -51,16 +54,9 @@ pub struct Fleet {
     asked: JoinSet<Change>,
     changes: Vec<Change>,
     lost: Vec<Line>,
-    /// What was pinned when the state was written back.
-    pins: Pins,
+    /// What was pinned by a revision that wrote a lost state back.
+    restored: BTreeMap<u64, Pins>,
     _backends: [Backend; 2],
-}
-
-/// What replaces a primary: its replica, and who sees to it.
-#[derive(Debug)]
-pub struct Sentinels {
-    pub replica: RedisServer,
-    pub sentinel: RedisServer,
 }
 
 /// What is left of a fleet when all is over.
@@ -95,32 +91,6 @@ impl Fleet {
         Some(Self::on(redis, None).await)
     }
 
-    /// The same on a primary with a replica, watched by a sentinel. The routers reach them without a wire, because a
-    /// sentinel tells one address to all.
-    pub async fn start_behind_sentinels() -> Option<Self> {
-        let redis = RedisServer::start().await?;
-        let replica = RedisServer::start_as(Role::ReplicaOf(redis.address)).await?;
-        let sentinel = RedisServer::start_as(Role::SentinelOf(redis.address)).await?;
-        let url = format!("redis+sentinel://{}/main", sentinel.address);
-        let directory = tempfile::TempDir::new().expect("a temporary directory");
-        let file = directory.path().join("crossfade.yaml");
-        let setup = Setup::new(redis.address, redis.address).with_redis(&url);
-        std::fs::write(&file, setup.file(directory.path())).expect("the directory is writable");
-        let checked = crossfade_in(directory.path(), &["check", "-c", "crossfade.yaml"], &[]).await;
-        if checked.stderr.contains("not supported by this version") {
-            eprintln!("SKIPPED: this version does not ask a sentinel for its Redis");
-            return None;
-        }
-        wait_for("the sentinel knows the replica", || async {
-            let told = sentinel.command("SENTINEL CKQUORUM main").await;
-            let follows =
-                replica.command("ROLE").await == "*5" && sentinel.command("SENTINEL REPLICAS main").await == "*1";
-            (follows && told.starts_with("+OK")).then_some(())
-        })
-        .await;
-        Some(Self::on(redis, Some(Sentinels { replica, sentinel })).await)
-    }
-
     async fn on(redis: RedisServer, sentinels: Option<Sentinels>) -> Self {
         let backends = [telling("legacy").await, telling("new").await];
         let wires: Vec<_> = (0..ROUTERS).map(|_| TcpProxy::start(redis.address)).collect();
@@ -143,8 +113,21 @@ impl Fleet {
         let addresses: Vec<_> = routers.iter().map(|router| router.data).collect();
         let clock = Clock::start();
         let load = Load::start(&addresses, &keys, clock);
-        let (asked, changes, lost, pins) = (JoinSet::new(), Vec::new(), Vec::new(), Pins::new());
-        Self { redis, sentinels, wires, routers, keys, load, clock, asked, changes, lost, pins, _backends: backends }
+        let (asked, changes, lost, restored) = Default::default();
+        Self {
+            redis,
+            sentinels,
+            wires,
+            routers,
+            keys,
+            load,
+            clock,
+            asked,
+            changes,
+            lost,
+            restored,
+            _backends: backends,
+        }
     }
 
     /// What this fleet can meet.
@@ -168,6 +151,8 @@ impl Fleet {
             Act::Restart => self.redis.restart().await,
             Act::Pause => self.redis.pause().await,
             Act::Resume => self.redis.resume().await,
+            Act::FailOver => self.fail_over().await,
+            Act::TakeOver => self.replica_is_primary().await,
             Act::FlushAndReseed(router) => self.flush_and_reseed(router).await,
         }
     }
@@ -205,49 +190,6 @@ impl Fleet {
         while let Some(change) = self.asked.join_next().await {
             self.changes.push(change.expect("an operator writes down what comes"));
         }
-    }
-
-    /// The store loses everything between two changes, and one router writes back what it knows.
-    async fn flush_and_reseed(&mut self, router: usize) {
-        self.answered().await;
-        self.settled().await;
-        self.note_loss().await;
-        self.redis.flush().await;
-        self.reseed(router).await;
-    }
-
-    /// Writes down what the store holds, because it is about to lose it.
-    pub async fn note_loss(&mut self) {
-        let line = self.line().await;
-        self.lost.push(line);
-    }
-
-    /// Has a router write back what it knows, once it has noticed the loss, and waits until all follow.
-    pub async fn reseed(&mut self, router: usize) {
-        wait_for("the loss is noticed and written back", || async {
-            let body = serde_json::json!({"reason": "reseed"});
-            let answer = self.routers[router].api("POST", "/reseed", Some(body)).await;
-            (answer.status() == 200).then_some(())
-        })
-        .await;
-        self.settled().await;
-        let page = self.routers[router].api("GET", &format!("/migrations/{MIGRATION}/pins"), None).await.json();
-        let pins = page["pins"].as_array().expect("pins").iter().map(|pin| {
-            let text = |name: &str| pin[name].as_str().expect("a text");
-            (text("key").to_owned(), text("side").parse::<Side>().expect("a side"))
-        });
-        self.pins = pins.collect();
-    }
-
-    /// Revisions that some router told to be lost.
-    fn reported(&self) -> Vec<u64> {
-        let lost = |line: &str| {
-            let told = line.contains("has lost a change that it had acknowledged");
-            let revision = line.split_whitespace().find_map(|word| word.strip_prefix("revision="))?;
-            if told { revision.parse().ok() } else { None }
-        };
-        let of_router = |router: &Router| router.printed().lines().filter_map(lost).collect::<Vec<u64>>();
-        self.routers.iter().flat_map(of_router).collect()
     }
 
     /// Ends every fault of the wires.
@@ -301,18 +243,18 @@ impl Fleet {
         let path = format!("/migrations/{MIGRATION}/history?limit=200");
         let page = self.routers[0].api("GET", &path, None).await.json();
         assert!(page.get("next").is_none(), "a run makes fewer changes than fit on a page");
-        let entries: Vec<_> = page["history"].as_array().expect("a history").iter().rev().map(entry).collect();
-        // What was written back is chained to entries that are gone.
-        let is_whole = entries.first().is_none_or(|entry: &Entry| !entry.is_reseed);
+        let read = |value| entry(value, &self.restored);
+        let entries: Vec<_> = page["history"].as_array().expect("a history").iter().rev().map(read).collect();
+        // What was written back may be chained to entries that are gone.
+        let is_whole = entries.iter().all(|entry| entry.restored.is_none());
         assert!(!is_whole || page["chain"] == "ok", "the audit is whole: {page}");
-        Line { pins: self.pins.clone(), entries }
+        Line { entries }
     }
 
     /// Ends the run and judges it.
     pub async fn finish(mut self) -> Finished {
         let healed = Instant::now();
-        self.answered().await;
-        self.settled().await;
+        self.recovered().await;
         let settled_after = healed.elapsed();
         let mut settled = Vec::new();
         for (number, router) in self.routers.iter().enumerate() {
@@ -330,52 +272,8 @@ impl Fleet {
     }
 }
 
-/// What happens to a fleet behind a sentinel.
-impl Fleet {
-    fn sentinels(&mut self) -> &mut Sentinels {
-        self.sentinels.as_mut().expect("the fleet was started behind a sentinel")
-    }
-
-    /// Waits until the replica has this revision, also on its disk.
-    pub async fn replica_has(&mut self, revision: u64) {
-        let Sentinels { replica, .. } = self.sentinels();
-        let key = format!("crossfade:{{{ENVIRONMENT}}}:revision");
-        wait_for("the replica has everything", || async {
-            let has = replica.command(&format!("GET {key}")).await == revision.to_string();
-            let is_kept = replica.info("persistence").await.contains("aof_rewrite_in_progress:0");
-            (has && is_kept).then_some(())
-        })
-        .await;
-    }
-
-    /// The replica is gone, so that it misses what comes.
-    pub async fn replica_falls_behind(&mut self) {
-        self.sentinels().replica.kill().await;
-    }
-
-    /// The replica is back, with what it had.
-    pub async fn replica_goes_on(&mut self) {
-        self.sentinels().replica.restart().await;
-    }
-
-    /// Waits until the sentinel has made the replica the primary.
-    pub async fn replica_is_primary(&mut self) {
-        let Sentinels { replica, .. } = self.sentinels();
-        wait_for("the replica takes over", || async { (replica.command("ROLE").await == "*3").then_some(()) }).await;
-    }
-
-    /// Has the sentinel replace a primary that is well.
-    pub async fn fail_over(&mut self) {
-        let Sentinels { sentinel, .. } = self.sentinels();
-        wait_for("the sentinel agrees", || async {
-            (sentinel.command("SENTINEL FAILOVER main").await == "+OK").then_some(())
-        })
-        .await;
-        self.replica_is_primary().await;
-    }
-}
-
-fn entry(value: &Value) -> Entry {
+fn entry(value: &Value, restored: &BTreeMap<u64, Pins>) -> Entry {
+    let revision = value["revision"].as_u64().expect("a revision");
     let after = &value["after"];
     let percent = after["percent"].as_f64().expect("a percent");
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percent is 0 to 100")]
@@ -386,10 +284,10 @@ fn entry(value: &Value) -> Entry {
         (pin["key"].as_str().expect("a key").to_owned(), side)
     });
     Entry {
-        revision: value["revision"].as_u64().expect("a revision"),
+        revision,
         reason: value["reason"].as_str().expect("a reason").to_owned(),
         after: Position { mode, share },
         pin,
-        is_reseed: value["kind"] == "reseed",
+        restored: (value["kind"] == "reseed").then(|| restored.get(&revision).cloned().unwrap_or_default()),
     }
 }

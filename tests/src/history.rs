@@ -195,15 +195,13 @@ pub struct Entry {
     pub reason: String,
     pub after: Position,
     pub pin: Option<(String, Option<Side>)>,
-    /// Whether it wrote a lost state back, which no operator's change did.
-    pub is_reseed: bool,
+    /// What was pinned by it, where it wrote a lost state back.
+    pub restored: Option<Pins>,
 }
 
 /// What the store held, from its first entry or the one that wrote a lost state back.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
-    /// What was pinned before the first entry.
-    pub pins: Pins,
     /// Oldest first.
     pub entries: Vec<Entry>,
 }
@@ -211,8 +209,11 @@ pub struct Line {
 impl Line {
     /// The state after each entry.
     pub fn states(&self) -> Vec<(u64, State)> {
-        let mut pins = self.pins.clone();
+        let mut pins = Pins::new();
         let state = |entry: &Entry| {
+            if let Some(restored) = &entry.restored {
+                pins.clone_from(restored);
+            }
             match &entry.pin {
                 Some((key, Some(side))) => drop(pins.insert(key.clone(), *side)),
                 Some((key, None)) => drop(pins.remove(key)),

@@ -38,6 +38,10 @@ pub enum Act {
     Restart,
     Pause,
     Resume,
+    /// A sentinel replaces a primary that is well.
+    FailOver,
+    /// Waits until a sentinel has replaced a primary that is not.
+    TakeOver,
     /// The store forgets everything; then an admin has this router write back what it knows.
     FlushAndReseed(usize),
 }
@@ -88,6 +92,21 @@ pub fn plan(seed: u64, keys: &[String], means: Means) -> Vec<Act> {
     planner.acts
 }
 
+/// The plan of a seed for a fleet behind a sentinel: one fail-over among changes.
+pub fn plan_of_fail_over(seed: u64, keys: &[String], means: Means) -> Vec<Act> {
+    let mut planner =
+        Planner { dice: Dice::new(seed), seed, keys, means, acts: Vec::new(), asked: 0, rolled_back: false };
+    planner.changes();
+    match planner.dice.roll(3) {
+        0 => planner.acts.push(Act::FailOver),
+        1 => planner.replaced(Act::Kill, Act::Restart),
+        _ => planner.replaced(Act::Pause, Act::Resume),
+    }
+    planner.changes();
+    planner.changes();
+    planner.acts
+}
+
 struct Planner<'a> {
     dice: Dice,
     seed: u64,
@@ -127,6 +146,14 @@ impl Planner<'_> {
 
     fn around(&mut self, begin: Act, end: Act) {
         self.acts.push(begin);
+        self.changes();
+        self.acts.push(end);
+    }
+
+    fn replaced(&mut self, begin: Act, end: Act) {
+        self.acts.push(begin);
+        self.changes();
+        self.acts.push(Act::TakeOver);
         self.changes();
         self.acts.push(end);
     }
@@ -243,6 +270,7 @@ mod tests {
                     Act::Cut(_) => 5,
                     Act::CutAnnouncements(_) => 6,
                     Act::FlushAndReseed(_) => 7,
+                    Act::FailOver | Act::TakeOver => unreachable!("there is no sentinel"),
                 };
                 drawn[kind] += 1;
             }

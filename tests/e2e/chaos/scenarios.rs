@@ -202,6 +202,7 @@ async fn a_planned_fail_over_loses_nothing() {
     let Some(mut fleet) = replicated().await else { return };
     fleet.fail_over().await;
     assert_eq!(fleet.ask_until_made(2, Ask::Rollout(7_500)).await, 3);
+    fleet.load.more(SOME).await;
     expect_end(&fleet.finish().await, Mode::Gradual, 3);
 }
 

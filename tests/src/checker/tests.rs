@@ -20,7 +20,7 @@ fn good() -> History {
             reason: reason.clone(),
             after: Position { mode, share: 0 },
             pin,
-            is_reseed: false,
+            restored: None,
         });
         let (began, ended) = (revision * 100, revision * 100 + 10);
         history.changes.push(Change { reason, router: 0, ask, began, ended, answer: Told::Made(revision) });
@@ -30,7 +30,7 @@ fn good() -> History {
             history.requests.push(request(router, key, ended + 10, side, revision));
         }
     }
-    history.line = Line { pins: Pins::new(), entries };
+    history.line = Line { entries };
     for router in 0..2 {
         history.settled.extend(["ann", "bob"].map(|key| request(router, key, 1_000, Side::Legacy, 4)));
     }
@@ -130,6 +130,35 @@ fn lost_and_unasked_changes_are_found() {
 }
 
 #[test]
+fn a_fork_excuses_what_was_reported_and_nothing_else() {
+    // Revisions 3 and 4 were lost, reported, and another change got the number 3.
+    let forks = |history: &mut History| {
+        history.line.entries.truncate(2);
+        let after = Position { mode: Mode::Gradual, share: 0 };
+        history.line.entries.push(Entry { revision: 3, reason: "again".into(), after, pin: None, restored: None });
+        let (began, answer) = (600, Told::Made(3));
+        let ask = Ask::Mode(Mode::Gradual);
+        history.changes.push(Change { reason: "again".into(), router: 0, ask, began, ended: 610, answer });
+        history.settled.clear();
+        for router in 0..2 {
+            history.settled.extend(["ann", "bob"].map(|key| request(router, key, 1_000, Side::Legacy, 3)));
+        }
+        history.requests.retain(|request| request.outcome.as_ref().is_ok_and(|served| served.revision != 4));
+    };
+    let reported = |history: &mut History| {
+        forks(history);
+        history.reported.push(4);
+    };
+    check_found("a fork that nobody reported", forks, &[Rule::Known, Rule::Kept, Rule::RealTime, Rule::Rollback]);
+    check_found("a fork that was reported", reported, &[Rule::Rollback]);
+    let older = |history: &mut History| {
+        reported(history);
+        history.line.entries.remove(0);
+    };
+    check_found("an older change is gone too", older, &[Rule::Known, Rule::Kept, Rule::Rollback]);
+}
+
+#[test]
 fn changes_out_of_order_are_found() {
     let late = |history: &mut History| history.changes[0].began = 225;
     check_found(
@@ -192,9 +221,9 @@ fn reseeded(mode: Mode) -> impl FnOnce(&mut History) {
             reason: "reseed".into(),
             after: Position { mode, share: 0 },
             pin: None,
-            is_reseed: true,
+            restored: Some(Pins::from([("ann".to_owned(), Side::Legacy)])),
         };
-        history.line = Line { pins: Pins::from([("ann".to_owned(), Side::Legacy)]), entries: vec![entry] };
+        history.line = Line { entries: vec![entry] };
         history.settled =
             ["ann", "bob"].iter().flat_map(|key| [0, 1].map(|r| request(r, key, 1_000, Side::Legacy, 6))).collect();
     }
