@@ -110,7 +110,11 @@ impl<'a> Judge<'a> {
                 states.entry(revision).or_default().push(state);
             }
             for entry in &line.entries {
-                by_reason.entry(&entry.reason).or_default().push(entry);
+                // A line that lost its end begins like the one that goes on.
+                let known = by_reason.entry(&entry.reason).or_default();
+                if !known.contains(&entry) {
+                    known.push(entry);
+                }
             }
         }
         let mut judge = Self { history, states, by_reason, forked: None };
@@ -267,9 +271,9 @@ impl<'a> Judge<'a> {
     fn is_gone(&self, revision: u64) -> bool {
         let lines: Vec<_> = self.lines().collect();
         lines.windows(2).any(|pair| {
-            let (Some(newest), Some(reseed)) = (pair[0].states().pop(), pair[1].states().into_iter().next()) else {
-                return false;
-            };
+            let written_back = pair[1].entries.iter().position(|entry| entry.restored.is_some());
+            let reseed = written_back.and_then(|at| pair[1].states().into_iter().nth(at));
+            let (Some(newest), Some(reseed)) = (pair[0].states().pop(), reseed) else { return false };
             let held = pair[0].entries.iter().any(|entry| entry.revision == revision);
             held && revision == newest.0 && newest.1 != reseed.1
         })
