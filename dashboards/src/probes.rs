@@ -57,6 +57,12 @@ pub(crate) fn degradations(shared: &Shared) -> Vec<String> {
             "the store lost its state and is not believed, the last good state goes on serving: crossfade reseed --reason TEXT writes it back, or restore the store".into(),
         );
     }
+    if let Some(problem) = &store.problem {
+        found.push(format!(
+            "a key of the store does not read ({}); the last good state goes on serving",
+            problem.escape_debug()
+        ));
+    }
     for lost in &store.losses {
         let (id, revision) = (&lost.migration, lost.revision);
         let (actor, reason) = (lost.actor.escape_debug(), lost.reason.escape_debug());

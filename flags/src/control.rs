@@ -238,7 +238,7 @@ impl Control {
         }
         let served = &snapshot.placed(at).document;
         let problem = match loaded.migrations.get(migration) {
-            Some(Stored::State { document, pins }) => match unusable(document) {
+            Some(Stored::State { document, pins }) => match unusable(document, loaded.revision) {
                 None => {
                     let document = document.clone();
                     let newest = if change.ask == Ask::Undo { self.newest(&document, migration).await? } else { None };
@@ -246,11 +246,11 @@ impl Control {
                 }
                 Some(problem) => problem,
             },
-            None if served.revision == Revision::ZERO => {
+            None if served.revision == Revision::ZERO && loaded.incomplete.is_none() => {
                 let document = Document::initial(&definition);
                 return Ok(Found { definition, document, pins: Pins::new(), newest: None });
             }
-            None => "it is gone from the store".to_owned(),
+            None => loaded.incomplete.clone().unwrap_or_else(|| "it is gone from the store".to_owned()),
             Some(Stored::Unreadable(problem)) => problem.clone(),
         };
         if change.ask != Ask::RollBack {

@@ -341,7 +341,7 @@ fn place(migration: &Migration, loaded: &Loaded, rolled_back_here: bool, before:
         },
         (Some(Stored::Unreadable(problem)), _) => refused(problem.clone()),
         (Some(Stored::State { document, pins }), _) => {
-            if let Some(problem) = unusable(document) {
+            if let Some(problem) = unusable(document, loaded.revision) {
                 return refused(problem);
             }
             match before {
@@ -362,9 +362,13 @@ fn place(migration: &Migration, loaded: &Loaded, rolled_back_here: bool, before:
     }
 }
 
-pub(crate) fn unusable(document: &Document) -> Option<String> {
+/// Why a document that reads cannot be served from, in a store that is at `revision`.
+pub(crate) fn unusable(document: &Document, revision: Revision) -> Option<String> {
     if document.schema != SCHEMA {
         return Some(format!("its schema is {}, this version reads {SCHEMA}", document.schema));
+    }
+    if document.revision > revision {
+        return Some(format!("its revision {} is beyond that of the store, {revision}", document.revision));
     }
     if document.hash == HashKind::Modulo && !document.share.is_whole_percent() {
         return Some(format!(

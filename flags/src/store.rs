@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::migration::MigrationId;
 use crate::mode::Mode;
-use crate::state::{Document, Heartbeat, HistoryEntry, Pin, Pins, Revision};
+use crate::state::{Document, Heartbeat, HistoryEntry, Pin, Pins, Revision, SCHEMA};
 
 /// The most entries of a history that one call answers.
 pub const PAGE_MAX: usize = 1_000;
@@ -105,6 +105,8 @@ pub struct Loaded {
     pub migrations: BTreeMap<MigrationId, Stored>,
     /// Why a migration that is not among these may be stored all the same.
     pub incomplete: Option<String>,
+    /// What of the store as a whole does not read, in words for an operator.
+    pub problem: Option<String>,
 }
 
 /// One change of one migration with its audit entry. All of it is stored, or nothing.
@@ -140,10 +142,16 @@ pub struct Page {
 ///
 /// A rolled-back migration is read without the pins that do not read: a damaged pin must not keep a
 /// rollback from taking effect.
-fn readable(document: &[u8], pins: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Stored {
+fn readable(document: &[u8], pins: Result<Vec<(Vec<u8>, Vec<u8>)>, String>) -> Stored {
     let document: Document = match serde_json::from_slice(document) {
         Ok(document) => document,
-        Err(error) => return Stored::Unreadable(format!("its document does not read: {error}")),
+        Err(error) => return Stored::Unreadable(misread(document, &error)),
+    };
+    let is_rolled_back = document.mode == Mode::EmergencyRollback;
+    let pins = match pins {
+        Ok(pins) => pins,
+        Err(_) if is_rolled_back => Vec::new(),
+        Err(problem) => return Stored::Unreadable(format!("its pins do not read: {problem}")),
     };
     let mut of_migration = Pins::new();
     for (key, pin) in pins {
@@ -154,13 +162,27 @@ fn readable(document: &[u8], pins: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>)
         });
         match read {
             Ok((key, pin)) => drop(of_migration.insert(key, pin)),
-            Err(_) if document.mode == Mode::EmergencyRollback => {}
+            Err(_) if is_rolled_back => {}
             Err((error, key)) => {
                 return Stored::Unreadable(format!("its pin of \"{}\" does not read: {error}", key.escape_ascii()));
             }
         }
     }
     Stored::State { document, pins: of_migration }
+}
+
+/// Why a document does not read: first of all whether it is of another version.
+fn misread(document: &[u8], error: &serde_json::Error) -> String {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        schema: u64,
+    }
+    match serde_json::from_slice(document) {
+        Ok(Versioned { schema }) if schema != u64::from(SCHEMA) => {
+            format!("its schema is {schema}, this version reads {SCHEMA}")
+        }
+        _ => format!("its document does not read: {error}"),
+    }
 }
 
 #[async_trait]

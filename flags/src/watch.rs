@@ -331,6 +331,7 @@ impl Watch {
     fn accept(&self, loaded: Loaded, forked: &[MigrationId]) {
         let mut joined = self.lock();
         let served = self.current();
+        self.health.read_with(loaded.problem.as_deref());
         if !self.health.answered(loaded.revision, joined.loaded.revision) {
             self.counters.writes_lost(joined.losses.went_back(&served, &loaded));
             return;
@@ -410,7 +411,7 @@ impl Watch {
 
 fn is_usable(loaded: &Loaded, migration: &MigrationId) -> bool {
     match loaded.migrations.get(migration) {
-        Some(Stored::State { document, .. }) => unusable(document).is_none(),
+        Some(Stored::State { document, .. }) => unusable(document, loaded.revision).is_none(),
         Some(Stored::Unreadable(_)) | None => false,
     }
 }
@@ -418,7 +419,7 @@ fn is_usable(loaded: &Loaded, migration: &MigrationId) -> bool {
 fn says_rolled_back(loaded: &Loaded, migration: &MigrationId) -> bool {
     match loaded.migrations.get(migration) {
         Some(Stored::State { document, .. }) => {
-            document.mode == Mode::EmergencyRollback && unusable(document).is_none()
+            document.mode == Mode::EmergencyRollback && unusable(document, loaded.revision).is_none()
         }
         Some(Stored::Unreadable(_)) | None => false,
     }

@@ -116,6 +116,36 @@ async fn redis(fleet: &Fleet, command: &str) {
 }
 
 #[tokio::test]
+async fn a_damaged_key_is_told_and_the_rest_goes_on() {
+    let Some(fleet) = Fleet::of(1).await else { return };
+    let router = &fleet.routers[0];
+    router.mode("new_only").await;
+    for (damage, words) in [
+        ("SET crossfade:{test}:pins:shop text", "its pins do not read"),
+        ("HSET crossfade:{test}:migrations shop '{\"schema\":9}'", "its schema is 9"),
+        ("SET crossfade:{test}:migrations text", "the stored migrations do not read"),
+    ] {
+        redis(&fleet, damage).await;
+        redis(&fleet, "INCR crossfade:{test}:revision").await;
+        let problem = wait_for(words, || async {
+            let problem = router.migration().await["problem"].as_str().unwrap_or_default().to_owned();
+            problem.contains(words).then_some(problem)
+        })
+        .await;
+        assert!(fleet.command(0, &["status"]).await.stdout.contains(&problem), "{problem}");
+        assert_eq!(router.connect().await.get("/").await.text(), "new", "{damage}");
+        redis(&fleet, "DEL crossfade:{test}:pins:shop").await;
+    }
+    assert!(router.metric("crossfade_store_documents_refused_total", "").await >= Some(3.0));
+    let changed = fleet.ask(0, "parallel", json!({"force": true})).await;
+    assert_eq!((changed.status(), &changed.json()["code"]), (500, &json!("state_unreadable")), "{changed:?}");
+    let written = fleet.command(0, &["reseed", "--reason", "damaged by hand"]).await;
+    assert_eq!(written.code, Some(0), "{written:?}");
+    assert_eq!(router.migration().await["problem"], Value::Null);
+    assert_eq!(router.mode("parallel").await["converged"], true);
+}
+
+#[tokio::test]
 async fn a_flushed_redis_is_alarmed_and_written_back_on_command() {
     let Some(fleet) = Fleet::of(2).await else { return };
     fleet.routers[0].mode("gradual").await;

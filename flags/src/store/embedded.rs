@@ -151,9 +151,9 @@ impl File {
                 }
                 of_migration.push((key.value().1.as_bytes().to_vec(), pin.value().to_vec()));
             }
-            migrations.insert(migration, readable(document.value(), of_migration));
+            migrations.insert(migration, readable(document.value(), Ok(of_migration)));
         }
-        Ok(Loaded { revision: Revision(revision), migrations, incomplete: None })
+        Ok(Loaded { revision: Revision(revision), migrations, incomplete: None, problem: None })
     }
 
     fn replace(&self, expected: Revision, write: &Write) -> Result<Revision, StoreError> {

@@ -152,7 +152,7 @@ async fn the_fake_does_what_every_store_does() {
         let store = Arc::new(Fake::default());
         let damaged = Arc::clone(&store);
         let damage = move |migration: MigrationId, text: &'static str| {
-            let stored = super::readable(text.as_bytes(), Vec::new());
+            let stored = super::readable(text.as_bytes(), Ok(Vec::new()));
             damaged.state().loaded.migrations.insert(migration, stored);
             Box::pin(async {}) as _
         };

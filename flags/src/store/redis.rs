@@ -25,6 +25,7 @@
 mod address;
 mod link;
 mod primary;
+mod scripts;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -34,7 +35,7 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use redis::{Script, Value};
+use redis::Script;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
@@ -42,30 +43,10 @@ pub use self::address::{Address, Authorities, Host, InvalidAddress, InvalidAutho
 
 use self::link::Link;
 use self::primary::Servers;
-use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable};
+use self::scripts::{DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, LOAD, PIN_BYTES_MAX, REPLICAS, REPLICAS_MAX, WORD_BYTES_MAX};
+use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Stored, Write, readable};
 use crate::migration::MigrationId;
-use crate::state::{Heartbeat, HistoryEntry, Revision};
-
-/// Answers the revision, the documents, and the pins of those that have any, or why they do not
-/// read.
-static LOAD: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"
-        local revision = redis.call('GET', KEYS[1]) or '0'
-        local documents = redis.call('HGETALL', KEYS[2])
-        local pins = {}
-        for i = 1, #documents, 2 do
-            local of = redis.pcall('HGETALL', ARGV[1] .. documents[i])
-            if of.err then
-                pins[#pins + 1] = {documents[i], of.err, {}}
-            elseif #of > 0 then
-                pins[#pins + 1] = {documents[i], '', of}
-            end
-        end
-        return {revision, documents, pins}
-        ",
-    )
-});
+use crate::state::{Heartbeat, HistoryEntry, PINS_MAX, Revision};
 
 /// Checks everything that could fail before it writes anything, because a script that fails midway
 /// leaves what it did. An announcement that may not be made is found by the poll.
@@ -158,16 +139,6 @@ static RESTORE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-static REPLICAS: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"
-        local time = redis.call('TIME')
-        local now = time[1] * 1000 + math.floor(time[2] / 1000)
-        return {now, redis.call('HVALS', KEYS[1])}
-        ",
-    )
-});
-
 /// What the file says of a store in Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisOptions {
@@ -227,20 +198,32 @@ impl Store for Redis {
     async fn load(&self) -> Result<Loaded, StoreError> {
         let mut call = LOAD.prepare_invoke();
         call.key(self.key("revision")).key(self.key("migrations")).arg(self.key("pins:"));
-        let (revision, documents, pins): (Vec<u8>, Pairs, Vec<Value>) = self.link.invoke(&call).await?;
-        let mut pins = pins_by_migration(pins)?;
-        let migrations = documents.into_iter().filter_map(|(id, document)| {
-            let of_migration = pins.remove(&id);
-            // What is no migration's name was not written by a router, and no definition asks for it.
-            let migration = MigrationId::new(std::str::from_utf8(&id).ok()?).ok()?;
-            let stored = match of_migration {
-                Some(Err(problem)) => super::Stored::Unreadable(format!("its pins do not read: {problem}")),
-                Some(Ok(pins)) => readable(&document, pins),
-                None => readable(&document, Vec::new()),
+        call.arg(DOCUMENT_BYTES_MAX).arg(DOCUMENTS_MAX).arg(PIN_BYTES_MAX).arg(PINS_MAX);
+        let answer: Answer = self.link.invoke(&call).await?;
+        let (revision, no_revision, documents, refused, pins, incomplete) = answer;
+        let mut pins: BTreeMap<_, _> = pins.into_iter().map(|(id, problem, pins)| (id, (problem, pins))).collect();
+        // What is no migration's name was not written by a router, and no definition asks for it.
+        let name = |id: &[u8]| MigrationId::new(std::str::from_utf8(id).ok()?).ok();
+        let read = documents.into_iter().filter_map(|(id, document)| {
+            let pins = match pins.remove(&id) {
+                Some((problem, pins)) if problem.is_empty() => Ok(pins),
+                Some((problem, _)) => Err(problem),
+                None => Ok(Vec::new()),
             };
-            Some((migration, stored))
+            Some((name(&id)?, readable(&document, pins)))
         });
-        Ok(Loaded { migrations: migrations.collect(), revision: self.revision_of(&revision)?, incomplete: None })
+        let refused = refused.into_iter().filter_map(|(id, problem)| Some((name(&id)?, Stored::Unreadable(problem))));
+        let migrations: BTreeMap<_, _> = read.chain(refused).collect();
+        let incomplete = (!incomplete.is_empty()).then(|| format!("the stored migrations do not read: {incomplete}"));
+        let mut problem = incomplete.clone();
+        let revision = match self.revision_of(&revision, &no_revision) {
+            Ok(revision) => revision,
+            Err(why) => {
+                problem = Some(why.to_string());
+                newest(&migrations)
+            }
+        };
+        Ok(Loaded { revision, migrations, incomplete, problem })
     }
 
     async fn replace(&self, expected: Revision, write: Write) -> Result<Revision, StoreError> {
@@ -286,7 +269,7 @@ impl Store for Redis {
         // In this order: what is announced after the subscription wakes, what was before is read.
         let mut announced = self.link.subscribe();
         let revision: Option<Vec<u8>> = self.link.query(redis::cmd("GET").arg(self.key("revision"))).await?;
-        if self.revision_of(revision.as_deref().unwrap_or(b"0"))? != seen {
+        if self.revision_of(revision.as_deref().unwrap_or(b"0"), "")? != seen {
             return Ok(());
         }
         announced.changed().await.map_err(StoreError::unavailable)
@@ -327,7 +310,7 @@ impl Store for Redis {
 
     async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError> {
         let mut call = REPLICAS.prepare_invoke();
-        call.key(self.key("replicas"));
+        call.key(self.key("replicas")).arg(REPLICAS_MAX).arg(WORD_BYTES_MAX);
         let (server_now, words): (i64, Vec<Vec<u8>>) = self.link.invoke(&call).await?;
         let now = Timestamp::now();
         let beats: BTreeMap<String, Heartbeat> = words
@@ -340,13 +323,25 @@ impl Store for Redis {
 }
 
 impl Redis {
-    fn revision_of(&self, text: &[u8]) -> Result<Revision, StoreError> {
+    fn revision_of(&self, text: &[u8], error: &str) -> Result<Revision, StoreError> {
         let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
         number.map(Revision).ok_or_else(|| {
             let key = self.key("revision");
-            StoreError::corrupt(format!("the key {key} holds \"{}\", which is no number", text.escape_ascii()))
+            let holds = if error.is_empty() { format!("\"{}\"", text.escape_ascii()) } else { error.to_owned() };
+            StoreError::corrupt(format!(
+                "the key {key} holds no number ({holds}), so that nothing can be changed; crossfade reseed repairs it where state was lost, or set it to the highest revision of a document"
+            ))
         })
     }
+}
+
+/// The revision of the whole as its documents tell it, while the key itself does not read.
+fn newest(migrations: &BTreeMap<MigrationId, Stored>) -> Revision {
+    let revisions = migrations.values().map(|stored| match stored {
+        Stored::State { document, .. } => document.revision,
+        Stored::Unreadable(_) => Revision::ZERO,
+    });
+    revisions.max().unwrap_or_default()
 }
 
 /// What a replica said, with the time in which this router counts; none if it does not read or is
@@ -361,15 +356,8 @@ fn heard(word: &[u8], server_now: i64, now: Timestamp) -> Option<Heartbeat> {
 /// Pairs as a hash holds them.
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-type PinsRead = Result<Pairs, String>;
-
-fn pins_by_migration(pins: Vec<Value>) -> Result<BTreeMap<Vec<u8>, PinsRead>, StoreError> {
-    let read = |pins: Value| {
-        let (id, problem, pins): (Vec<u8>, String, Pairs) = redis::from_redis_value(pins)?;
-        Ok((id, if problem.is_empty() { Ok(pins) } else { Err(problem) }))
-    };
-    pins.into_iter().map(read).collect::<Result<_, redis::ParsingError>>().map_err(StoreError::corrupt)
-}
+/// What [`LOAD`] answers.
+type Answer = (Vec<u8>, String, Pairs, Vec<(Vec<u8>, String)>, Vec<(Vec<u8>, String, Pairs)>, String);
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(StoreError::corrupt)

@@ -156,7 +156,7 @@ fn from_saved(definitions: &Definitions, saved: &Saved) -> Loaded {
             (definition.id.clone(), stored)
         })
         .collect();
-    Loaded { revision: saved.revision, migrations, incomplete: None }
+    Loaded { revision: saved.revision, migrations, incomplete: None, problem: None }
 }
 
 /// Whether the store answered in time.

@@ -25,6 +25,8 @@ pub struct StoreHealth {
     pub from_saved: bool,
     /// The store answers with an older state than is served: it lost data and is not believed.
     pub revision_went_back: bool,
+    /// What of the store as a whole does not read, although it answers.
+    pub problem: Option<String>,
     /// Rolled back here and not stored yet.
     pub rollbacks_waiting: Vec<MigrationId>,
     /// Changes that the store acknowledged and has lost, the newest of each migration.
@@ -113,6 +115,22 @@ impl Health {
         health.reachable = false;
         health.refused = matches!(error, StoreError::Refused(_));
         health.last_error = Some(text);
+    }
+
+    /// Notes what an answer could not read.
+    pub(super) fn read_with(&self, problem: Option<&str>) {
+        let mut health = self.lock();
+        if health.problem.as_deref() == problem {
+            return;
+        }
+        match problem {
+            Some(problem) => tracing::error!(
+                problem,
+                "a key of the store does not read; the last good state of what it holds goes on serving"
+            ),
+            None => tracing::info!("every key of the store reads again"),
+        }
+        health.problem = problem.map(str::to_owned);
     }
 
     /// Notes an answer; false if it is older than what is served.

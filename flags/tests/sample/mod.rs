@@ -40,8 +40,12 @@ pub(crate) fn snapshot(count: usize) -> Snapshot {
 /// One migration in a mode at half of the traffic.
 pub(crate) fn alone(mode: Mode) -> Snapshot {
     let migration = migration("m");
-    let loaded =
-        Loaded { revision: Revision(1), migrations: [stored(&migration, mode, Pins::new())].into(), incomplete: None };
+    let loaded = Loaded {
+        revision: Revision(1),
+        migrations: [stored(&migration, mode, Pins::new())].into(),
+        incomplete: None,
+        problem: None,
+    };
     build(vec![migration], &loaded)
 }
 
@@ -57,7 +61,7 @@ pub(crate) fn laden() -> Snapshot {
     let required = migration("r");
     let migration = Migration { rules, requires: vec![required.id.clone()], ..migration("m") };
     let migrations = [stored(&migration, Mode::Gradual, pins), stored(&required, Mode::NewOnly, Pins::new())].into();
-    build(vec![migration, required], &Loaded { revision: Revision(1), migrations, incomplete: None })
+    build(vec![migration, required], &Loaded { revision: Revision(1), migrations, incomplete: None, problem: None })
 }
 
 pub(crate) fn definitions(migrations: Vec<Migration>) -> Arc<Definitions> {

@@ -4,6 +4,7 @@ mod topologies;
 
 use std::time::Duration;
 
+use redis::Value;
 use tokio::time::Instant;
 
 use self::servers::{Server, until};
@@ -99,13 +100,68 @@ async fn a_wrong_type_under_a_key_harms_no_more_than_it_must() {
     assert_eq!(store.load().await.unwrap(), loaded);
     assert_eq!(store.history(&id("m"), Page { before: None, limit: 10 }).await.unwrap().len(), 1);
 
-    server.run(&["SET", "crossfade:{e}:revision", "many"]).await;
-    let refused = store.load().await.unwrap_err();
-    assert!(matches!(refused, StoreError::Corrupt(_)) && refused.to_string().contains("revision"), "{refused}");
+    // Without its ordinal the state is still read, at the revision of its newest document, and nothing is written.
+    for damage in [["SET", "crossfade:{e}:revision", "many"], ["LPUSH", "crossfade:{e}:revision", "1"]] {
+        server.run(&["DEL", "crossfade:{e}:revision"]).await;
+        server.run(&damage).await;
+        let damaged = store.load().await.unwrap();
+        assert_eq!((damaged.revision, &damaged.migrations), (Revision(2), &loaded.migrations));
+        assert!(damaged.problem.as_ref().is_some_and(|problem| problem.contains(":revision")), "{damaged:?}");
+        let refused = store.replace(Revision(2), next_write(&damaged, &id("n"), 300)).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt(_)) && refused.to_string().contains("revision"), "{refused}");
+    }
+    server.run(&["DEL", "crossfade:{e}:revision"]).await;
+    server.run(&["SET", "crossfade:{e}:revision", "2"]).await;
     server.run(&["DEL", "crossfade:{e}:migrations"]).await;
     server.run(&["SET", "crossfade:{e}:migrations", "text"]).await;
-    let refused = store.load().await.unwrap_err();
+    let damaged = store.load().await.unwrap();
+    assert_eq!(damaged.revision, Revision(2));
+    assert!(damaged.incomplete.is_some_and(|why| why.contains("WRONGTYPE")), "{:?}", damaged.problem);
+    server.run(&["SET", "crossfade:{e}:replicas", "text"]).await;
+    let refused = store.replicas().await.unwrap_err();
     assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
+}
+
+/// Adds so many members to a hash, in steps that no time-out notices.
+async fn fill(server: &Server, key: &str, count: usize) {
+    let script = "for i = ARGV[1], ARGV[2] do redis.call('HSET', KEYS[1], 'x' .. i, '{') end";
+    for first in (0..count).step_by(5_000) {
+        let last = (first + 5_000).min(count) - 1;
+        server.run(&["EVAL", script, "1", key, &first.to_string(), &last.to_string()]).await;
+    }
+}
+
+/// What is too large or too much is left out and said; what is beside it is read.
+#[tokio::test]
+async fn what_is_beyond_a_bound_is_refused_alone() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    for migration in ["good", "large", "many-pins", "large-pin", "later"] {
+        let loaded = store.load().await.unwrap();
+        store.replace(loaded.revision, next_write(&loaded, &id(migration), 100)).await.unwrap();
+    }
+    let large = "x".repeat(DOCUMENT_BYTES_MAX + 1);
+    server.run(&["HSET", "crossfade:{e}:migrations", "large", &large]).await;
+    fill(&server, "crossfade:{e}:pins:many-pins", PINS_MAX + 1).await;
+    server.run(&["HSET", "crossfade:{e}:pins:large-pin", "k", &large]).await;
+    server.run(&["HSET", "crossfade:{e}:migrations", "later", r#"{"schema": 9, "mode": "warp"}"#]).await;
+    let loaded = store.load().await.unwrap();
+    assert!(matches!(&loaded.migrations[&id("good")], Stored::State { .. }), "{loaded:?}");
+    for (migration, words) in [
+        ("large", "its document has 65537 bytes, 65536 are read at most"),
+        ("many-pins", "there are 100001 of them, 100000 are read at most"),
+        ("large-pin", "one has 65538 bytes, 4096 are read at most"),
+        ("later", "its schema is 9, this version reads 1"),
+    ] {
+        let stored = &loaded.migrations[&id(migration)];
+        assert!(matches!(stored, Stored::Unreadable(why) if why.contains(words)), "{migration}: {stored:?}");
+    }
+    assert_eq!((loaded.incomplete, loaded.problem), (None, None));
+
+    fill(&server, "crossfade:{e}:migrations", DOCUMENTS_MAX).await;
+    let loaded = store.load().await.unwrap();
+    assert!(loaded.migrations.len() < DOCUMENTS_MAX + 2_000, "{}", loaded.migrations.len());
+    assert!(loaded.incomplete.is_some_and(|why| why.contains("20005 documents, 20000 are read at most")));
 }
 
 #[tokio::test]

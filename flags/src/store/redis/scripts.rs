@@ -1,0 +1,109 @@
+//! What runs inside Redis, but for the one script that changes state ([`super::REPLACE`]).
+//!
+//! # Why everything is bounded here
+//!
+//! What somebody wrote by hand under one of our keys is shipped to every router at every change. So a
+//! script looks at sizes and types first, leaves out what is too large or of a wrong type, says
+//! why, and reads on: one damaged key costs what it holds and nothing else.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+/// The largest document that is read, in bytes; ours have less than a tenth of it.
+pub(super) const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest pin that is read, in bytes.
+pub(super) const PIN_BYTES_MAX: usize = 4 * 1024;
+
+/// Documents that are read, twice as many as a file may name.
+pub(super) const DOCUMENTS_MAX: usize = 20_000;
+
+/// Routers whose words are read.
+pub(super) const REPLICAS_MAX: usize = 1_000;
+
+/// The longest word of a router, in bytes.
+pub(super) const WORD_BYTES_MAX: usize = 4 * 1024;
+
+/// Answers the revision or why it does not read, the documents, what of them is refused, the pins
+/// of those that have any or why they do not read, and why documents may be missing.
+///
+/// Its arguments: the prefix of pins, and the limits of document, documents, pin and pins.
+pub(super) static LOAD: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local function failed(answer)
+            return type(answer) == 'table' and answer.err
+        end
+        local document_max, documents_max = tonumber(ARGV[2]), tonumber(ARGV[3])
+        local pin_max, pins_max = tonumber(ARGV[4]), tonumber(ARGV[5])
+        local revision = redis.pcall('GET', KEYS[1])
+        local no_revision = failed(revision) or ''
+        if no_revision ~= '' then revision = '' end
+        local documents, refused, incomplete = {}, {}, ''
+        local function take(id, document)
+            if #document > document_max then
+                refused[#refused + 1] = {id, 'its document has ' .. #document .. ' bytes, ' .. document_max .. ' are read at most'}
+            else
+                documents[#documents + 1] = id
+                documents[#documents + 1] = document
+            end
+        end
+        local count = redis.pcall('HLEN', KEYS[2])
+        if failed(count) then
+            incomplete = failed(count)
+        elseif count <= documents_max then
+            local all = redis.call('HGETALL', KEYS[2])
+            for i = 1, #all, 2 do take(all[i], all[i + 1]) end
+        else
+            incomplete = KEYS[2] .. ' holds ' .. count .. ' documents, ' .. documents_max .. ' are read at most'
+            local cursor = '0'
+            repeat
+                local part = redis.call('HSCAN', KEYS[2], cursor, 'COUNT', 1000)
+                cursor = part[1]
+                for i = 1, #part[2], 2 do take(part[2][i], part[2][i + 1]) end
+            until cursor == '0' or #documents >= 2 * documents_max
+        end
+        local pins = {}
+        for i = 1, #documents, 2 do
+            local key = ARGV[1] .. documents[i]
+            local count = redis.pcall('HLEN', key)
+            if failed(count) then
+                pins[#pins + 1] = {documents[i], failed(count), {}}
+            elseif count > pins_max then
+                pins[#pins + 1] = {documents[i], 'there are ' .. count .. ' of them, ' .. pins_max .. ' are read at most', {}}
+            elseif count > 0 then
+                local of, problem = redis.call('HGETALL', key), ''
+                for pin = 1, #of, 2 do
+                    if #of[pin] + #of[pin + 1] > pin_max then
+                        problem = 'one has ' .. #of[pin] + #of[pin + 1] .. ' bytes, ' .. pin_max .. ' are read at most'
+                        of = {}
+                        break
+                    end
+                end
+                pins[#pins + 1] = {documents[i], problem, of}
+            end
+        end
+        return {revision or '0', no_revision, documents, refused, pins, incomplete}
+        ",
+    )
+});
+
+/// Answers the server's time and what its replicas said; its arguments are the limits.
+pub(super) static REPLICAS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local time = redis.call('TIME')
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        local count = redis.call('HLEN', KEYS[1])
+        if count > tonumber(ARGV[1]) then
+            return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' holds ' .. count .. ' words of routers, ' .. ARGV[1] .. ' are read at most')
+        end
+        local words = {}
+        for _, word in ipairs(redis.call('HVALS', KEYS[1])) do
+            if #word <= tonumber(ARGV[2]) then words[#words + 1] = word end
+        end
+        return {now, words}
+        ",
+    )
+});
