@@ -12,6 +12,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use flags::control::Ask;
 use flags::migration::Labels;
+use flags::mirror::only;
 use flags::{Migration, Mode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -101,13 +102,6 @@ fn mode(text: &str, labels: &Labels) -> Result<Mode, Problem> {
         shown.escape_debug()
     );
     Err(Problem::new(Code::InvalidValue, detail))
-}
-
-/// `TypeScript` as `typescript_only`, `Old monolith (v1)` as `old_monolith_v1_only`.
-fn only(label: &str) -> String {
-    let lower = label.to_lowercase();
-    let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.chain(["only"]).collect::<Vec<_>>().join("_")
 }
 
 /// The story's answer; a failure is also a problem.

@@ -43,7 +43,7 @@ fn hash_schema() -> ObjectBuilder {
 }
 
 fn kind_schema() -> ObjectBuilder {
-    words(["mode", "rollout", "rollback", "acknowledge", "pin", "unpin", "undo", "reseed"])
+    words(["mode", "rollout", "rollback", "acknowledge", "pin", "unpin", "undo", "reseed", "adopt"])
 }
 
 /// One side of a migration: its names, and how this router meets it.

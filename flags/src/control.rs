@@ -15,6 +15,7 @@
 //!
 //! Not here: who may ask (`dashboards::auth`), and whether now is a good time (gates, approvals).
 
+mod adopt;
 mod change;
 mod error;
 mod next;

@@ -12,6 +12,7 @@ pub mod decide;
 pub mod jwt;
 pub mod key;
 pub mod migration;
+pub mod mirror;
 pub mod mode;
 pub mod route;
 pub mod rule;

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::bucket::{BasisPoints, HashKind};
 use crate::key::KeySource;
+use crate::mirror::MirrorKeys;
 use crate::mode::Mode;
 use crate::rule::Rule;
 
@@ -184,6 +185,8 @@ pub struct Migration {
     pub requires: Vec<MigrationId>,
     pub unsafe_methods: UnsafeMethods,
     pub parallel: Parallel,
+    /// Plain keys of Redis that tell mode and percentage to code that knows no migrations.
+    pub mirror_keys: Option<MirrorKeys>,
     /// The migration that the story routes (`/migration/…`) act on.
     pub default: bool,
     pub reversible: bool,
@@ -209,6 +212,7 @@ impl Migration {
             requires: Vec::new(),
             unsafe_methods: UnsafeMethods::default(),
             parallel: Parallel::default(),
+            mirror_keys: None,
             default: false,
             reversible: true,
             override_pins: true,

@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::bucket::HashKind;
 use crate::jwt::JwtVerifier;
 use crate::migration::{Migration, MigrationId};
+use crate::mirror::Mirrored;
 use crate::mode::Mode;
 use crate::route::{Ambiguous, Route, RouteTable};
 use crate::state::{self, Document, Pin, Pins, Revision, SCHEMA};
@@ -106,6 +107,11 @@ impl Definitions {
 
     pub fn migrations(&self) -> &[Migration] {
         &self.migrations
+    }
+
+    /// The migrations that have plain keys.
+    pub fn mirrored(&self) -> Vec<Mirrored> {
+        self.migrations.iter().filter_map(Mirrored::of).collect()
     }
 
     pub fn routes(&self) -> &RouteTable {

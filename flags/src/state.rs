@@ -160,6 +160,8 @@ pub enum ChangeKind {
     Undo,
     /// The last good state, written back to a store that had lost it.
     Reseed,
+    /// The first state, where something else than the file told it.
+    Adopt,
 }
 
 /// A pin before and after a change.

@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::migration::MigrationId;
+use crate::mirror::{MirrorKeys, Mirrored, PlainKeys};
 use crate::mode::Mode;
 use crate::state::{Document, Heartbeat, HistoryEntry, Pin, Pins, Revision, SCHEMA};
 
@@ -216,4 +217,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// The last word of each replica, by its name.
     async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError>;
+
+    /// Keeps the plain keys of these migrations, and of no others, as their state is from now on.
+    ///
+    /// A store that others cannot read has none.
+    fn mirror(&self, _mirrored: Vec<Mirrored>) {}
+
+    /// What the plain keys of a migration hold.
+    async fn plain_keys(&self, _keys: &MirrorKeys) -> Result<PlainKeys, StoreError> {
+        Ok(PlainKeys::default())
+    }
 }

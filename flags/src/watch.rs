@@ -17,6 +17,7 @@
 //! snapshot serves, and without that legacy does. A store that answers with an older state than
 //! was served has lost data (a flush, a fail-over to a lagging replica): it is not believed.
 
+mod adopt;
 mod background;
 mod health;
 pub(crate) mod losses;
@@ -218,6 +219,7 @@ impl Watch {
         let definitions = Arc::clone(&joined.definitions);
         joined.rollbacks.retain(|pending| definitions.find(&pending.rollback.migration).is_some());
         self.swap(&joined);
+        self.store.mirror(definitions.mirrored());
         Ok(())
     }
 

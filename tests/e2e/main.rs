@@ -11,6 +11,7 @@ mod fleet;
 mod flips;
 mod limits;
 mod links;
+mod mirror;
 mod modes;
 mod operations;
 mod proxying;

@@ -19,6 +19,7 @@ const PURE: &[&str] = &[
     "flags/src/bucket.rs",
     "flags/src/decide.rs",
     "flags/src/key.rs",
+    "flags/src/mirror.rs",
     "flags/src/mode.rs",
     "flags/src/route.rs",
     "flags/src/route/pattern.rs",

@@ -24,6 +24,7 @@
 
 mod address;
 mod link;
+mod mirror;
 mod primary;
 mod scripts;
 #[cfg(test)]
@@ -42,14 +43,18 @@ use tokio::task::JoinHandle;
 pub use self::address::{Address, Authorities, Host, InvalidAddress, InvalidAuthorities, Topology};
 
 use self::link::Link;
+use self::mirror::Mirror;
 use self::primary::Servers;
 use self::scripts::{DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, LOAD, PIN_BYTES_MAX, REPLICAS, REPLICAS_MAX, WORD_BYTES_MAX};
 use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Stored, Write, readable};
 use crate::migration::MigrationId;
+use crate::mirror::{MirrorKeys, Mirrored, PlainKeys};
 use crate::state::{Heartbeat, HistoryEntry, PINS_MAX, Revision};
 
 /// Checks everything that could fail before it writes anything, because a script that fails midway
-/// leaves what it did. An announcement that may not be made is found by the poll.
+/// leaves what it did. Plain keys are no reason not to store a state: `mirror` looks after those that
+/// could not be written. They are no declared keys, because a user who may not write them may still
+/// roll back. An announcement that may not be made is found by the poll.
 static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -76,6 +81,12 @@ static REPLACE: LazyLock<Script> = LazyLock::new(|| {
             redis.call('HDEL', KEYS[4], ARGV[6])
         end
         redis.call('INCR', KEYS[1])
+        for i = 9, #ARGV, 2 do
+            local found = redis.pcall('TYPE', ARGV[i]).ok
+            if found == 'string' or found == 'none' then
+                redis.pcall('SET', ARGV[i], ARGV[i + 1])
+            end
+        end
         redis.pcall('PUBLISH', ARGV[8], revision)
         return {1, actual + 1}
         ",
@@ -150,9 +161,10 @@ pub struct RedisOptions {
 /// State that a fleet shares in Redis.
 pub struct Redis {
     link: Arc<Link>,
+    mirror: Arc<Mirror>,
     /// `crossfade:{env}`
     prefix: String,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl std::fmt::Debug for Redis {
@@ -179,9 +191,13 @@ impl Redis {
         let channel = format!("{prefix}:changes");
         let RedisOptions { address, authorities } = options;
         let link = Arc::new(Link::new(Servers { address, authorities, slot_key: prefix.clone() }));
-        let tasks =
-            [tokio::spawn(link::keep(Arc::clone(&link))), tokio::spawn(link::listen(Arc::clone(&link), channel))];
-        Self { link, prefix, tasks }
+        let mirror = Arc::new(Mirror::new(Arc::clone(&link), format!("{prefix}:migrations")));
+        let tasks = [
+            tokio::spawn(link::keep(Arc::clone(&link))),
+            tokio::spawn(link::listen(Arc::clone(&link), channel)),
+            tokio::spawn(mirror::keep(Arc::clone(&mirror))),
+        ];
+        Self { link, mirror, prefix, tasks }
     }
 
     fn key(&self, name: &str) -> String {
@@ -240,6 +256,9 @@ impl Store for Redis {
             None => call.arg("").arg("").arg(""),
         };
         call.arg(self.key("changes"));
+        for (key, value) in self.mirror.written_with(&write) {
+            call.arg(key).arg(value);
+        }
         let (written, revision): (u8, u64) = self.link.invoke(&call).await?;
         let actual = Revision(revision);
         if written == 1 { Ok(actual) } else { Err(StoreError::Conflict { expected, actual }) }
@@ -319,6 +338,14 @@ impl Store for Redis {
             .map(|beat| (beat.replica.clone(), beat))
             .collect();
         Ok(beats.into_values().collect())
+    }
+
+    fn mirror(&self, mirrored: Vec<Mirrored>) {
+        self.mirror.renew(mirrored);
+    }
+
+    async fn plain_keys(&self, keys: &MirrorKeys) -> Result<PlainKeys, StoreError> {
+        self.mirror.read(keys).await
     }
 }
 

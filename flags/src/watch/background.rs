@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::adopt::Adoption;
 use super::health::{Counters, Health};
 use super::losses::Losses;
 use super::{Joined, Pending, Watch, WatchOptions};
@@ -76,7 +77,13 @@ pub(super) async fn start(
     let saved = read_saved(&options).await;
     let unstored = from_saved(&definitions, &saved);
     let watch = Arc::new(unread(store, definitions, options, saved));
-    if !read_first(&watch).await {
+    watch.store.mirror(watch.current().definitions().mirrored());
+    let mut adoption = Adoption::default();
+    if read_first(&watch).await {
+        // Before a request is served: the code before this has served it where its keys say.
+        let patience = watch.options.store_patience;
+        let _ = tokio::time::timeout(patience, adoption.settle(&watch)).await;
+    } else {
         watch.serve_unread(unstored);
     }
     let (stop, stopped) = watch::channel(false);
@@ -88,6 +95,7 @@ pub(super) async fn start(
         tokio::spawn(until(stopped.clone(), poll(Arc::clone(&watch)))),
         tokio::spawn(until(stopped.clone(), store_rollbacks(Arc::clone(&watch)))),
         tokio::spawn(live(Arc::clone(&watch), stopped.clone())),
+        tokio::spawn(until(stopped.clone(), adopt(Arc::clone(&watch), adoption))),
         tokio::spawn(save(Arc::clone(&watch), stopped)),
     ];
     (watch, Background { stop, tasks })
@@ -236,6 +244,19 @@ impl Pace {
     /// How long to wait for an announcement, which is `usual` unless reading would take more than its share.
     fn pause(&self, usual: Duration) -> Duration {
         usual.max((self.read_takes() * READING_SHARE).min(PAUSE_MAX))
+    }
+}
+
+/// Looks at the plain keys of migrations whose first start was not settled when this router started.
+async fn adopt(watch: Arc<Watch>, mut adoption: Adoption) {
+    let mut swapped = watch.subscribe();
+    loop {
+        swapped.mark_unchanged();
+        if adoption.settle(&watch).await {
+            let _ = swapped.changed().await;
+        } else {
+            tokio::time::sleep(jittered(POLL)).await;
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! once without a `Result` at every step.
 
 mod migrations;
+mod mirror;
 mod routes;
 mod server;
 mod store;
@@ -37,11 +38,14 @@ pub(super) struct Building<'a> {
     pub(super) problems: Vec<Problem>,
     warnings: Vec<String>,
     without_effect: Vec<String>,
+    /// Whether others can read what the store holds.
+    store_is_shared: bool,
 }
 
 /// Builds; the configuration is none where there are problems.
 pub(super) fn build(file: File, source: &str, base: &Path, problems: Vec<Problem>) -> Result<Config, Vec<Problem>> {
-    let mut building = Building { base, source, problems, warnings: Vec::new(), without_effect: Vec::new() };
+    let mut building =
+        Building { base, source, problems, warnings: Vec::new(), without_effect: Vec::new(), store_is_shared: false };
     let config = building.config(file);
     match config {
         Some(config) if building.problems.is_empty() => {

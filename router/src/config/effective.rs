@@ -160,6 +160,9 @@ fn migration(own: &Migration) -> Value {
         "reversible": own.reversible,
         "rollback": { "override_pins": own.override_pins },
     });
+    if let Some(keys) = &own.mirror_keys {
+        value["mirror_keys"] = json!({ "mode": keys.mode, "percent": keys.percent });
+    }
     if let Some(program) = &own.program {
         value["program"] = json!(program);
     }

@@ -245,13 +245,25 @@ pub(super) struct Migration {
     pub(super) guard: Option<Free>,
     /// No effect in this version.
     pub(super) plan: Option<Free>,
-    /// No effect in this version.
-    pub(super) mirror_keys: Option<Free>,
+    /// Plain keys of the store's Redis that are kept in step, for code that knows no migrations.
+    pub(super) mirror_keys: Option<At<MirrorKeys>>,
     /// The migration of the story routes (/migration/...).
     pub(super) default: Switch,
     /// Whether new writes what legacy can still read.
     pub(super) reversible: Switch,
     pub(super) rollback: Option<At<Rollback>>,
+}
+
+/// Keys that hold the mode and the percentage as text; read once, while the store knows nothing of the migration.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MirrorKeys {
+    /// Holds parallel, gradual, emergency_rollback, or the label of a side with _only, such as python_only.
+    #[schemars(required)]
+    pub(super) mode: Text,
+    /// Holds 0 to 100, without decimals.
+    #[schemars(required)]
+    pub(super) percent: Text,
 }
 
 /// What the sides are called on screens.

@@ -176,10 +176,12 @@ fn the_reference_means_what_it_says() {
     assert_eq!(config.routes[3].upgrades, ["websocket"]);
     let Target::Respond(gone) = &config.definitions.routes().iter().nth(1).unwrap().target else { panic!() };
     assert_eq!(gone.sunset.as_deref(), Some("Thu, 31 Dec 2026 00:00:00 GMT"));
-    let ignored =
-        ["guard", "mirror_keys", "fallback", "parallel.compare"].map(|key| format!("migrations.sessions.{key}"));
+    let ignored = ["guard", "fallback", "parallel.compare"].map(|key| format!("migrations.sessions.{key}"));
     assert_eq!(config.without_effect, ignored);
-    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let keys = sessions.mirror_keys.as_ref().unwrap();
+    assert_eq!((keys.mode.as_str(), keys.percent.as_str()), ("system_mode", "rollout_percentage"));
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].contains("`mirror_keys` and the hash `bucket`"), "{:?}", config.warnings);
 }
 
 #[test]

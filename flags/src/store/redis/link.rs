@@ -73,6 +73,10 @@ impl Link {
         &self.servers.address
     }
 
+    pub(super) const fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
         self.announced.subscribe()
     }
@@ -240,7 +244,7 @@ async fn listen_once(link: &Link, connection: PubSub, primary: &mut watch::Recei
     }
 }
 
-fn jittered(base: Duration) -> Duration {
+pub(super) fn jittered(base: Duration) -> Duration {
     let mut random = [0; 4];
     // Without randomness the fleet comes back in step, which is no reason not to come back.
     let _ = getrandom::fill(&mut random);

@@ -38,6 +38,7 @@ const CANDIDATES_MAX: usize = 2;
 const ASKED_MAX: usize = 32;
 
 /// The servers of one address.
+#[derive(Clone)]
 pub(super) struct Servers {
     pub(super) address: Address,
     pub(super) authorities: Option<Authorities>,

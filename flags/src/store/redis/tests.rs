@@ -1,4 +1,5 @@
 mod bad_input;
+mod mirror;
 mod servers;
 mod topologies;
 

@@ -34,6 +34,8 @@ pub(super) struct Migrations {
     pub(super) index: HashMap<String, usize>,
     /// Every id of the file, also of migrations that are wrong elsewhere.
     pub(super) ids: HashSet<String>,
+    /// Keys of Redis that migrations write, and where they are named.
+    pub(super) plain_keys: HashMap<String, Range<usize>>,
     /// `path:NAME` among keys and rules: the place in the list, the name, where it is written.
     pub(super) path_variables: Vec<(usize, String, Range<usize>)>,
 }
@@ -112,8 +114,10 @@ impl Building<'_> {
                 new: new.unwrap_or_else(|| migration.new.clone()),
             };
         }
+        let mirror_keys = self.mirror_keys(file.mirror_keys, &migration.id, &migration.labels, hash, all);
         Some(Migration {
             key,
+            mirror_keys,
             on_missing_key,
             hash,
             program,
@@ -182,7 +186,6 @@ impl Building<'_> {
         let keys = [
             ("guard", file.guard.as_ref()),
             ("plan", file.plan.as_ref()),
-            ("mirror_keys", file.mirror_keys.as_ref()),
             ("fallback", file.fallback.as_ref()),
             ("parallel.compare", compare),
         ];

@@ -17,6 +17,7 @@ impl Building<'_> {
         let Some(At { at, value: Some(file) }) = field else {
             return default;
         };
+        self.store_is_shared = file.redis.is_some() || file.redis_file.is_some();
         let given = [&file.embedded, &file.redis, &file.redis_file].into_iter().flatten().count();
         if given != 1 {
             let message = format!("a store is one of `embedded`, `redis` and `redis_file`, and here are {given}");

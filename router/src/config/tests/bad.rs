@@ -255,3 +255,43 @@ fn control_characters_of_a_file_do_not_reach_the_terminal() {
     let errors = parse("upstreams:\n  \"a\\e[31m\": {endpoints: [http://h:1]}\n").unwrap_err();
     assert!(!errors.render(false).contains('\u{1b}') && !errors.to_string().contains('\u{1b}'));
 }
+
+#[test]
+fn plain_keys_are_checked_whole() {
+    let on_redis = |line: &str| {
+        format!(
+            "store: {{redis: redis://h}}\n{}",
+            with_migration(&format!("{line}\n    key: client_ip\n    hash: modulo"))
+        )
+    };
+    let both = "mirror_keys: {mode: system_mode, percent: rollout_percentage}";
+    assert!(good(&on_redis(both)).warnings.is_empty());
+    bad(
+        &with_migration(both),
+        "6:18 plain keys are in Redis, and the store of this file is not (write `store: {redis:",
+    );
+    bad(&on_redis("mirror_keys: {mode: system_mode}"), "the key `percent` is missing here");
+    bad(&on_redis("mirror_keys: {percent: x}"), "the key `mode` is missing here");
+    bad(&on_redis("mirror_keys: {mode: a, percent: a}"), "the plain key `a` is written twice");
+    bad(&on_redis("mirror_keys: {mode: '', percent: a}"), "has 1 to 256 bytes");
+    bad(&on_redis("mirror_keys: {mode: 'a{b', percent: a}"), "braces in a key name its slot");
+    bad(&on_redis("mirror_keys: {mode: 'crossfade:x', percent: a}"), "are the router's own");
+    bad(&on_redis("mirror_keys: {mode: a, percnt: b, percent: c}"), "did you mean `percent`?");
+    bad(
+        &on_redis(&format!("labels: {{legacy: 'A b', new: a-b}}\n    {both}")),
+        "both sides are `a_b_only` in a plain key",
+    );
+    let two = on_redis(both).replace("routes:", "  - {id: n, legacy: old, new: fresh, hash: modulo, key: client_ip, mirror_keys: {mode: x, percent: system_mode}}\nroutes:");
+    bad(&two, "the plain key `system_mode` is written twice, and can hold one value");
+}
+
+#[test]
+fn plain_keys_of_a_finer_split_are_warned_of() {
+    let file = format!(
+        "store: {{redis: redis://h}}\n{}",
+        with_migration("mirror_keys: {mode: a, percent: b}\n    key: client_ip")
+    );
+    let config = good(&file);
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].contains("12.5 is written as 12"), "{:?}", config.warnings);
+}

@@ -194,6 +194,24 @@ impl Sentinels {
         port
     }
 
+    /// Replaces a primary that is well, and waits until it has understood: what it takes before is
+    /// taken by nobody else.
+    pub(super) async fn replace_primary(&self) {
+        let first = self.primary().await;
+        until("the sentinels agree to replace the primary", async || {
+            self.sentinels[0].try_run(&["SENTINEL", "FAILOVER", "main"]).await.is_ok()
+        })
+        .await;
+        until("there is another primary", async || self.primary().await != first).await;
+        let old = self.servers.iter().find(|server| server.port == first).unwrap();
+        until("the old one is a replica", async || {
+            old.try_run(&["INFO", "replication"])
+                .await
+                .is_ok_and(|about| redis::from_redis_value::<String>(about).unwrap().contains("role:slave"))
+        })
+        .await;
+    }
+
     pub(super) async fn on_primary(&self, command: &[&str]) -> Value {
         let port = self.primary().await;
         self.servers.iter().find(|server| server.port == port).unwrap().run(command).await

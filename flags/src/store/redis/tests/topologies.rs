@@ -127,11 +127,7 @@ async fn a_fail_over_is_followed_and_loses_nothing_that_was_copied() {
     let mut acknowledged = vec![change(&store).await];
     until("the change is copied", async || all.on_primary(&["WAIT", "1", "1000"]).await == Value::Int(1)).await;
 
-    until("the sentinels agree to replace a primary that is well", async || {
-        all.sentinels[0].try_run(&["SENTINEL", "FAILOVER", "main"]).await.is_ok()
-    })
-    .await;
-    until("there is another primary", async || all.primary().await != first).await;
+    all.replace_primary().await;
     let seen = other.load().await.map(|loaded| loaded.revision).unwrap_or_default();
     acknowledged.push(change(&store).await);
     until("the other router hears of it", async || other.changed(seen).await.is_ok()).await;
