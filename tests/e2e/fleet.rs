@@ -136,7 +136,10 @@ async fn a_damaged_key_is_told_and_the_rest_goes_on() {
         assert_eq!(router.connect().await.get("/").await.text(), "new", "{damage}");
         redis(&fleet, "DEL crossfade:{test}:pins:shop").await;
     }
-    assert!(router.metric("crossfade_store_documents_refused_total", "").await >= Some(3.0));
+    wait_for("each refused document is counted", || async {
+        (router.metric("crossfade_store_documents_refused_total", "").await >= Some(3.0)).then_some(())
+    })
+    .await;
     let changed = fleet.ask(0, "parallel", json!({"force": true})).await;
     assert_eq!((changed.status(), &changed.json()["code"]), (500, &json!("state_unreadable")), "{changed:?}");
     let written = fleet.command(0, &["reseed", "--reason", "damaged by hand"]).await;
