@@ -174,7 +174,8 @@ pub struct Migration {
     /// The names of the upstreams behind the sides; resolved by the data plane.
     pub legacy: String,
     pub new: String,
-    pub key: Vec<KeySource>,
+    /// Shared by the migrations that have the same one, as most of a file have.
+    pub key: Arc<[KeySource]>,
     pub on_missing_key: OnMissingKey,
     pub hash: HashKind,
     /// Migrations of one program share a salt, so that a key is on the same side in all of them.
@@ -203,7 +204,7 @@ impl Migration {
             labels: Labels { legacy: legacy.clone(), new: new.clone() },
             legacy,
             new,
-            key: Vec::new(),
+            key: Arc::default(),
             on_missing_key: OnMissingKey::default(),
             hash: HashKind::default(),
             program: None,

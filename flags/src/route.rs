@@ -142,12 +142,31 @@ impl Route {
 /// and every request passes through a few of these.
 type Fixed<T> = HashMap<Box<[u8]>, T, foldhash::fast::FixedState>;
 
+/// A segment of the templates. Small, and a table only where there are literals, because a request of one route of many finds
+/// none of its nodes in the cache.
 #[derive(Debug, Default)]
 struct Node {
-    literals: Fixed<usize>,
-    variable: Option<usize>,
-    ends: Vec<RouteIndex>,
-    rest: Vec<RouteIndex>,
+    literals: Option<Box<Fixed<usize>>>,
+    variable: Option<u32>,
+    routes: Vec<Leaf>,
+}
+
+/// A route whose template is complete.
+#[derive(Clone, Copy, Debug)]
+struct Leaf {
+    route: RouteIndex,
+    /// It takes whatever comes behind, too.
+    rest: bool,
+}
+
+impl Node {
+    fn literal(&self, segment: &[u8]) -> Option<usize> {
+        self.literals.as_ref()?.get(segment).copied()
+    }
+
+    fn variable(&self) -> Option<usize> {
+        self.variable.map(|child| child as usize)
+    }
 }
 
 /// The routes of one host pattern as a tree of segments; node 0 is the root.
@@ -167,41 +186,38 @@ impl Tree {
         let mut at = 0;
         for segment in &template.segments {
             let known = match segment {
-                Segment::Literal(text) => self.nodes[at].literals.get(text.as_bytes()).copied(),
-                Segment::Variable(_) => self.nodes[at].variable,
+                Segment::Literal(text) => self.nodes[at].literal(text.as_bytes()),
+                Segment::Variable(_) => self.nodes[at].variable(),
             };
             at = known.unwrap_or_else(|| {
                 let new = self.nodes.len();
                 self.nodes.push(Node::default());
                 match segment {
                     Segment::Literal(text) => {
-                        self.nodes[at].literals.insert(text.as_bytes().into(), new);
+                        self.nodes[at].literals.get_or_insert_default().insert(text.as_bytes().into(), new);
                     }
-                    Segment::Variable(_) => self.nodes[at].variable = Some(new),
+                    // A file of so many segments is larger than a file may be.
+                    Segment::Variable(_) => self.nodes[at].variable = u32::try_from(new).ok(),
                 }
                 new
             });
         }
-        let node = &mut self.nodes[at];
-        if template.rest { node.rest.push(route) } else { node.ends.push(route) }
+        self.nodes[at].routes.push(Leaf { route, rest: template.rest });
     }
 
     /// Calls `each` with the routes whose template matches `path`, the part behind the first `/`.
     fn walk(&self, at: usize, path: Option<&[u8]>, each: &mut impl FnMut(RouteIndex)) {
         let node = &self.nodes[at];
-        node.rest.iter().for_each(|route| each(*route));
-        let Some(path) = path else {
-            node.ends.iter().for_each(|route| each(*route));
-            return;
-        };
+        node.routes.iter().filter(|leaf| leaf.rest || path.is_none()).for_each(|leaf| each(leaf.route));
+        let Some(path) = path else { return };
         let (segment, behind) = match memchr::memchr(b'/', path) {
             Some(slash) => (&path[..slash], Some(&path[slash + 1..])),
             None => (path, None),
         };
-        if let Some(child) = node.literals.get(segment) {
-            self.walk(*child, behind, each);
+        if let Some(child) = node.literal(segment) {
+            self.walk(child, behind, each);
         }
-        if let Some(child) = node.variable
+        if let Some(child) = node.variable()
             && !segment.is_empty()
         {
             self.walk(child, behind, each);
@@ -212,29 +228,37 @@ impl Tree {
     fn rivals(&self, at: usize, segments: &[Segment], rest: bool, found: &mut Vec<RouteIndex>) {
         let node = &self.nodes[at];
         match segments.split_first() {
-            None => found.extend(if rest { &node.rest } else { &node.ends }),
+            None => found.extend(node.routes.iter().filter(|leaf| leaf.rest == rest).map(|leaf| leaf.route)),
             Some((Segment::Literal(text), behind)) => {
-                for child in node.literals.get(text.as_bytes()).into_iter().chain(node.variable.as_ref()) {
-                    self.rivals(*child, behind, rest, found);
+                for child in node.literal(text.as_bytes()).into_iter().chain(node.variable()) {
+                    self.rivals(child, behind, rest, found);
                 }
             }
             Some((Segment::Variable(_), behind)) => {
-                for child in node.literals.values().chain(node.variable.as_ref()) {
-                    self.rivals(*child, behind, rest, found);
+                let literals = node.literals.iter().flat_map(|literals| literals.values().copied());
+                for child in literals.chain(node.variable()) {
+                    self.rivals(child, behind, rest, found);
                 }
             }
         }
     }
 }
 
+/// What a look-up needs of most routes, apart from the rest so that it lies together.
+#[derive(Clone, Copy, Debug)]
+struct Brief {
+    migration: Option<MigrationIndex>,
+    /// The place among all routes by precedence, 0 for the most specific.
+    rank: usize,
+    /// Takes any method and needs no field.
+    accepts_all: bool,
+}
+
 /// All routes, indexed for look-ups that do not grow with their number.
 #[derive(Debug, Default)]
 pub struct RouteTable {
     routes: Vec<Route>,
-    /// The migration behind each route.
-    migrations: Vec<Option<MigrationIndex>>,
-    /// The place of each route among all by precedence, 0 for the most specific.
-    ranks: Vec<usize>,
+    briefs: Vec<Brief>,
     exact: Fixed<Tree>,
     /// By suffix, the longest first.
     subdomains: Vec<(String, Tree)>,
@@ -259,7 +283,8 @@ impl RouteTable {
                 },
                 Target::Upstream(_) | Target::Respond(_) => None,
             };
-            table.migrations.push(index);
+            let accepts_all = route.methods.is_empty() && route.headers.is_empty();
+            table.briefs.push(Brief { migration: index, rank: 0, accepts_all });
             let precedence = route.precedence();
             let tree = table.tree(route.host.as_ref());
             let mut rivals = Vec::new();
@@ -277,9 +302,8 @@ impl RouteTable {
         let mut order: Vec<(Precedence, usize)> =
             routes.iter().enumerate().map(|(at, r)| (r.precedence(), at)).collect();
         order.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        table.ranks = vec![0; routes.len()];
         for (rank, (_, at)) in order.into_iter().enumerate() {
-            table.ranks[at] = rank;
+            table.briefs[at].rank = rank;
         }
         table.routes = routes;
         Ok(table)
@@ -304,7 +328,7 @@ impl RouteTable {
     }
 
     pub fn migration(&self, index: RouteIndex) -> Option<MigrationIndex> {
-        self.migrations[index.0]
+        self.briefs[index.0].migration
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
@@ -351,8 +375,9 @@ impl RouteTable {
     fn best(&self, tree: &Tree, path: Option<&[u8]>, request: &impl Lookup) -> Option<RouteIndex> {
         let mut best: Option<RouteIndex> = None;
         tree.walk(0, path, &mut |route| {
-            let better = best.is_none_or(|known| self.ranks[route.0] < self.ranks[known.0]);
-            if better && self.routes[route.0].accepts(request) {
+            let brief = &self.briefs[route.0];
+            let better = best.is_none_or(|known| brief.rank < self.briefs[known.0].rank);
+            if better && (brief.accepts_all || self.routes[route.0].accepts(request)) {
                 best = Some(route);
             }
         });

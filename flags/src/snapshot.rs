@@ -10,13 +10,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
 
 use thiserror::Error;
 
 use crate::bucket::HashKind;
 use crate::jwt::JwtVerifier;
+use crate::key::KeySource;
 use crate::migration::{Migration, MigrationId};
 use crate::mirror::Mirrored;
 use crate::mode::Mode;
@@ -68,12 +69,13 @@ pub enum DefinitionError {
 impl Definitions {
     /// Checks and indexes; answers every error, not the first.
     pub fn build(
-        migrations: Vec<Migration>,
+        mut migrations: Vec<Migration>,
         routes: Vec<Route>,
         verifier: Option<JwtVerifier>,
         config_hash: String,
     ) -> Result<Self, Vec<DefinitionError>> {
         let mut errors = Vec::new();
+        share_keys(&mut migrations);
         let mut index = HashMap::new();
         let mut defaults = 0;
         for (at, migration) in migrations.iter().enumerate() {
@@ -126,6 +128,17 @@ impl Definitions {
     pub fn default_migration(&self) -> Option<MigrationIndex> {
         let marked = self.migrations.iter().position(|migration| migration.default);
         marked.or_else(|| (self.migrations.len() == 1).then_some(0)).map(MigrationIndex)
+    }
+}
+
+/// Lets migrations with the same key have it in one place: of a thousand, a request then finds it in the cache.
+fn share_keys(migrations: &mut [Migration]) {
+    let mut known: HashSet<Arc<[KeySource]>> = HashSet::new();
+    for migration in migrations {
+        match known.get(&migration.key) {
+            Some(same) => migration.key = Arc::clone(same),
+            None => _ = known.insert(Arc::clone(&migration.key)),
+        }
     }
 }
 
@@ -318,7 +331,7 @@ impl Snapshot {
 
 /// A migration that the store knows nothing about.
 fn settled(document: Document, rolled_back_here: bool) -> Arc<Placed> {
-    Arc::new(Placed { document, pins: Arc::default(), rolled_back_here, problem: None })
+    Arc::new(Placed { document, pins: no_pins(), rolled_back_here, problem: None })
 }
 
 fn place(migration: &Migration, loaded: &Loaded, rolled_back_here: bool, before: Option<Arc<Placed>>) -> Arc<Placed> {
@@ -331,7 +344,7 @@ fn place(migration: &Migration, loaded: &Loaded, rolled_back_here: bool, before:
         }
         let (document, pins) = match &before {
             Some(last_good) => (last_good.document.clone(), Arc::clone(&last_good.pins)),
-            None => (Document::unreadable(migration), Arc::default()),
+            None => (Document::unreadable(migration), no_pins()),
         };
         Arc::new(Placed { document, pins, rolled_back_here, problem: Some(problem) })
     };
@@ -360,7 +373,7 @@ fn place(migration: &Migration, loaded: &Loaded, rolled_back_here: bool, before:
                 }
                 _ => {
                     let problem = frozen_hash(migration, document);
-                    let pins = Arc::new(index_pins(pins));
+                    let pins = index_pins(pins);
                     Arc::new(Placed { document: document.clone(), pins, rolled_back_here, problem })
                 }
             }
@@ -399,6 +412,15 @@ fn frozen_hash(migration: &Migration, document: &Document) -> Option<String> {
     })
 }
 
-fn index_pins(pins: &Pins) -> PinIndex {
-    pins.iter().map(|(key, pin)| (key.as_bytes().into(), pin.clone())).collect()
+fn index_pins(pins: &Pins) -> Arc<PinIndex> {
+    if pins.is_empty() {
+        return no_pins();
+    }
+    Arc::new(pins.iter().map(|(key, pin)| (key.as_bytes().into(), pin.clone())).collect())
+}
+
+/// The one empty index of all migrations without pins: most have none, and every request of theirs looks.
+fn no_pins() -> Arc<PinIndex> {
+    static NO_PINS: LazyLock<Arc<PinIndex>> = LazyLock::new(Arc::default);
+    Arc::clone(&NO_PINS)
 }

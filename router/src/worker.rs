@@ -101,13 +101,14 @@ impl Catalog {
     }
 }
 
-/// One migration as a worker serves it.
+/// One migration as a worker serves it, in one line of memory: with many of them a request finds none in the cache.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct MigrationTable {
     pub(crate) cells: Arc<MigrationCells>,
-    upstreams: [usize; 2],
+    upstreams: [u32; 2],
     /// `Crossfade-Migration`, `-Side` and `-Revision` of either side, as whole lines.
-    stamps: [Vec<u8>; 2],
+    stamps: [Box<[u8]>; 2],
     pub(crate) reads_body: bool,
 }
 
@@ -117,7 +118,7 @@ impl MigrationTable {
     }
 
     pub(crate) const fn upstream(&self, side: Side) -> usize {
-        self.upstreams[side as usize]
+        self.upstreams[side as usize] as usize
     }
 }
 
@@ -148,13 +149,16 @@ impl Tables {
         shard: &Shard,
     ) -> Self {
         let migrations = snapshot.iter().map(|(_, migration, placed)| {
-            let named = |name: &str| upstreams.iter().position(|own| own.state.settings.name == name).unwrap_or(0);
+            let named = |name: &str| {
+                let at = upstreams.iter().position(|own| own.state.settings.name == name);
+                at.and_then(|at| u32::try_from(at).ok()).unwrap_or(0)
+            };
             let stamp = |side: Side| {
                 let mut lines = Vec::with_capacity(128);
                 write::field(&mut lines, "Crossfade-Migration", migration.id.as_str().as_bytes());
                 write::field(&mut lines, "Crossfade-Side", side.name().as_bytes());
                 write::field(&mut lines, "Crossfade-Revision", placed.document.revision.to_string().as_bytes());
-                lines
+                lines.into_boxed_slice()
             };
             MigrationTable {
                 cells: shard.migration(&migration.id),

@@ -93,17 +93,21 @@ impl TunnelEnd {
 }
 
 /// What one worker saw of one side of one migration.
+///
+/// In this order and at the start of a line of memory, so that an answer that took no longer than usual counts in four lines:
+/// with many migrations a request finds none of them in the cache.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 pub(super) struct SideCells {
-    pub(super) decisions: Counters<REASONS>,
     pub(super) requests: Counters<CLASSES>,
+    pub(super) duration: Buckets<16>,
+    pub(super) added: Buckets<13>,
+    pub(super) decisions: Counters<REASONS>,
+    pub(super) cells: Cells,
     pub(super) failures: Counters<FAILURES>,
     pub(super) mirrored: Counter,
     pub(super) mirror_finished: Counter,
     pub(super) mirror_failed: Counter,
-    pub(super) duration: Buckets<16>,
-    pub(super) added: Buckets<13>,
-    pub(super) cells: Cells,
 }
 
 /// What one worker saw of one migration.

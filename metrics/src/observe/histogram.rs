@@ -86,9 +86,10 @@ pub(super) static ADDED: Scale<12> =
 
 /// Counts in the buckets of a scale. `N` is that of the scale plus one for `+Inf`.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Buckets<const N: usize> {
-    counts: [Counter; N],
     sum_us: Counter,
+    counts: [Counter; N],
 }
 
 impl<const N: usize> Default for Buckets<N> {
@@ -125,11 +126,11 @@ pub(super) struct BucketTotals {
 
 /// Full-resolution counts of one worker.
 #[derive(Debug)]
-pub(super) struct Cells(Box<[Counter; CELLS]>);
+pub(super) struct Cells([Counter; CELLS]);
 
 impl Default for Cells {
     fn default() -> Self {
-        Self(Box::new(std::array::from_fn(|_| Counter::default())))
+        Self(std::array::from_fn(|_| Counter::default()))
     }
 }
 

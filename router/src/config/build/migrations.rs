@@ -116,7 +116,7 @@ impl Building<'_> {
         }
         let mirror_keys = self.mirror_keys(file.mirror_keys, &migration.id, &migration.labels, hash, all);
         Some(Migration {
-            key,
+            key: key.into(),
             mirror_keys,
             on_missing_key,
             hash,
