@@ -26,6 +26,7 @@ async fn a_store_that_refuses_is_a_clear_error_and_no_start() {
     let place = redis.address;
     for (store, words) in [
         (format!("redis://:s3cret@{place}"), "without any password configured"),
+        (format!("rediss://{place}"), "does not speak TLS"),
         (format!("redis://{place}/9999"), "has no database 9999"),
         (format!("redis+cluster://{place}"), "is not part of a Cluster"),
         (format!("redis+sentinel://{place}/main"), "is Redis and not its Sentinel"),

@@ -79,17 +79,19 @@ pub(super) async fn start(
     let watch = Arc::new(unread(store, definitions, options, saved));
     watch.store.mirror(watch.current().definitions().mirrored());
     let mut adoption = Adoption::default();
-    if read_first(&watch).await {
+    let is_read = read_first(&watch).await;
+    let (stop, stopped) = watch::channel(false);
+    if watch.unusable_store().is_some() {
+        // Nothing is served, and nothing saved that the next start would take for a state.
+        return (watch, Background { stop, tasks: Vec::new() });
+    }
+    if is_read {
         // Before a request is served: the code before this has served it where its keys say.
         let patience = watch.options.store_patience;
         let _ = tokio::time::timeout(patience, adoption.settle(&watch)).await;
     } else {
+        tell_unread(watch.current().revision());
         watch.serve_unread(unstored);
-    }
-    let (stop, stopped) = watch::channel(false);
-    if watch.unusable_store().is_some() {
-        // Nothing is saved, or the next start would take it for a state that was known.
-        return (watch, Background { stop, tasks: Vec::new() });
     }
     let tasks = vec![
         tokio::spawn(until(stopped.clone(), poll(Arc::clone(&watch)))),
@@ -175,12 +177,14 @@ async fn read_first(watch: &Watch) -> bool {
         match read {
             Ok(Ok(())) => return true,
             // It has answered, and the next answer would be the same.
-            Ok(Err(StoreError::Refused(_))) => break,
+            Ok(Err(StoreError::Refused(_))) => return false,
             Ok(Err(_)) if Instant::now() + START_RETRY < give_up => tokio::time::sleep(START_RETRY).await,
-            Ok(Err(_)) | Err(_) => break,
+            Ok(Err(_)) | Err(_) => return false,
         }
     }
-    let revision = watch.current().revision();
+}
+
+fn tell_unread(revision: Revision) {
     if revision == Revision::ZERO {
         tracing::error!(
             "starting without the store, and nothing that it held was saved here: legacy serves everything until it answers"
@@ -191,7 +195,6 @@ async fn read_first(watch: &Watch) -> bool {
             "starting without the store: the state saved here serves until it answers"
         );
     }
-    false
 }
 
 /// Runs `task` until it is stopped; a task is only ever stopped where it waits.

@@ -376,6 +376,17 @@ mod tests {
         bad(&format!("redis+cluster://{}", vec!["h"; 33].join(",")), "more than 32");
     }
 
+    proptest::proptest! {
+        /// Whatever is written: it is refused, or what is shown of it is the same address.
+        #[test]
+        fn no_text_is_a_panic(text in "(redis|rediss)(\\+sentinel|\\+cluster)?://[a-c:@,/\\[\\]%0-9?#.]{0,24}|.{0,24}") {
+            if let Ok(address) = Address::parse(&text) {
+                let shown = address.to_string();
+                proptest::prop_assert_eq!(Address::parse(&shown).map(|again| again.to_string()), Ok(shown));
+            }
+        }
+    }
+
     #[test]
     fn nothing_printed_holds_the_password_and_yet_two_are_told_apart() {
         let one = Address::parse("redis://u:s3cret@h").unwrap();

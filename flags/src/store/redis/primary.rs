@@ -205,7 +205,10 @@ impl Servers {
         let mut asked: FuturesUnordered<_> = hosts.iter().map(|host| self.ask(host)).collect();
         let mut votes: Vec<(usize, Host)> = Vec::new();
         let (mut known, mut failure) = (Vec::new(), None);
-        while let Ok(Some(opinion)) = timeout_at(deadline, asked.next()).await {
+        loop {
+            // While nobody has told, those who did not answer are still asked whether they speak otherwise.
+            let limit = if votes.is_empty() { deadline + ASK_TIMEOUT } else { deadline };
+            let Ok(Some(opinion)) = timeout_at(limit, asked.next()).await else { break };
             let opinion = match opinion {
                 Ok(opinion) => opinion,
                 Err(error) => {

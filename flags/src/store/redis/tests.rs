@@ -239,6 +239,23 @@ async fn a_connection_that_swallows_everything_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_is_cut_comes_back_and_counts_as_an_announcement() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    store.load().await.unwrap();
+    let subscribers = async || {
+        let answer = server.run(&["PUBSUB", "NUMSUB", "crossfade:{e}:changes"]).await;
+        let (_, count): (String, u64) = redis::from_redis_value(answer).unwrap();
+        count
+    };
+    until("the store listens", async || subscribers().await == 1).await;
+    let heard = store.link.subscribe();
+    assert_eq!(server.run(&["CLIENT", "KILL", "TYPE", "pubsub"]).await, Value::Int(1));
+    until("it listens again", async || subscribers().await == 1).await;
+    until("what was missed is looked for", async || heard.has_changed().unwrap()).await;
+}
+
+#[tokio::test]
 async fn a_server_that_loads_or_is_busy_is_waited_for() {
     let Some(server) = Server::start(&["--busy-reply-threshold", "50", "--enable-debug-command", "yes"]).await else {
         return;

@@ -51,11 +51,14 @@ pub(super) fn has_moved(error: &RedisError) -> bool {
 }
 
 pub(super) fn tls_error(error: &RedisError) -> Option<&rustls::Error> {
+    system_error(error)?.get_ref()?.downcast_ref()
+}
+
+fn system_error(error: &RedisError) -> Option<&std::io::Error> {
     let source = error.source()?;
     // The client shares its sources.
     let shared = source.downcast_ref::<Arc<dyn Error + Send + Sync>>();
-    let inner = shared.map_or_else(|| source.downcast_ref(), |shared| shared.downcast_ref::<std::io::Error>())?;
-    inner.get_ref()?.downcast_ref()
+    shared.map_or_else(|| source.downcast_ref(), |shared| shared.downcast_ref())
 }
 
 /// `server` is where it happened: a host and a port.
@@ -116,6 +119,11 @@ fn network(server: &str, error: &RedisError, said: &str) -> Option<Failure> {
         } else {
             Failure::Away(format!("the host of {server} in `store.redis` cannot be resolved now ({said})"))
         });
+    }
+    if error.kind() == ErrorKind::Io && error.source().is_some() && system_error(error).is_none() {
+        return Some(Failure::Refused(format!(
+            "this router cannot speak TLS to Redis at {server} (`store.redis`): {said}; if that is about certificates, mend SSL_CERT_FILE and SSL_CERT_DIR"
+        )));
     }
     let problem = tls_error(error)?;
     Some(match problem {

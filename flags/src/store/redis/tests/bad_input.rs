@@ -33,16 +33,20 @@ async fn check_with(address: &str, authorities: Option<Authorities>, expected: I
     assert!(!format!("{text} {error:?} {store:?}").contains("s3cret"), "{address}: {text}");
 }
 
-/// Answers every connection with the same bytes.
+/// Answers whatever is said with the same bytes.
 async fn speaking(bytes: &'static [u8]) -> (u16, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let task = tokio::spawn(async move {
+        let mut open = tokio::task::JoinSet::new();
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut received = [0; 64];
-            let _ = stream.read(&mut received).await;
-            let _ = stream.write_all(bytes).await;
+            open.spawn(async move {
+                let mut received = [0; 1024];
+                while stream.read(&mut received).await.is_ok_and(|count| count > 0) {
+                    let _ = stream.write_all(bytes).await;
+                }
+            });
         }
     });
     (port, task)
@@ -97,6 +101,22 @@ async fn nobody_there_is_away_and_no_reason_not_to_start() {
     check(&format!("redis://{}", silent.local_addr().unwrap()), Is::Away, "in time").await;
 }
 
+#[tokio::test]
+async fn a_server_that_cannot_serve_now_is_away_and_says_why() {
+    for (bytes, words) in [
+        (&b"-LOADING Redis is loading the dataset in memory\r\n"[..], "is still loading its data"),
+        (b"-BUSY Redis is busy running a script\r\n", "busy with somebody's script"),
+        (b"-CLUSTERDOWN The cluster is down\r\n", "see CLUSTER INFO"),
+        (b"-MISCONF Redis is configured to save RDB snapshots\r\n", "its log and its disk"),
+        (b"-OOM command not allowed when used memory > 'maxmemory'\r\n", "raise its maxmemory"),
+        (b"-ERR max number of clients reached\r\n", "max number of clients"),
+    ] {
+        let (port, task) = speaking(bytes).await;
+        check(&format!("redis://127.0.0.1:{port}"), Is::Away, words).await;
+        task.abort();
+    }
+}
+
 /// Without a name server nobody can tell whether a name is wrong, so both answers are right.
 #[tokio::test]
 async fn a_name_without_an_address_is_told_so() {
@@ -108,7 +128,9 @@ async fn a_name_without_an_address_is_told_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_where_none_is_spoken_and_the_reverse_are_told_apart() {
     let Some(plain) = Server::start(&[]).await else { return };
-    check(&format!("rediss://127.0.0.1:{}", plain.port), Is::Refused, "does not speak TLS").await;
+    for kind in ["rediss", "rediss+cluster"] {
+        check(&format!("{kind}://127.0.0.1:{}", plain.port), Is::Refused, "does not speak TLS").await;
+    }
 
     let Some(certificates) = Certificates::make().await else { return };
     let arguments = certificates.arguments();

@@ -98,6 +98,45 @@ async fn a_cluster_does_what_every_store_does() {
     .await;
 }
 
+/// The one server of a Cluster that speaks TLS only, on its bus too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_by_tls_is_found_and_read() {
+    let Some(certificates) = Certificates::make().await else { return };
+    let mut arguments = certificates.arguments();
+    let bus = super::servers::free_port().to_string();
+    let own = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus, "--requirepass", "s3cret"];
+    arguments.extend(own.map(String::from));
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let Some(server) = Server::start(&arguments).await else { return };
+    let pem = std::fs::read(certificates.path("ca.crt")).unwrap();
+    let client = redis::Client::build_with_tls(
+        format!("rediss://:s3cret@127.0.0.1:{}", server.port),
+        redis::TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) },
+    )
+    .unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut command = redis::cmd("CLUSTER");
+    let () = command.arg("ADDSLOTSRANGE").arg(0).arg(16383).query_async(&mut connection).await.unwrap();
+    let address = format!("rediss+cluster://:s3cret@127.0.0.1:{}", server.port);
+    let authorities = Some(Authorities::from_pem(pem).unwrap());
+    let store = Redis::open(RedisOptions { authorities, ..options(&address) }, "e");
+    assert_eq!(change(&store).await, Revision(1));
+    assert_eq!(store.load().await.unwrap().revision, Revision(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_that_ask_for_a_password_get_it() {
+    let Some(primary) = Server::start(&["--requirepass", "s3cret"]).await else { return };
+    let monitor = format!("sentinel monitor main 127.0.0.1 {} 1", primary.port);
+    let arguments = ["--sentinel", &monitor, "sentinel auth-pass main s3cret", "requirepass s3cret"];
+    let Some(sentinel) = Server::start(&arguments).await else { return };
+    let store = open(&format!("redis+sentinel://:s3cret@127.0.0.1:{}/main", sentinel.port));
+    assert_eq!(change(&store).await, Revision(1));
+    let text =
+        open(&format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port)).load().await.unwrap_err().to_string();
+    assert!(text.contains("refuses the user or the password of `store.redis`"), "{text}");
+}
+
 /// Makes one change as soon as the store takes it, and has it copied to a replica.
 async fn change(store: &Redis) -> Revision {
     let mut revision = Revision::ZERO;
