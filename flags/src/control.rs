@@ -22,6 +22,7 @@ mod next;
 mod reseed;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,21 +121,6 @@ impl Control {
     /// The last word of each replica of the last minute.
     pub async fn replicas(&self) -> Result<Vec<Heartbeat>, ControlError> {
         Ok(self.store.replicas().await?)
-    }
-
-    /// Writes what this router rolled back alone. Called by the watcher when the store answers.
-    pub(crate) async fn store_local_rollbacks(&self) {
-        for pending in self.watch.unclaimed_rollbacks() {
-            // Stored by somebody else meanwhile, it must not be made again.
-            let Some(claim) = self.watch.claim_waiting(&pending.migration) else { continue };
-            let LocalRollback { migration, actor, reason, evidence, .. } = pending;
-            let change = Change { evidence, ..Change::new(Ask::RollBack, actor, reason) };
-            match self.store_rollback(&migration, &change, claim.is_new(), true).await {
-                Ok(Applied { here_only: true, .. }) => return,
-                Ok(_) => tracing::info!(%migration, "a rollback of this router is stored now"),
-                Err(error) => tracing::error!(%migration, %error, "a rollback of this router cannot be stored"),
-            }
-        }
     }
 
     async fn roll_back(&self, migration: &MigrationId, change: &Change) -> Result<Applied, ControlError> {

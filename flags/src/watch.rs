@@ -19,6 +19,7 @@
 
 mod adopt;
 mod background;
+mod claim;
 mod health;
 pub(crate) mod losses;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
 pub use background::Background;
+pub(crate) use claim::RollbackClaim;
 pub use health::{Counts, StoreHealth};
 pub use losses::LostChange;
 
@@ -424,35 +426,5 @@ fn says_rolled_back(loaded: &Loaded, migration: &MigrationId) -> bool {
             document.mode == Mode::EmergencyRollback && unusable(document, loaded.revision).is_none()
         }
         Some(Stored::Unreadable(_)) | None => false,
-    }
-}
-
-/// The promise to store a rollback; dropped, also by a caller who went away, the watcher does it.
-#[derive(Debug)]
-pub(crate) struct RollbackClaim<'a> {
-    watch: &'a Watch,
-    migration: MigrationId,
-    is_new: bool,
-    /// Whether the watcher is told, so that it does what the caller has left undone.
-    wakes: bool,
-}
-
-impl RollbackClaim<'_> {
-    /// Whether the claim is what rolled the migration back here.
-    pub(crate) const fn is_new(&self) -> bool {
-        self.is_new
-    }
-}
-
-impl Drop for RollbackClaim<'_> {
-    fn drop(&mut self) {
-        let mut joined = self.watch.lock();
-        let pending = joined.rollbacks.iter_mut().find(|pending| pending.rollback.migration == self.migration);
-        if let Some(pending) = pending {
-            pending.claims = pending.claims.saturating_sub(1);
-            if self.wakes {
-                self.watch.rollbacks_wait.notify_one();
-            }
-        }
     }
 }

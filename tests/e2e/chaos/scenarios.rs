@@ -2,6 +2,7 @@
 
 use harness::fleet::Finished;
 use harness::history::{Ask, Mode, Side, Told};
+use harness::operator::Errand;
 use harness::plan::Act;
 use harness::{Fault, Fleet, Flow, TcpProxy};
 
@@ -137,6 +138,25 @@ async fn a_rollback_whose_answer_is_lost_holds_and_is_written_once() {
     fleet.load.more(SOME).await;
     fleet.heal();
     expect_end(&fleet.finish().await, Mode::EmergencyRollback, 3);
+}
+
+#[tokio::test]
+async fn a_rollback_that_a_person_has_acknowledged_does_not_come_back() {
+    let Some(mut fleet) = half_way().await else { return };
+    fleet.wires[2].set(Fault { answers_to_changes: Flow::Swallow, ..Fault::NONE });
+    let reason = "its answer is lost".to_owned();
+    fleet.begin(Errand { router: 2, ask: Ask::RollBack, force: false, reason });
+    harness::wait_for("the rollback is written", || async {
+        (fleet.routers[0].migration().await["mode"] == "emergency_rollback").then_some(())
+    })
+    .await;
+    // Router 2 still waits for the answer, and knows nothing of this.
+    assert_eq!(fleet.ask(0, Ask::Acknowledge(Mode::LegacyOnly)).await, Told::Made(4));
+    fleet.answered().await;
+    fleet.heal();
+    fleet.settled().await;
+    fleet.load.more(SOME).await;
+    expect_end(&fleet.finish().await, Mode::LegacyOnly, 4);
 }
 
 #[tokio::test]
