@@ -11,7 +11,12 @@ impl Fleet {
     pub(super) async fn flush_and_reseed(&mut self, router: usize) {
         self.answered().await;
         self.settled().await;
-        self.note_loss().await;
+        let line = self.line().await;
+        if line.entries.is_empty() {
+            // Of nothing, nothing can be lost, and nothing be written back.
+            return;
+        }
+        self.lost.push(line);
         self.redis.flush().await;
         self.reseed(router).await;
     }
