@@ -186,12 +186,21 @@ impl Client {
     ///
     /// When the connection ends first.
     pub async fn until(&mut self, marker: &[u8]) -> Vec<u8> {
+        match self.until_or_end(marker).await {
+            Some(bytes) => bytes,
+            None => panic!("the connection ended; there came {:?}", String::from_utf8_lossy(&self.buffer)),
+        }
+    }
+
+    /// The same; none when the connection ends first.
+    pub async fn until_or_end(&mut self, marker: &[u8]) -> Option<Vec<u8>> {
         loop {
             if let Some(at) = self.buffer.windows(marker.len()).position(|window| window == marker) {
-                return self.buffer.drain(..at + marker.len()).collect();
+                return Some(self.buffer.drain(..at + marker.len()).collect());
             }
-            let more = self.fill().await;
-            assert!(more, "the connection ended; there came {:?}", String::from_utf8_lossy(&self.buffer));
+            if !self.fill().await {
+                return None;
+            }
         }
     }
 

@@ -64,6 +64,8 @@ pub struct Fleet {
 pub struct Finished {
     pub history: History,
     pub violations: Vec<Violation>,
+    /// Warnings and errors, by router.
+    pub said: Vec<String>,
     /// From the last fault's end until every router served the last revision.
     pub settled_after: Duration,
 }
@@ -216,11 +218,14 @@ impl Fleet {
     }
 
     async fn is_settled(&self) -> Result<(), String> {
-        let newest = self.newest().await?;
+        let entry = self.newest_entry().await?;
+        let newest = entry["revision"].as_u64().unwrap_or(0);
         for (number, router) in self.routers.iter().enumerate() {
             let migration = router.migration().await;
             let health = router.call("", "GET", "/readyz", "", None).await.text();
-            let serves = migration["revision"] == newest && migration["effective_mode"] == migration["mode"];
+            // After a fail-over two changes may have had the same revision; only one of them is in the audit.
+            let same = migration["revision"] == newest && migration["last_change"]["reason"] == entry["reason"];
+            let serves = same && migration["effective_mode"] == migration["mode"];
             if !serves || health.contains("degraded") {
                 return Err(format!("the store is at {newest}; router {number}: {health:?} {migration}"));
             }
@@ -228,14 +233,14 @@ impl Fleet {
         Ok(())
     }
 
-    /// The newest revision of the audit.
-    async fn newest(&self) -> Result<u64, String> {
+    /// The newest entry of the audit; null where there is none.
+    async fn newest_entry(&self) -> Result<Value, String> {
         let path = format!("/migrations/{MIGRATION}/history?limit=1");
         let answer = self.routers[0].api("GET", &path, None).await;
         if answer.status() != 200 {
             return Err(format!("router 0 does not tell the history: {answer:?}"));
         }
-        Ok(answer.json()["history"][0]["revision"].as_u64().unwrap_or(0))
+        Ok(answer.json()["history"][0].clone())
     }
 
     /// The audit as the store holds it.
@@ -264,12 +269,19 @@ impl Fleet {
             }
         }
         let (line, reported) = (self.line().await, self.reported());
+        let said = self.routers.iter().map(complaints).collect();
         let Self { load, keys, changes, lost, .. } = self;
         let requests = load.stop().await;
         let history = History { routers: ROUTERS, keys, requests, changes, line, lost, reported, settled };
         let violations = check(&history);
-        Finished { history, violations, settled_after }
+        Finished { history, violations, said, settled_after }
     }
+}
+
+fn complaints(router: &Router) -> String {
+    let printed = router.printed();
+    let worse = printed.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+    worse.collect::<Vec<_>>().join("\n")
 }
 
 fn entry(value: &Value, restored: &BTreeMap<u64, Pins>) -> Entry {

@@ -106,22 +106,30 @@ impl RedisServer {
     }
 
     /// Runs one command, written as in `redis-cli`, and gives its answer where that is a line or a text of one line;
-    /// of anything else its first line.
+    /// of anything else its first line. Asked again where the connection ends, as a sentinel ends those of a server
+    /// whose role it changes.
     pub async fn command(&self, words: &str) -> String {
-        let mut raw = Client::connect(self.address).await;
-        raw.send(format!("{words}\r\n")).await;
-        let mut line = raw.until(b"\r\n").await;
-        if line.starts_with(b"$") && line != b"$-1\r\n" {
-            line = raw.until(b"\r\n").await;
-        }
-        String::from_utf8_lossy(&line).trim_end().to_owned()
+        wait_for("redis-server answers", || async {
+            let mut raw = Client::try_connect(self.address).await.ok()?;
+            raw.send(format!("{words}\r\n")).await;
+            let mut line = raw.until_or_end(b"\r\n").await?;
+            if line.starts_with(b"$") && line != b"$-1\r\n" {
+                line = raw.until_or_end(b"\r\n").await?;
+            }
+            Some(String::from_utf8_lossy(&line).trim_end().to_owned())
+        })
+        .await
     }
 
     /// What it tells of itself in a section.
     pub async fn info(&self, section: &str) -> String {
-        let mut raw = Client::connect(self.address).await;
-        raw.send(format!("INFO {section}\r\n")).await;
-        String::from_utf8_lossy(&raw.until(b"\r\n\r\n").await).into_owned()
+        wait_for("redis-server tells of itself", || async {
+            let mut raw = Client::try_connect(self.address).await.ok()?;
+            raw.send(format!("INFO {section}\r\n")).await;
+            let told = raw.until_or_end(b"\r\n\r\n").await?;
+            Some(String::from_utf8_lossy(&told).into_owned())
+        })
+        .await
     }
 
     /// Forgets everything, as somebody does who means another server.

@@ -153,6 +153,9 @@ fn told(finished: &Finished) -> String {
         let _ = writeln!(text, "    {change:?}");
     }
     let _ = writeln!(text, "  what the store holds: {:#?}", finished.history.line);
+    for (router, said) in finished.said.iter().enumerate() {
+        let _ = writeln!(text, "  router {router} said:\n{said}");
+    }
     text
 }
 

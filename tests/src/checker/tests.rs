@@ -150,12 +150,17 @@ fn a_fork_excuses_what_was_reported_and_nothing_else() {
         history.reported.push(4);
     };
     check_found("a fork that nobody reported", forks, &[Rule::Known, Rule::Kept, Rule::RealTime, Rule::Rollback]);
-    check_found("a fork that was reported", reported, &[Rule::Rollback]);
+    check_found("a fork that was reported", reported, &[]);
     let older = |history: &mut History| {
         reported(history);
         history.line.entries.remove(0);
     };
-    check_found("an older change is gone too", older, &[Rule::Known, Rule::Kept, Rule::Rollback]);
+    check_found("an older change is gone too", older, &[Rule::Known, Rule::Kept]);
+    let here = |history: &mut History| {
+        reported(history);
+        history.changes[2].answer = Told::HereOnly;
+    };
+    check_found("a rollback that only its router has is not excused", here, &[Rule::Known, Rule::Rollback]);
 }
 
 #[test]

@@ -47,11 +47,11 @@ impl Fleet {
             let text = |name: &str| pin[name].as_str().expect("a text");
             (text("key").to_owned(), text("side").parse::<Side>().expect("a side"))
         });
-        let newest = self.newest().await.expect("the history can be read");
-        self.restored.insert(newest, pins.collect());
+        let newest = self.newest_entry().await.expect("the history can be read")["revision"].as_u64();
+        self.restored.insert(newest.expect("an entry tells of it"), pins.collect());
     }
 
-    /// Waits until the fleet has settled; where a router does not believe its store, an admin has it write back what it
+    /// Waits until the fleet has settled; where a router misses something in its store, an admin has it write back what it
     /// knows.
     pub(super) async fn recovered(&mut self) {
         self.answered().await;
@@ -60,7 +60,7 @@ impl Fleet {
                 let mut wrote = None;
                 for (number, router) in self.routers.iter().enumerate() {
                     let health = router.call("", "GET", "/readyz", "", None).await.text();
-                    if health.contains("lost its state") && self.try_reseed(number).await.is_some() {
+                    if health.contains("the store lost") && self.try_reseed(number).await.is_some() {
                         wrote = Some(number);
                         break;
                     }
