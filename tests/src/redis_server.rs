@@ -66,6 +66,11 @@ impl RedisServer {
         format!("redis://{}", self.address)
     }
 
+    /// Whether it was started and not killed since.
+    pub const fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Ends it at once, as a crash would.
     pub async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -29,15 +29,16 @@ impl Fleet {
 
     /// Has a router write back what it knows, once it has noticed the loss, and waits until all follow.
     pub async fn reseed(&mut self, router: usize) {
-        wait_for("the loss is noticed and written back", || self.try_reseed(router)).await;
+        wait_for("the loss is noticed and written back", || async { self.try_reseed(router).await.ok() }).await;
         self.settled().await;
         self.note_restored(router).await;
     }
 
-    async fn try_reseed(&self, router: usize) -> Option<()> {
+    /// Has a router write back what it knows; why it does not.
+    async fn try_reseed(&self, router: usize) -> Result<(), String> {
         let body = serde_json::json!({"reason": "reseed"});
         let answer = self.routers[router].api("POST", "/reseed", Some(body)).await;
-        (answer.status() == 200).then_some(())
+        if answer.status() == 200 { Ok(()) } else { Err(answer.text()) }
     }
 
     /// Writes down what is pinned now that a lost state was written back; nothing is asked meanwhile.
@@ -55,26 +56,28 @@ impl Fleet {
     /// knows.
     pub(super) async fn recovered(&mut self) {
         self.answered().await;
+        self.one_primary().await;
+        let mut refused = String::new();
         let recovering = async {
             while self.is_settled().await.is_err() {
-                let mut wrote = None;
                 for (number, router) in self.routers.iter().enumerate() {
                     let health = router.call("", "GET", "/readyz", "", None).await.text();
-                    if health.contains("the store lost") && self.try_reseed(number).await.is_some() {
-                        wrote = Some(number);
-                        break;
+                    if health.contains("the store lost") {
+                        match self.try_reseed(number).await {
+                            Ok(()) => return Some(number),
+                            Err(why) => refused = why,
+                        }
                     }
-                }
-                if let Some(router) = wrote {
-                    return Some(router);
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             None
         };
-        let wrote = tokio::time::timeout(DEADLINE, recovering).await;
+        let Ok(wrote) = tokio::time::timeout(DEADLINE, recovering).await else {
+            panic!("the fleet neither settles nor is anything written back: {refused}; {:?}", self.is_settled().await)
+        };
         self.settled().await;
-        if let Ok(Some(router)) = wrote {
+        if let Some(router) = wrote {
             self.note_restored(router).await;
         }
     }

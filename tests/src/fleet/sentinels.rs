@@ -2,11 +2,11 @@
 //!
 //! One sentinel, whose word is enough: what is tested is the routers, not how sentinels agree.
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, LOOK_AGAIN};
 use crate::redis_server::{RedisServer, Role};
 use crate::router::crossfade_in;
 use crate::setup::Setup;
-use crate::wait_for;
+use crate::{DEADLINE, wait_for};
 
 /// The `environment` of the file, which is in the name of every key of the store.
 const ENVIRONMENT: &str = "test";
@@ -85,5 +85,20 @@ impl Fleet {
         })
         .await;
         self.replica_is_primary().await;
+    }
+
+    /// Waits until the sentinel has made a replica of a primary that came back; one server alone is one primary.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long. A sentinel waits ten seconds before it corrects a server that was corrected before.
+    pub(super) async fn one_primary(&self) {
+        let Some(Sentinels { replica, .. }) = self.sentinels.as_ref().filter(|_| self.redis.runs()) else { return };
+        let agreeing = async {
+            while self.redis.command("ROLE").await == replica.command("ROLE").await {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        assert!(tokio::time::timeout(3 * DEADLINE, agreeing).await.is_ok(), "two servers go on as primaries");
     }
 }
