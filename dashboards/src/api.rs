@@ -4,6 +4,7 @@
 //! call has in common (the problem body, the bearer token) is written into it once, here.
 
 mod changes;
+mod counts;
 mod decision;
 mod history;
 mod migrations;
@@ -61,6 +62,7 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(pins::put, pins::delete))
         .routes(routes!(decision::explain))
         .routes(routes!(history::page))
+        .routes(routes!(counts::counts))
         .routes(routes!(replicas::list));
     let (router, mut document) = OpenApiRouter::with_openapi(frame()).nest(PREFIX, calls).split_for_parts();
     document.paths.paths.values_mut().for_each(common);
@@ -105,6 +107,7 @@ mod tests {
 DELETE /api/v1/migrations/{id}/pins/{key}
 GET /api/v1/migrations
 GET /api/v1/migrations/{id}
+GET /api/v1/migrations/{id}/counts
 GET /api/v1/migrations/{id}/decision
 GET /api/v1/migrations/{id}/history
 GET /api/v1/migrations/{id}/pins

@@ -63,6 +63,12 @@ pub(crate) fn degradations(shared: &Shared) -> Vec<String> {
             problem.escape_debug()
         ));
     }
+    if let Some(problem) = &store.beat_problem {
+        found.push(format!(
+            "the store takes this router's heartbeats or counts only in part ({}): delete the key that is named, it is written anew",
+            problem.escape_debug()
+        ));
+    }
     for lost in &store.losses {
         let (id, revision) = (&lost.migration, lost.revision);
         let (actor, reason) = (lost.actor.escape_debug(), lost.reason.escape_debug());

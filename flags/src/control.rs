@@ -42,6 +42,7 @@ use crate::state::{
     ChangeKind, Document, Heartbeat, HistoryEntry, Pin, Pins, Position, REASON_BYTES_MAX, Revision, SCHEMA,
 };
 use crate::store::{Loaded, Page, Store, StoreError, Stored, Write};
+use crate::tally::{KEPT_SECONDS, Second};
 use crate::watch::{LocalRollback, Watch};
 
 /// Times a change is decided anew because somebody else wrote first.
@@ -116,6 +117,18 @@ impl Control {
             return Err(ControlError::Unknown(migration.clone()));
         }
         Ok(self.store.history(migration, page).await?)
+    }
+
+    /// What the fleet counted in each of the last so many whole seconds, by the store's clock.
+    ///
+    /// The newest two may still grow, until every router's next heartbeat is stored.
+    pub async fn counts(&self, migration: &MigrationId, window_seconds: u64) -> Result<Vec<Second>, ControlError> {
+        if self.watch.current().find(migration).is_none() {
+            return Err(ControlError::Unknown(migration.clone()));
+        }
+        let now = self.watch.store_second();
+        let seconds = now.saturating_sub(window_seconds.min(KEPT_SECONDS))..=now.saturating_sub(1);
+        Ok(self.store.counts(migration, seconds).await?)
     }
 
     /// The last word of each replica of the last minute.

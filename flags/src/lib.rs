@@ -20,6 +20,7 @@ pub mod saved;
 pub mod snapshot;
 pub mod state;
 pub mod store;
+pub mod tally;
 pub mod watch;
 
 pub use bucket::{BasisPoints, Bucket, HashKind};

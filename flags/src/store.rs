@@ -18,14 +18,17 @@ pub(crate) mod fake;
 pub mod redis;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::migration::MigrationId;
 use crate::mirror::{MirrorKeys, Mirrored, PlainKeys};
 use crate::mode::Mode;
 use crate::state::{Document, Heartbeat, HistoryEntry, Pin, Pins, Revision, SCHEMA};
+use crate::tally::{Row, Second};
 
 /// The most entries of a history that one call answers.
 pub const PAGE_MAX: usize = 1_000;
@@ -120,6 +123,17 @@ pub struct Write {
     pub entry: HistoryEntry,
 }
 
+/// What a store says of itself to whoever beats, so that nobody has to poll it besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// None where it does not read; a full read says why.
+    pub revision: Option<Revision>,
+    /// The clock by which seconds are counted.
+    pub time: Timestamp,
+    /// What could not be written, in words for an operator.
+    pub problem: Option<String>,
+}
+
 /// One migration as it was, to be written back to a store that has lost it.
 #[derive(Clone, Debug)]
 pub struct Restored {
@@ -209,8 +223,13 @@ pub trait Store: Send + Sync + 'static {
     /// The audit of one migration, newest first.
     async fn history(&self, migration: &MigrationId, page: Page) -> Result<Vec<HistoryEntry>, StoreError>;
 
-    /// Says that a replica lives; an old word is forgotten after a minute.
-    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), StoreError>;
+    /// Says that a replica lives and what it has counted; an old word is forgotten after a minute.
+    ///
+    /// A row is the whole of its second so far, so that the same beat may be said twice.
+    async fn beat(&self, heartbeat: &Heartbeat, counted: &[Row]) -> Result<Pulse, StoreError>;
+
+    /// What the fleet counted in these seconds, oldest first; a second without counts is left out.
+    async fn counts(&self, migration: &MigrationId, seconds: RangeInclusive<u64>) -> Result<Vec<Second>, StoreError>;
 
     /// Forgets a replica that ends in order, so that nobody waits for its next word.
     async fn leave(&self, replica: &str) -> Result<(), StoreError>;

@@ -8,8 +8,10 @@
 //!
 //! # Why a poll beside the announcements
 //!
-//! An announcement is fast and may be lost without a trace, so it only shortens the wait. A full
-//! read about every second is what makes a change certain to arrive.
+//! An announcement is fast and may be lost without a trace, so it only shortens the wait. The
+//! heartbeat, about every second, is answered with the store's revision, and that makes a change
+//! certain to arrive. Everything is read again after each reconnect, and now and then for what was
+//! changed by hand without a revision.
 //!
 //! # What happens without the store
 //!
@@ -26,12 +28,12 @@ pub(crate) mod losses;
 pub(crate) mod tests;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
@@ -49,9 +51,13 @@ use crate::saved::{self, Saved};
 use crate::snapshot::{Definitions, Local, Snapshot, unusable};
 use crate::state::{Document, Pins, Revision};
 use crate::store::{Loaded, Store, StoreError, Stored};
+use crate::tally::{Tallies, second_of};
 
 /// How long one read of the store may take.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The usual [`WatchOptions::resync`].
+const RESYNC: Duration = Duration::from_secs(30);
 
 /// What a watcher must be told about its router.
 #[derive(Clone, Debug)]
@@ -64,12 +70,14 @@ pub struct WatchOptions {
     pub saved: PathBuf,
     /// How long a start waits for the store before it goes on without.
     pub store_patience: Duration,
+    /// How often everything is read although nothing has changed, for what was changed by hand.
+    pub resync: Duration,
 }
 
 impl WatchOptions {
     pub fn new(replica: impl Into<String>, saved: impl Into<PathBuf>) -> Self {
-        let version = env!("CARGO_PKG_VERSION").into();
-        Self { replica: replica.into(), version, saved: saved.into(), store_patience: Duration::from_secs(3) }
+        let (replica, saved, version) = (replica.into(), saved.into(), env!("CARGO_PKG_VERSION").into());
+        Self { replica, version, saved, store_patience: Duration::from_secs(3), resync: RESYNC }
     }
 }
 
@@ -120,6 +128,11 @@ pub struct Watch {
     was_saved: bool,
     /// There is something new to say in a heartbeat besides a revision.
     news: Notify,
+    /// A heartbeat was told something that the last read does not know.
+    told: Notify,
+    /// How many milliseconds the store's clock is ahead of this one.
+    clock_ahead_ms: AtomicI64,
+    tallies: OnceLock<Arc<dyn Tallies>>,
 }
 
 /// What a snapshot is joined from. Locked for moments and never across an await.
@@ -223,6 +236,17 @@ impl Watch {
         self.swap(&joined);
         self.store.mirror(definitions.mirrored());
         Ok(())
+    }
+
+    /// Names where the counts come from that heartbeats take along; the first to be named stays.
+    pub fn set_tallies(&self, tallies: Arc<dyn Tallies>) {
+        let _ = self.tallies.set(tallies);
+    }
+
+    /// The second that it is by the store's clock, which the routers of a fleet share.
+    pub fn store_second(&self) -> u64 {
+        let ahead = SignedDuration::from_millis(self.clock_ahead_ms.load(Ordering::Relaxed));
+        second_of(Timestamp::now().saturating_add(ahead).unwrap_or_default())
     }
 
     /// Everything to legacy on this router while `killed`, whatever the store says.

@@ -113,6 +113,8 @@ families! {
         "1 while the store is older than what this router serves and is not believed; crossfade reseed writes the state back.";
     STORE_WRITES_LOST = Counter "crossfade_store_writes_lost_total" []
         "Migrations whose last change this router served and the store was found to have lost.";
+    STORE_COUNTS_LOST = Counter "crossfade_store_counts_lost_total" []
+        "Requests of this router that the fleet's counts lack, because the store was away for too long or the router was stopped.";
     STORE_DOCUMENTS_REFUSED = Counter "crossfade_store_documents_refused_total" []
         "Times that the stored state of a migration became unusable as it is; the last good one serves.";
     REPLICA_REVISION = Gauge "crossfade_replica_revision" []

@@ -7,6 +7,7 @@
 
 pub mod events;
 pub mod families;
+pub mod fleet;
 pub mod observe;
 pub mod outcome;
 

@@ -28,6 +28,7 @@ use cells::{CLASSES, DROPS, FAILURES, REASONS};
 pub use cells::{MigrationCells, MirrorDrop, TunnelEnd, UpstreamCells, WorkerCells};
 use histogram::BucketTotals;
 pub use histogram::{CELLS, Durations, cell_start_us};
+pub(crate) use histogram::{DURATION_BOUNDS_US, DURATION_BUCKETS};
 pub use process::ProcessCells;
 
 use crate::outcome::{CodeClass, Failure};
@@ -69,7 +70,7 @@ struct Tick {
 }
 
 /// A lock over plain data is as good as before when a holder has panicked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -297,6 +298,11 @@ impl SideTotals {
     /// Attempts that failed, by kind.
     pub const fn failures(&self, failure: Failure) -> u64 {
         self.failures[failure as usize]
+    }
+
+    /// Requests by how long they took, in the buckets that are scraped, and how long they took together.
+    pub(crate) fn durations(&self) -> (&[u64], u64) {
+        (&self.duration.counts, self.duration.sum_us)
     }
 
     fn add(&mut self, cells: &cells::SideCells) {

@@ -24,6 +24,7 @@ use flags::store::redis::Redis;
 use flags::store::{Store, StoreError};
 use flags::watch::{Background, ReloadError, Watch, WatchOptions};
 use metrics::events;
+use metrics::fleet::Ledger;
 use metrics::observe::Observer;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -39,6 +40,9 @@ use crate::{health, listener, runtime};
 
 /// How often the kill file is looked for.
 const KILL_FILE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How finely requests are assigned to seconds.
+const TALLY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Why a router did not start. Nothing is bound then.
 #[derive(Debug, Error)]
@@ -75,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<Observer>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) draining: Arc<Draining>,
+    /// What is counted for the fleet and not stored yet.
+    ledger: Arc<Ledger>,
     /// The health checks of the generation in use.
     checks: Mutex<JoinSet<()>>,
 }
@@ -120,7 +126,9 @@ impl App {
         catalog.insert(watch.current().generation(), Arc::clone(&generation));
         let checks = Mutex::new(health::watch(&generation));
         let draining = Arc::default();
-        let shared = Arc::new(Shared { watch: Arc::clone(&watch), observer, catalog, draining, checks });
+        let ledger = Arc::<Ledger>::default();
+        watch.set_tallies(Arc::clone(&ledger) as _);
+        let shared = Arc::new(Shared { watch: Arc::clone(&watch), observer, catalog, draining, ledger, checks });
         let (occupancy, receivers) = Occupancy::new(workers);
         let parts = Parts {
             snapshots: Arc::clone(watch.snapshots()),
@@ -132,6 +140,7 @@ impl App {
         let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(observe(Arc::clone(&shared)));
+        tasks.spawn(tally(Arc::clone(&shared)));
         tasks.spawn(announce(Arc::clone(&shared)));
         if let Some(path) = kill_file {
             tasks.spawn(watch_kill_file(Arc::clone(&watch), path));
@@ -236,11 +245,20 @@ async fn observe(shared: Arc<Shared>) {
             process.store_failed();
         }
         process.store_counts(shared.watch.counts());
+        process.counts_lost(shared.ledger.lost());
         process.store_believed(!health.revision_went_back);
         if health.revision_went_back && !had_gone_back {
             process.revision_went_back();
         }
         had_gone_back = health.revision_went_back;
+    }
+}
+
+/// Counts for the fleet, by the seconds of the store's clock.
+async fn tally(shared: Arc<Shared>) {
+    loop {
+        shared.ledger.tick(&shared.observer, shared.watch.store_second(), Instant::now());
+        tokio::time::sleep(TALLY_INTERVAL).await;
     }
 }
 

@@ -186,3 +186,40 @@ async fn a_flushed_redis_is_alarmed_and_written_back_on_command() {
     assert_eq!((&history["history"][0]["kind"], &history["history"][0]["actor"]), (&json!("reseed"), &json!("ann")));
     assert_eq!(fleet.routers[1].mode("new_only").await["revision"], 5);
 }
+
+#[tokio::test]
+async fn any_router_tells_what_the_whole_fleet_counted() {
+    let Some(fleet) = Fleet::of(2).await else { return };
+    fleet.routers[0].mode("new_only").await;
+    for router in &fleet.routers {
+        for _ in 0..30 {
+            assert_eq!(router.connect().await.get("/").await.status(), 200);
+        }
+    }
+    for router in &fleet.routers {
+        wait_for("every request of both is in the fleet's counts", || async {
+            let counts = router.api("GET", "/migrations/shop/counts?window=60s", None).await.json();
+            (counts["total"]["new"]["requests"]["2xx"] == json!(60)).then_some(())
+        })
+        .await;
+        assert_eq!(router.metric("crossfade_store_counts_lost_total", "").await, Some(0.0));
+    }
+}
+
+#[tokio::test]
+async fn what_was_counted_while_redis_was_away_is_stored_late_and_once() {
+    let Some(mut fleet) = Fleet::of(1).await else { return };
+    fleet.routers[0].mode("new_only").await;
+    let count = async |fleet: &Fleet| {
+        let answer = fleet.routers[0].api("GET", "/migrations/shop/counts", None).await;
+        if answer.status() == 200 { answer.json()["total"]["new"]["requests"]["2xx"].as_u64().unwrap_or(0) } else { 0 }
+    };
+    assert_eq!(fleet.routers[0].connect().await.get("/").await.status(), 200);
+    wait_for("the first request is counted", || async { (count(&fleet).await == 1).then_some(()) }).await;
+    fleet.redis.kill().await;
+    for _ in 0..20 {
+        assert_eq!(fleet.routers[0].connect().await.get("/").await.status(), 200);
+    }
+    fleet.redis.restart().await;
+    wait_for("the others are counted too", || async { (count(&fleet).await == 21).then_some(()) }).await;
+}

@@ -69,6 +69,15 @@ pub(crate) fn wait(text: Option<&str>) -> Result<Option<Duration>, Problem> {
     }
 }
 
+/// How many whole seconds back a question goes.
+pub(crate) fn window(text: Option<&str>, usual: u64, most: u64) -> Result<u64, Problem> {
+    let Some(text) = text else { return Ok(usual) };
+    match duration(text) {
+        Some(window) if (1..=most).contains(&window.as_secs()) && window.subsec_nanos() == 0 => Ok(window.as_secs()),
+        Some(_) | None => Err(not_a_duration("window", text, &format!("{most}s"))),
+    }
+}
+
 fn not_a_duration(name: &str, text: &str, limit: &str) -> Problem {
     let shown: String = text.chars().take(80).collect();
     let shown = shown.escape_debug();

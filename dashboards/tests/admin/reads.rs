@@ -151,3 +151,32 @@ async fn every_answer_is_hardened() {
         assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
     }
 }
+
+#[tokio::test]
+async fn counts_are_summed_over_routers_by_second_and_side() {
+    let world = World::new().await;
+    let none = world.get("/api/v1/migrations/agents/counts").await.json();
+    assert_eq!((&none["window_seconds"], &none["seconds"]), (&json!(60), &json!([])), "{none}");
+    for (replica, text) in
+        [("a", "2xx=3 5xx=1 timeout=1 d2=4 duration_us=12000"), ("b", "2xx=2 aborted_by_client=1 fallbacks=2")]
+    {
+        world.another_router_counts(replica, 5, text).await;
+    }
+    world.another_router_counts("a", 800, "2xx=9").await;
+    let counts = world.get("/api/v1/migrations/agents/counts?window=10s").await.json();
+    assert_eq!(counts["seconds"].as_array().map(Vec::len), Some(1), "{counts}");
+    let new = &counts["seconds"][0]["new"];
+    assert_eq!((&new["requests"], &new["failures"]), (&json!({"2xx": 5, "5xx": 1}), &json!({"timeout": 1})), "{new}");
+    assert_eq!((&new["client_aborts"], &new["fallbacks"]), (&json!(1), &json!(2)), "{new}");
+    assert_eq!((&new["durations"][2], &new["duration_seconds"]), (&json!(4), &json!(0.012)), "{new}");
+    assert_eq!(
+        new["durations"].as_array().map(Vec::len),
+        counts["duration_bounds_ms"].as_array().map(|all| all.len() + 1)
+    );
+    assert_eq!((&counts["total"]["new"], &counts["total"]["legacy"]["requests"]), (new, &json!({})));
+    let all = world.get("/api/v1/migrations/agents/counts?window=15m").await.json();
+    assert_eq!(all["total"]["new"]["requests"]["2xx"], 14);
+    for window in ["0s", "16m", "500ms", "x"] {
+        world.get(&format!("/api/v1/migrations/agents/counts?window={window}")).await.is_problem(422, "invalid_value");
+    }
+}

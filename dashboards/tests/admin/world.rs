@@ -1,5 +1,6 @@
 //! One router's admin side, and requests to it.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,8 @@ use flags::route::{Route, Target};
 use flags::snapshot::Definitions;
 use flags::state::{Heartbeat, HistoryEntry};
 use flags::store::embedded::Embedded;
-use flags::store::{Loaded, Page, Restored, Store, StoreError, Write};
+use flags::store::{Loaded, Page, Pulse, Restored, Store, StoreError, Write};
+use flags::tally::{Row, Second, Tally};
 use flags::watch::{Background, Watch, WatchOptions};
 use flags::{Migration, Mode, Revision};
 use http_body_util::BodyExt as _;
@@ -66,8 +68,12 @@ impl Store for Removable {
         self.here()?.history(migration, page).await
     }
 
-    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), StoreError> {
-        self.here()?.beat(heartbeat).await
+    async fn beat(&self, heartbeat: &Heartbeat, counted: &[Row]) -> Result<Pulse, StoreError> {
+        self.here()?.beat(heartbeat, counted).await
+    }
+
+    async fn counts(&self, migration: &MigrationId, seconds: RangeInclusive<u64>) -> Result<Vec<Second>, StoreError> {
+        self.here()?.counts(migration, seconds).await
     }
 
     async fn leave(&self, replica: &str) -> Result<(), StoreError> {
@@ -159,7 +165,7 @@ fn definitions() -> Definitions {
     let id = |text| MigrationId::new(text).unwrap();
     let mut agents = Migration::new(id("agents"), "typescript", "python");
     agents.labels = Labels { legacy: "TypeScript".into(), new: "Python <3>".into() };
-    agents.key = ["header:x-user-id", "path:id", "query:account"].map(|source| source.parse().unwrap()).to_vec();
+    agents.key = ["header:x-user-id", "path:id", "query:account"].map(|source| source.parse().unwrap()).into();
     agents.default = true;
     let mut reports = Migration::new(id("reports"), "typescript", "python");
     reports.hash = flags::HashKind::Modulo;
@@ -269,7 +275,27 @@ impl World {
             time: Timestamp::now(),
             draining: false,
         };
-        self.store.inner.beat(&heartbeat).await.unwrap();
+        self.store.inner.beat(&heartbeat, &[]).await.unwrap();
+    }
+
+    /// Another router says what it counted on new so many seconds ago.
+    pub(crate) async fn another_router_counts(&self, replica: &str, seconds_ago: u64, text: &str) {
+        let mut tally = Tally::default();
+        for (name, count) in text.split(' ').filter_map(|word| word.split_once('=')) {
+            tally.add(name, count.parse().unwrap());
+        }
+        let heartbeat = Heartbeat {
+            replica: replica.into(),
+            revision: Revision(0),
+            config_hash: "hash".into(),
+            version: "0".into(),
+            time: Timestamp::now(),
+            draining: false,
+        };
+        let second = u64::try_from(Timestamp::now().as_second()).unwrap() - seconds_ago;
+        let migration = MigrationId::new("agents").unwrap();
+        let row = Row { migration, second, side: flags::Side::New, tally };
+        self.store.inner.beat(&heartbeat, &[row]).await.unwrap();
     }
 
     /// Waits for a condition; fails after a time that no machine needs.

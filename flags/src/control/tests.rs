@@ -66,7 +66,7 @@ impl Rig {
             time: Timestamp::now() - age,
             draining: false,
         };
-        self.store.beat(&beat).await.unwrap();
+        self.store.beat(&beat, &[]).await.unwrap();
     }
 }
 

@@ -12,6 +12,7 @@ use crate::bucket::BasisPoints;
 use crate::migration::{Migration, MigrationId, Side};
 use crate::mode::Mode;
 use crate::state::{ChangeKind, Document, Heartbeat, HistoryEntry, Pin, Revision, broken_link};
+use crate::tally::{Row, Second, Tally};
 
 /// How long anything that must happen may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,6 +39,7 @@ pub(crate) async fn run<F: Future<Output = Subject>>(empty: impl Fn() -> F) {
     what_is_restored_replaces_what_is_there(&empty().await).await;
     a_change_wakes_and_is_not_slept_through(&empty().await).await;
     replicas_are_known_by_their_last_word(&empty().await).await;
+    counts_are_summed_and_written_twice_they_are_the_same(&empty().await).await;
     concurrent_writers_make_one_line(&empty().await).await;
 }
 
@@ -277,8 +279,13 @@ async fn replicas_are_known_by_their_last_word(subject: &Subject) {
         draining: false,
     };
     for (replica, revision) in [("b", 1), ("a", 1), ("b", 2)] {
-        store.beat(&beat(replica, revision)).await.unwrap();
+        let pulse = store.beat(&beat(replica, revision), &[]).await.unwrap();
+        assert_eq!((pulse.revision, pulse.problem), (Some(Revision::ZERO), None));
     }
+    change(store, &id("m"), 1).await;
+    let pulse = store.beat(&beat("b", 2), &[]).await.unwrap();
+    assert_eq!(pulse.revision, Some(Revision(1)), "a heartbeat is told the revision");
+    assert!(Timestamp::now().duration_since(pulse.time).abs() < jiff::SignedDuration::from_secs(30));
     let known = store.replicas().await.unwrap();
     let known: Vec<_> = known.iter().map(|beat| (beat.replica.as_str(), beat.revision.0)).collect();
     assert_eq!(known, [("a", 1), ("b", 2)]);
@@ -286,6 +293,44 @@ async fn replicas_are_known_by_their_last_word(subject: &Subject) {
     store.leave("never there").await.unwrap();
     let known = store.replicas().await.unwrap();
     assert_eq!(known.iter().map(|beat| beat.replica.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+async fn counts_are_summed_and_written_twice_they_are_the_same(subject: &Subject) {
+    let store = subject.store.as_ref();
+    let now = u64::try_from(Timestamp::now().as_second()).unwrap();
+    let row = |migration: &str, second: u64, side: Side, text: &str| Row {
+        migration: id(migration),
+        second,
+        side,
+        tally: Tally::parse(text),
+    };
+    let beat = |replica: &str| Heartbeat {
+        replica: replica.into(),
+        revision: Revision(1),
+        config_hash: "c".into(),
+        version: "0.1.0".into(),
+        time: Timestamp::now(),
+        draining: false,
+    };
+    for (replica, rows) in [
+        ("a:1", vec![row("m", now - 1, Side::New, "2xx=3"), row("m", now - 1, Side::Legacy, "2xx=1")]),
+        // After a time-out, and when the second has grown.
+        ("a:1", vec![row("m", now - 1, Side::New, "2xx=3")]),
+        ("a:1", vec![row("m", now - 1, Side::New, "2xx=5 timeout=1"), row("m", now, Side::New, "2xx=7")]),
+        ("b", vec![row("m", now - 1, Side::New, "2xx=10"), row("m.other", now - 1, Side::New, "2xx=100")]),
+    ] {
+        assert_eq!(store.beat(&beat(replica), &rows).await.unwrap().problem, None);
+    }
+    let sums = async |migration: &str, first: u64, last: u64| {
+        let seconds = store.counts(&id(migration), first..=last).await.unwrap();
+        let of = |second: &Second| (second.second, second.legacy.to_text(), second.new.to_text());
+        seconds.iter().map(of).collect::<Vec<_>>()
+    };
+    let before = (now - 1, "2xx=1".to_owned(), "2xx=15 timeout=1".to_owned());
+    assert_eq!(sums("m", now - 60, now).await, [before.clone(), (now, String::new(), "2xx=7".to_owned())]);
+    assert_eq!(sums("m", now - 60, now - 1).await, [before]);
+    assert_eq!(sums("m.other", now - 1, now - 1).await.len(), 1);
+    assert_eq!((sums("n", 0, now).await.len(), sums("m", now, now - 1).await.len()), (0, 0));
 }
 
 async fn concurrent_writers_make_one_line(subject: &Subject) {

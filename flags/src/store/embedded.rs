@@ -8,6 +8,7 @@
 //! Deliberately not supported: two routers on one file. The second is told who is in its way.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,9 +19,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable};
+use super::{Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
+use crate::tally::{Kept, Row, Second, second_of};
 
 /// The ordinal of the whole, under the one key `revision`.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -38,6 +40,7 @@ pub struct Embedded {
     revision: watch::Sender<Revision>,
     /// One process, so what replicas say of themselves need not outlive it.
     replicas: Mutex<BTreeMap<String, Heartbeat>>,
+    counts: Mutex<Kept>,
 }
 
 struct File {
@@ -58,7 +61,7 @@ impl Embedded {
         let opened = path.clone();
         let (file, revision) = blocking(&path, move || open(opened)).await?;
         let (revision, _) = watch::channel(revision);
-        Ok(Self { file: Arc::new(file), revision, replicas: Mutex::default() })
+        Ok(Self { file: Arc::new(file), revision, replicas: Mutex::default(), counts: Mutex::default() })
     }
 
     async fn run<T: Send + 'static>(
@@ -108,11 +111,20 @@ impl Store for Embedded {
         self.run(move |file| file.history(&migration, page)).await
     }
 
-    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), StoreError> {
-        let mut replicas = self.replicas.lock().unwrap_or_else(PoisonError::into_inner);
-        replicas.retain(|_, beat| is_remembered(beat, heartbeat.time));
-        replicas.insert(heartbeat.replica.clone(), heartbeat.clone());
-        Ok(())
+    async fn beat(&self, heartbeat: &Heartbeat, counted: &[Row]) -> Result<Pulse, StoreError> {
+        let time = Timestamp::now();
+        {
+            let mut replicas = self.replicas.lock().unwrap_or_else(PoisonError::into_inner);
+            replicas.retain(|_, beat| is_remembered(beat, heartbeat.time));
+            replicas.insert(heartbeat.replica.clone(), heartbeat.clone());
+        }
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.put(&heartbeat.replica, counted, second_of(time));
+        Ok(Pulse { revision: Some(*self.revision.borrow()), time, problem: None })
+    }
+
+    async fn counts(&self, migration: &MigrationId, seconds: RangeInclusive<u64>) -> Result<Vec<Second>, StoreError> {
+        Ok(self.counts.lock().unwrap_or_else(PoisonError::into_inner).get(migration, seconds))
     }
 
     async fn leave(&self, replica: &str) -> Result<(), StoreError> {
@@ -406,7 +418,7 @@ mod tests {
         let (config_hash, version) = (String::new(), String::new());
         let beat =
             Heartbeat { replica: "old".into(), revision: Revision(1), config_hash, version, time, draining: false };
-        store.beat(&beat).await.unwrap();
+        store.beat(&beat, &[]).await.unwrap();
         assert_eq!(store.replicas().await.unwrap(), []);
     }
 }

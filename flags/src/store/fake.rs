@@ -1,6 +1,7 @@
 //! A store in memory that fails on demand. Tests only; it passes the suite of the real ones.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -8,9 +9,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::{Loaded, Page, Restored, Store, StoreError, Stored, Write};
+use super::{Loaded, Page, Pulse, Restored, Store, StoreError, Stored, Write};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
+use crate::tally::{Kept, Row, Second, second_of};
 
 #[derive(Debug)]
 pub(crate) struct Fake {
@@ -33,6 +35,7 @@ pub(crate) struct State {
     pub(crate) loaded: Loaded,
     pub(crate) history: BTreeMap<MigrationId, Vec<HistoryEntry>>,
     pub(crate) replicas: BTreeMap<String, Heartbeat>,
+    pub(crate) counts: Kept,
 }
 
 impl Default for Fake {
@@ -126,9 +129,16 @@ impl Store for Fake {
         Ok(older.take(page.limit).cloned().collect())
     }
 
-    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), StoreError> {
-        self.reach()?.replicas.insert(heartbeat.replica.clone(), heartbeat.clone());
-        Ok(())
+    async fn beat(&self, heartbeat: &Heartbeat, counted: &[Row]) -> Result<Pulse, StoreError> {
+        let time = Timestamp::now();
+        let mut state = self.reach()?;
+        state.replicas.insert(heartbeat.replica.clone(), heartbeat.clone());
+        state.counts.put(&heartbeat.replica, counted, second_of(time));
+        Ok(Pulse { revision: Some(state.loaded.revision), time, problem: None })
+    }
+
+    async fn counts(&self, migration: &MigrationId, seconds: RangeInclusive<u64>) -> Result<Vec<Second>, StoreError> {
+        Ok(self.reach()?.counts.get(migration, seconds))
     }
 
     async fn leave(&self, replica: &str) -> Result<(), StoreError> {

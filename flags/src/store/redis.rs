@@ -13,6 +13,7 @@
 //! | `crossfade:{env}:pins:<id>` | hash: key -> pin |
 //! | `crossfade:{env}:history:<id>` | stream: the audit, each entry under its revision, never trimmed |
 //! | `crossfade:{env}:replicas` | hash: replica -> when it was heard, in the server's time, and what it said |
+//! | `crossfade:{env}:counts:<id>:<second>` | hash: `replica:side` -> what it counted in that second, kept for 15 min |
 //! | `crossfade:{env}:changes` | channel: the new revision |
 //!
 //! Times of heartbeats are the server's, so that a router whose clock is off is not taken for gone.
@@ -32,6 +33,8 @@ mod tests;
 mod words;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
@@ -45,11 +48,17 @@ pub use self::address::{Address, Authorities, Host, InvalidAddress, InvalidAutho
 use self::link::Link;
 use self::mirror::Mirror;
 use self::primary::Servers;
-use self::scripts::{DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, LOAD, PIN_BYTES_MAX, REPLICAS, REPLICAS_MAX, WORD_BYTES_MAX};
-use super::{Loaded, PAGE_MAX, Page, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Stored, Write, readable};
-use crate::migration::MigrationId;
+use self::scripts::{
+    BEAT, COUNTS, COUNTS_MAX, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, LOAD, PIN_BYTES_MAX, REPLICAS, REPLICAS_MAX,
+    WORD_BYTES_MAX,
+};
+use super::{
+    Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Stored, Write, readable,
+};
+use crate::migration::{MigrationId, Side};
 use crate::mirror::{MirrorKeys, Mirrored, PlainKeys};
 use crate::state::{Heartbeat, HistoryEntry, PINS_MAX, Revision};
+use crate::tally::{KEPT_SECONDS, Row, Second, Tally};
 
 /// Checks everything that could fail before it writes anything, because a script that fails midway
 /// leaves what it did. Plain keys are no reason not to store a state: `mirror` looks after those that
@@ -93,25 +102,6 @@ static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Says that a replica lives, and forgets those that have been silent.
-static BEAT: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"
-        local time = redis.call('TIME')
-        local now = time[1] * 1000 + math.floor(time[2] / 1000)
-        local known = redis.call('HGETALL', KEYS[1])
-        for i = 1, #known, 2 do
-            local heard = tonumber(string.match(known[i + 1], '^(%d+) '))
-            if not heard or now - heard > tonumber(ARGV[3]) then
-                redis.call('HDEL', KEYS[1], known[i])
-            end
-        end
-        redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])
-        return 1
-        ",
-    )
-});
-
 /// Writes migrations back whole. Like [`REPLACE`], it writes nothing before all is checked; what is
 /// damaged is replaced, but for a history, of which there is no other copy.
 static RESTORE: LazyLock<Script> = LazyLock::new(|| {
@@ -150,6 +140,9 @@ static RESTORE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// Beats after which a router looks for words of silent ones.
+const BEATS_BETWEEN_LOOKS: u64 = 60;
+
 /// What the file says of a store in Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisOptions {
@@ -165,6 +158,7 @@ pub struct Redis {
     /// `crossfade:{env}`
     prefix: String,
     tasks: [JoinHandle<()>; 3],
+    beats: AtomicU64,
 }
 
 impl std::fmt::Debug for Redis {
@@ -197,7 +191,7 @@ impl Redis {
             tokio::spawn(link::listen(Arc::clone(&link), channel)),
             tokio::spawn(mirror::keep(Arc::clone(&mirror))),
         ];
-        Self { link, mirror, prefix, tasks }
+        Self { link, mirror, prefix, tasks, beats: AtomicU64::new(0) }
     }
 
     fn key(&self, name: &str) -> String {
@@ -313,14 +307,44 @@ impl Store for Redis {
         rows.into_iter().map(entry).collect()
     }
 
-    async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), StoreError> {
+    async fn beat(&self, heartbeat: &Heartbeat, counted: &[Row]) -> Result<Pulse, StoreError> {
         let mut call = BEAT.prepare_invoke();
-        call.key(self.key("replicas"));
-        call.arg(heartbeat.replica.as_str())
-            .arg(encode(heartbeat)?)
-            .arg(REPLICA_FORGOTTEN_AFTER.as_millis().to_string());
-        let _: u8 = self.link.invoke(&call).await?;
-        Ok(())
+        call.key(self.key("replicas")).key(self.key("revision"));
+        call.arg(heartbeat.replica.as_str()).arg(encode(heartbeat)?);
+        // Looking for silent ones reads every word, so it is done at the first beat and then about once a minute.
+        let looks = self.beats.fetch_add(1, Ordering::Relaxed).is_multiple_of(BEATS_BETWEEN_LOOKS);
+        call.arg(if looks { REPLICA_FORGOTTEN_AFTER.as_millis().to_string() } else { String::new() });
+        call.arg(KEPT_SECONDS);
+        for row in counted {
+            call.key(format!("{}:{}", self.key_of("counts", &row.migration), row.second));
+            call.arg(format!("{}:{}", heartbeat.replica, row.side.name())).arg(row.tally.to_text());
+        }
+        let (revision, now, problem): (Vec<u8>, i64, String) = self.link.invoke(&call).await?;
+        let revision = std::str::from_utf8(&revision).ok().and_then(|text| text.parse().ok()).map(Revision);
+        let time = Timestamp::from_millisecond(now).map_err(StoreError::corrupt)?;
+        Ok(Pulse { revision, time, problem: (!problem.is_empty()).then_some(problem) })
+    }
+
+    async fn counts(&self, migration: &MigrationId, seconds: RangeInclusive<u64>) -> Result<Vec<Second>, StoreError> {
+        let mut call = COUNTS.prepare_invoke();
+        call.key(format!("{}:", self.key_of("counts", migration)));
+        call.arg(*seconds.start())
+            .arg((*seconds.end()).min(seconds.start().saturating_add(KEPT_SECONDS)))
+            .arg(COUNTS_MAX);
+        let found: Vec<(u64, Vec<(String, String)>)> = self.link.invoke(&call).await?;
+        let summed = |(second, fields): (u64, Vec<(String, String)>)| {
+            let mut sum = Second { second, ..Second::default() };
+            for (field, text) in fields {
+                let side =
+                    field.rsplit_once(':').and_then(|(_, name)| Side::ALL.into_iter().find(|side| side.name() == name));
+                // What is of no side was not written by a router.
+                if let Some(side) = side {
+                    sum.add(side, &Tally::parse(&text));
+                }
+            }
+            sum
+        };
+        Ok(found.into_iter().map(summed).collect())
     }
 
     async fn leave(&self, replica: &str) -> Result<(), StoreError> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,10 +21,11 @@ use crate::migration::MigrationId;
 use crate::saved::Saved;
 use crate::snapshot::{Definitions, Local, Snapshot};
 use crate::state::{Heartbeat, Revision};
-use crate::store::{Loaded, Store, StoreError, Stored};
+use crate::store::{Loaded, Pulse, Store, StoreError, Stored};
+use crate::tally::Row;
 
-/// How often the store is read without being asked to, and by how much that varies, so that a
-/// fleet does not read in step.
+/// How often a router says that it lives and hears the revision, and by how much that varies, so
+/// that a fleet does not speak in step.
 const POLL: Duration = Duration::from_secs(1);
 const POLL_JITTER_PERCENT: u32 = 20;
 
@@ -40,10 +41,12 @@ const WOKEN_FOR_NOTHING: Duration = Duration::from_millis(50);
 /// How long to wait after a failed read during the start.
 const START_RETRY: Duration = Duration::from_millis(100);
 
-const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How often a heartbeat takes along what was counted, where anything was.
+const COUNTED_EVERY: Duration = Duration::from_millis(500);
 
-/// How long a heartbeat may take before the next is more useful.
-const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a heartbeat may take; longer than the store's own time-outs, which also give up a
+/// connection that is dead.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The tasks of a [`Watch`]; dropped, they end at once.
 #[derive(Debug)]
@@ -149,6 +152,9 @@ fn unread(store: Arc<dyn Store>, definitions: Definitions, options: WatchOptions
         draining: AtomicBool::new(false),
         was_saved,
         news: Notify::new(),
+        told: Notify::new(),
+        clock_ahead_ms: AtomicI64::new(0),
+        tallies: OnceLock::new(),
     }
 }
 
@@ -210,16 +216,21 @@ async fn poll(watch: Arc<Watch>) {
     loop {
         // What the store told last, not what is served: a store that is not believed has not changed.
         let seen = Revision(watch.read_last.load(Ordering::Relaxed));
-        let woken = tokio::time::timeout(pace.pause(jittered(POLL)), watch.store.changed(seen)).await;
+        let resync = jittered(watch.options.resync).max(pace.pause(jittered(POLL)));
+        let woken = tokio::select! {
+            changed = watch.store.changed(seen) => Some(changed),
+            () = watch.told.notified() => None,
+            () = tokio::time::sleep(resync) => None,
+        };
         let begun = Instant::now();
         let read = watch.try_refresh().await;
-        if read.is_err() || matches!(woken, Ok(Err(_))) {
+        if read.is_err() || matches!(woken, Some(Err(_))) {
             // The store says why where it is read; asking again at once would not help it.
             tokio::time::sleep(jittered(POLL)).await;
             continue;
         }
         pace.answered(begun.elapsed());
-        if woken.is_ok() && watch.read_last.load(Ordering::Relaxed) == seen.0 {
+        if woken.is_some() && watch.read_last.load(Ordering::Relaxed) == seen.0 {
             tokio::time::sleep(WOKEN_FOR_NOTHING).await;
         } else {
             // However often it changes, reading leaves as much time as it takes.
@@ -293,15 +304,59 @@ async fn beat(watch: Arc<Watch>) {
             time: Timestamp::now(),
             draining: watch.draining.load(Ordering::Relaxed),
         };
-        // A heartbeat that does not arrive is noticed by those who miss it.
-        let _ = tokio::time::timeout(HEARTBEAT_TIMEOUT, watch.store.beat(&heartbeat)).await;
-        let news = async {
-            tokio::select! {
-                _ = swapped.changed() => {}
-                () = watch.news.notified() => {}
+        let counted = watch.due();
+        let asked = Timestamp::now();
+        let said = tokio::time::timeout(HEARTBEAT_TIMEOUT, watch.store.beat(&heartbeat, &counted)).await;
+        match said {
+            Ok(Ok(pulse)) => watch.heard(&pulse, asked, &counted),
+            // What is wrong shows where the store is read.
+            Ok(Err(_)) | Err(_) => watch.unheard(),
+        }
+        let next = Instant::now() + jittered(POLL);
+        let mut waited = false;
+        while Instant::now() < next && !(waited && !watch.due().is_empty()) {
+            waited = true;
+            let pause = (Instant::now() + COUNTED_EVERY).min(next);
+            if tokio::time::timeout_at(pause, news(&watch, &mut swapped)).await.is_ok() {
+                break;
             }
-        };
-        let _ = tokio::time::timeout(HEARTBEAT, news).await;
+        }
+    }
+}
+
+/// Resolves when there is something to say that should not wait.
+async fn news(watch: &Watch, swapped: &mut watch::Receiver<Revision>) {
+    tokio::select! {
+        _ = swapped.changed() => {}
+        () = watch.news.notified() => {}
+    }
+}
+
+impl Watch {
+    fn due(&self) -> Vec<Row> {
+        self.tallies.get().map(|tallies| tallies.due()).unwrap_or_default()
+    }
+
+    /// Takes what a heartbeat was answered.
+    fn heard(&self, pulse: &Pulse, asked: Timestamp, counted: &[Row]) {
+        if let Some(tallies) = self.tallies.get() {
+            tallies.stored(counted);
+        }
+        let took = Timestamp::now().duration_since(asked);
+        let ahead = pulse.time.duration_since(asked).saturating_sub(took / 2);
+        self.clock_ahead_ms.store(i64::try_from(ahead.as_millis()).unwrap_or_default(), Ordering::Relaxed);
+        let read_last = Revision(self.read_last.load(Ordering::Relaxed));
+        let is_news = pulse.revision.is_some_and(|revision| revision != read_last);
+        if self.health.beaten(pulse.problem.as_deref(), pulse.revision.is_some()) || is_news {
+            self.told.notify_one();
+        }
+    }
+
+    /// The store did not answer a heartbeat: reading it tells why, unless that is known.
+    fn unheard(&self) {
+        if self.health.is_reachable() {
+            self.told.notify_one();
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct StoreHealth {
     pub revision_went_back: bool,
     /// What of the store as a whole does not read, although it answers.
     pub problem: Option<String>,
+    /// What of the last heartbeat the store did not take.
+    pub beat_problem: Option<String>,
     /// Rolled back here and not stored yet.
     pub rollbacks_waiting: Vec<MigrationId>,
     /// Changes that the store acknowledged and has lost, the newest of each migration.
@@ -131,6 +133,25 @@ impl Health {
             None => tracing::info!("every key of the store reads again"),
         }
         health.problem = problem.map(str::to_owned);
+    }
+
+    /// Notes the answer to a heartbeat; true if it says that the store should be read.
+    pub(super) fn beaten(&self, problem: Option<&str>, revision_reads: bool) -> bool {
+        let mut health = self.lock();
+        health.last_success = Some(Timestamp::now());
+        let problem = problem.filter(|_| revision_reads);
+        if health.beat_problem.as_deref() != problem {
+            if let Some(problem) = problem {
+                tracing::error!(problem, "the store takes this router's heartbeats only in part");
+            }
+            health.beat_problem = problem.map(str::to_owned);
+        }
+        // A damage that is known may be repaired at any time; one that is not known is read about.
+        !health.reachable || health.problem.is_some() == revision_reads
+    }
+
+    pub(super) fn is_reachable(&self) -> bool {
+        self.lock().reachable
     }
 
     /// Notes an answer; false if it is older than what is served.

@@ -27,7 +27,11 @@ impl Rig {
 
     pub(crate) async fn start_in(directory: tempfile::TempDir, store: Arc<Fake>, migrations: Vec<Migration>) -> Self {
         let saved = directory.path().join("saved.snapshot");
-        let options = WatchOptions { store_patience: Duration::from_millis(50), ..WatchOptions::new("here", saved) };
+        let options = WatchOptions {
+            store_patience: Duration::from_millis(50),
+            resync: Duration::from_secs(1),
+            ..WatchOptions::new("here", saved)
+        };
         let shared: Arc<dyn Store> = Arc::clone(&store) as _;
         let (watch, background) = Watch::start(shared, definitions(migrations), options).await;
         let control = Control::new(Arc::clone(&watch));

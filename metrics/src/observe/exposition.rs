@@ -207,6 +207,7 @@ impl Page {
         self.counter(&families::STORE_REVISION_WENT_BACK, &[], totals.revision_went_back);
         self.gauge(&families::STORE_STATE_LOST, &[], yes(totals.store_disbelieved));
         self.counter(&families::STORE_WRITES_LOST, &[], totals.writes_lost);
+        self.counter(&families::STORE_COUNTS_LOST, &[], totals.counts_lost);
         self.counter(&families::STORE_DOCUMENTS_REFUSED, &[], totals.documents_refused);
         for (result, value) in ["taken", "refused"].into_iter().zip(totals.reloads) {
             self.counter(&families::CONFIG_RELOADS, &[result], value);

@@ -75,10 +75,15 @@ impl<const N: usize> Scale<N> {
 }
 
 /// Time until a whole answer: 1 ms to 1 min.
-pub(super) static DURATION: Scale<15> = Scale::new([
+pub(crate) const DURATION_BOUNDS_US: [u64; 15] = [
     1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
     10_000_000, 30_000_000, 60_000_000,
-]);
+];
+
+/// The bounds and what is beyond them.
+pub(crate) const DURATION_BUCKETS: usize = DURATION_BOUNDS_US.len() + 1;
+
+pub(super) static DURATION: Scale<15> = Scale::new(DURATION_BOUNDS_US);
 
 /// Time in the router itself: 10 us to 1 s.
 pub(super) static ADDED: Scale<12> =

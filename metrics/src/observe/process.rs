@@ -36,6 +36,7 @@ pub struct ProcessCells {
     store_seen: Mutex<Instant>,
     store_errors: AtomicU64,
     writes_lost: AtomicU64,
+    counts_lost: AtomicU64,
     documents_refused: AtomicU64,
     store_disbelieved: AtomicBool,
     revision_went_back: AtomicU64,
@@ -57,6 +58,7 @@ impl ProcessCells {
             store_seen: Mutex::new(now),
             store_errors: AtomicU64::new(0),
             writes_lost: AtomicU64::new(0),
+            counts_lost: AtomicU64::new(0),
             documents_refused: AtomicU64::new(0),
             store_disbelieved: AtomicBool::new(false),
             revision_went_back: AtomicU64::new(0),
@@ -99,6 +101,11 @@ impl ProcessCells {
         set(&self.store_errors, counts.store_errors);
         set(&self.writes_lost, counts.writes_lost);
         set(&self.documents_refused, counts.documents_refused);
+    }
+
+    /// Requests that the fleet's counts lack so far.
+    pub fn counts_lost(&self, total: u64) {
+        self.counts_lost.store(total, Ordering::Relaxed);
     }
 
     /// Whether the store's state is taken, or older than what is served.
@@ -156,6 +163,7 @@ impl ProcessCells {
             store_staleness: now.saturating_duration_since(*lock(&self.store_seen)),
             store_errors: load(&self.store_errors),
             writes_lost: load(&self.writes_lost),
+            counts_lost: load(&self.counts_lost),
             documents_refused: load(&self.documents_refused),
             store_disbelieved: self.store_disbelieved.load(Ordering::Relaxed),
             revision_went_back: load(&self.revision_went_back),
@@ -179,6 +187,7 @@ pub(super) struct ProcessTotals {
     pub(super) store_staleness: Duration,
     pub(super) store_errors: u64,
     pub(super) writes_lost: u64,
+    pub(super) counts_lost: u64,
     pub(super) documents_refused: u64,
     pub(super) store_disbelieved: bool,
     pub(super) revision_went_back: u64,

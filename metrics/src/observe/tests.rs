@@ -251,9 +251,11 @@ fn the_store_is_seen_through_its_calls() {
         ..Counts::default()
     });
     observer.process().store_believed(false);
+    observer.process().counts_lost(4);
     check(&observer, "crossfade_store_up", "0");
     check(&observer, "crossfade_store_errors_total", "1");
     check(&observer, "crossfade_store_writes_lost_total", "2");
     check(&observer, "crossfade_store_documents_refused_total", "3");
     check(&observer, "crossfade_store_state_lost", "1");
+    check(&observer, "crossfade_store_counts_lost_total", "4");
 }

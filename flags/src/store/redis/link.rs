@@ -28,6 +28,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// take to answer that.
 const PING: Duration = Duration::from_secs(1);
 
+/// How often the announcements' connection is pinged. That of commands has the heartbeat, and is pinged only where that is late.
+const LISTEN_PING: Duration = Duration::from_secs(2);
+
 /// Failures in a row after which a connection is not believed to recover.
 const FAILURES_MAX: u32 = 3;
 
@@ -232,7 +235,7 @@ async fn listen_once(link: &Link, connection: PubSub, primary: &mut watch::Recei
     let ping = async {
         let mut failures = 0;
         while failures < FAILURES_MAX {
-            tokio::time::sleep(PING).await;
+            tokio::time::sleep(LISTEN_PING).await;
             let answer = timeout(PING, sink.ping::<redis::Value>()).await;
             failures = if matches!(answer, Ok(Ok(_))) { 0 } else { failures + 1 };
         }

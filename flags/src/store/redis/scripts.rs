@@ -22,6 +22,9 @@ pub(super) const DOCUMENTS_MAX: usize = 20_000;
 /// Routers whose words are read.
 pub(super) const REPLICAS_MAX: usize = 1_000;
 
+/// Routers whose counts of one second are read, on two sides each.
+pub(super) const COUNTS_MAX: usize = 2 * REPLICAS_MAX;
+
 /// The longest word of a router, in bytes.
 pub(super) const WORD_BYTES_MAX: usize = 4 * 1024;
 
@@ -104,6 +107,69 @@ pub(super) static REPLICAS: LazyLock<Script> = LazyLock::new(|| {
             if #word <= tonumber(ARGV[2]) then words[#words + 1] = word end
         end
         return {now, words}
+        ",
+    )
+});
+
+/// Says that a replica lives, stores what it has counted, and answers the revision and the
+/// server's time, so that at rest nothing else is asked.
+///
+/// A count is the whole of its second and not a difference: written twice, it is the same.
+///
+/// Its arguments: the replica, its word, how many milliseconds a silent one is remembered (empty: not
+/// looked at this time), how many seconds a count is kept, and for each further key a field and
+/// its value.
+pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local problem = ''
+        local function tried(...)
+            local answer = redis.pcall(...)
+            if type(answer) == 'table' and answer.err then
+                problem = answer.err
+                return nil
+            end
+            return answer
+        end
+        local time = redis.call('TIME')
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        tried('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])
+        if ARGV[3] ~= '' then
+            local known = tried('HGETALL', KEYS[1]) or {}
+            for i = 1, #known, 2 do
+                local heard = tonumber(string.match(known[i + 1], '^(%d+) '))
+                if not heard or now - heard > tonumber(ARGV[3]) then
+                    redis.call('HDEL', KEYS[1], known[i])
+                end
+            end
+        end
+        for i = 3, #KEYS do
+            local at = 5 + (i - 3) * 2
+            if tried('HSET', KEYS[i], ARGV[at], ARGV[at + 1]) == 1 then
+                redis.call('EXPIRE', KEYS[i], ARGV[4])
+            end
+        end
+        local revision = tried('GET', KEYS[2])
+        if revision == nil then revision = '' end
+        return {revision or '0', now, problem}
+        ",
+    )
+});
+
+/// Answers what was counted from one second to another; the key is that of a second but for its
+/// number. Its arguments: the seconds, and how many fields one of them may have.
+pub(super) static COUNTS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local found = {}
+        for second = tonumber(ARGV[1]), tonumber(ARGV[2]) do
+            local key = KEYS[1] .. string.format('%d', second)
+            local count = redis.pcall('HLEN', key)
+            if type(count) == 'number' and count > 0 and count <= tonumber(ARGV[3]) then
+                found[#found + 1] = {second, redis.call('HGETALL', key)}
+            end
+        end
+        return found
         ",
     )
 });

@@ -188,7 +188,7 @@ async fn heartbeats_are_told_in_the_time_of_who_asks_and_forgotten_after_a_minut
     let Some(server) = Server::start(&[]).await else { return };
     let store = open(&server.address());
     // A router whose clock is a day behind.
-    store.beat(&beat("slow-clock", Timestamp::now() - SignedDuration::from_hours(24))).await.unwrap();
+    store.beat(&beat("slow-clock", Timestamp::now() - SignedDuration::from_hours(24)), &[]).await.unwrap();
     let key = "crossfade:{e}:replicas";
     let word = serde_json::to_string(&beat("silent", Timestamp::now())).unwrap();
     server.run(&["HSET", key, "silent", &format!("1000 {word}")]).await;
@@ -196,8 +196,30 @@ async fn heartbeats_are_told_in_the_time_of_who_asks_and_forgotten_after_a_minut
     let known = store.replicas().await.unwrap();
     assert_eq!(known.iter().map(|beat| beat.replica.as_str()).collect::<Vec<_>>(), ["slow-clock"]);
     assert!(Timestamp::now().duration_since(known[0].time) < SignedDuration::from_secs(30), "{known:?}");
-    store.beat(&beat("slow-clock", Timestamp::now())).await.unwrap();
+    for _ in 0..BEATS_BETWEEN_LOOKS {
+        store.beat(&beat("slow-clock", Timestamp::now()), &[]).await.unwrap();
+    }
     assert_eq!(server.run(&["HLEN", key]).await, Value::Int(1));
+}
+
+#[tokio::test]
+async fn a_heartbeat_does_what_it_can_among_damaged_keys() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    let now = u64::try_from(Timestamp::now().as_second()).unwrap();
+    let row = |second: u64| Row { migration: id("m"), second, side: Side::New, tally: Tally::parse("2xx=1") };
+    server.run(&["SET", &format!("crossfade:{{e}}:counts:m:{}", now - 1), "text"]).await;
+    server.run(&["SET", "crossfade:{e}:replicas", "text"]).await;
+    server.run(&["SET", "crossfade:{e}:revision", "7"]).await;
+    let pulse = store.beat(&beat("r", Timestamp::now()), &[row(now - 1), row(now)]).await.unwrap();
+    assert_eq!(pulse.revision, Some(Revision(7)));
+    assert!(pulse.problem.is_some_and(|problem| problem.contains("WRONGTYPE")));
+    let counted = store.counts(&id("m"), now - 5..=now).await.unwrap();
+    assert_eq!(counted.iter().map(|second| second.second).collect::<Vec<_>>(), [now], "the others are read");
+    let Value::Int(kept) = server.run(&["TTL", &format!("crossfade:{{e}}:counts:m:{now}")]).await else { panic!() };
+    assert!((1..=i64::try_from(KEPT_SECONDS).unwrap()).contains(&kept), "{kept}");
+    server.run(&["SET", "crossfade:{e}:revision", "many"]).await;
+    assert_eq!(store.beat(&beat("r", Timestamp::now()), &[]).await.unwrap().revision, None);
 }
 
 #[tokio::test]

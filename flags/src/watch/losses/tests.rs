@@ -205,7 +205,7 @@ async fn the_router_that_knows_most_is_asked_to_write_back() {
         time: jiff::Timestamp::now(),
         draining: false,
     };
-    rig.store.beat(&beat).await.unwrap();
+    rig.store.beat(&beat, &[]).await.unwrap();
     let refused = rig.control.reseed(&reseed()).await.unwrap_err();
     assert!(refused.to_string().contains("\"newer\""), "{refused}");
     rig.control.reseed(&Reseed { force: true, ..reseed() }).await.unwrap();

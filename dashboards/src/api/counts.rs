@@ -1,0 +1,136 @@
+//! What the whole fleet counted of late, second by second, for screens and for judging.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use flags::Side;
+use flags::tally::{KEPT_SECONDS, Second, Tally};
+use jiff::Timestamp;
+use metrics::fleet::{FleetCounts, duration_bounds_us};
+use metrics::outcome::{CodeClass, Failure};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::changes::{known, problem};
+use super::request::{Params, PathPart, Viewer};
+use super::values;
+use crate::Shared;
+use crate::problem::Problem;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CountsParams {
+    /// How far back: `60s` unless said, 15 minutes at most.
+    window: Option<String>,
+}
+
+/// What the fleet did with one side. Counts of 0 are left out of the maps.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SideCounts)]
+pub(crate) struct SideCountsView {
+    /// Requests over, by the class of the status that the caller met.
+    requests: BTreeMap<&'static str, u64>,
+    /// Attempts that failed and blame the side, by kind, whether or not a fallback saved the caller.
+    failures: BTreeMap<&'static str, u64>,
+    /// Callers that left first.
+    client_aborts: u64,
+    /// Requests that this side failed and that were given to legacy.
+    fallbacks: u64,
+    /// Requests by how long they took: one number for each of `duration_bounds_ms`, and what took longer.
+    durations: Vec<u64>,
+    /// How long they took together.
+    duration_seconds: f64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = SecondCounts)]
+pub(crate) struct SecondView {
+    #[schema(value_type = String, format = DateTime)]
+    second: Timestamp,
+    legacy: SideCountsView,
+    new: SideCountsView,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Counts)]
+pub(crate) struct CountsView {
+    migration: String,
+    window_seconds: u64,
+    duration_bounds_ms: Vec<f64>,
+    /// Whole seconds of the store's clock, oldest first; those without counts are left out, and the
+    /// newest two may still grow.
+    seconds: Vec<SecondView>,
+    /// The sum of `seconds`.
+    total: TotalView,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = TotalCounts)]
+pub(crate) struct TotalView {
+    legacy: SideCountsView,
+    new: SideCountsView,
+}
+
+impl SideCountsView {
+    fn of(tally: &Tally) -> Self {
+        let counts = FleetCounts(tally);
+        let some = |(name, count): (&'static str, u64)| (count > 0).then_some((name, count));
+        let blamed = Failure::ALL.into_iter().filter(|failure| failure.blames_the_side());
+        #[allow(clippy::cast_precision_loss, reason = "microseconds of 15 minutes are far below 2^52")]
+        let duration_seconds = counts.duration_us() as f64 / 1e6;
+        Self {
+            requests: CodeClass::ALL
+                .into_iter()
+                .filter_map(|class| some((class.name(), counts.requests(class))))
+                .collect(),
+            failures: blamed.filter_map(|failure| some((failure.name(), counts.failures(failure)))).collect(),
+            client_aborts: counts.failures(Failure::AbortedByClient),
+            fallbacks: counts.fallbacks(),
+            durations: counts.durations().to_vec(),
+            duration_seconds,
+        }
+    }
+}
+
+impl SecondView {
+    fn of(second: &Second) -> Self {
+        let at = i64::try_from(second.second).unwrap_or_default();
+        Self {
+            second: Timestamp::from_second(at).unwrap_or_default(),
+            legacy: SideCountsView::of(&second.legacy),
+            new: SideCountsView::of(&second.new),
+        }
+    }
+}
+
+/// What every router of the fleet counted, summed, per second and side.
+#[utoipa::path(
+    get, path = "/migrations/{id}/counts", tag = "migrations",
+    params(("id" = String, Path), CountsParams), responses((status = 200, body = CountsView))
+)]
+pub(crate) async fn counts(
+    State(shared): State<Shared>,
+    _: Viewer,
+    PathPart(id): PathPart<String>,
+    Params(params): Params<CountsParams>,
+) -> Result<Json<CountsView>, Problem> {
+    let id = known(&shared, &id)?;
+    let window = values::window(params.window.as_deref(), 60, KEPT_SECONDS)?;
+    let seconds = shared.control.counts(&id, window).await.map_err(problem)?;
+    let total = |side| {
+        let mut sum = Tally::default();
+        seconds.iter().for_each(|second| sum.merge(second.side(side)));
+        SideCountsView::of(&sum)
+    };
+    #[allow(clippy::cast_precision_loss, reason = "bounds are at most a minute")]
+    let duration_bounds_ms = duration_bounds_us().iter().map(|bound| *bound as f64 / 1e3).collect();
+    Ok(Json(CountsView {
+        migration: id.to_string(),
+        window_seconds: window,
+        duration_bounds_ms,
+        total: TotalView { legacy: total(Side::Legacy), new: total(Side::New) },
+        seconds: seconds.iter().map(SecondView::of).collect(),
+    }))
+}
