@@ -30,7 +30,7 @@ pub(super) fn free_port() -> u16 {
 /// A process that ends when dropped.
 pub(super) struct Server {
     pub(super) port: u16,
-    _process: Child,
+    process: Child,
     _directory: TempDir,
 }
 
@@ -88,11 +88,18 @@ impl Server {
             ended || TcpStream::connect(("127.0.0.1", port)).await.is_ok()
         })
         .await;
-        Some((!ended).then_some(Self { port, _process: process, _directory: directory }))
+        Some((!ended).then_some(Self { port, process, _directory: directory }))
     }
 
     pub(super) fn address(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Stops it in the midst of what it does: its sockets stay open and nothing answers.
+    pub(super) async fn freeze(&self) {
+        let process = self.process.id().unwrap().to_string();
+        let status = Command::new("kill").args(["-STOP", &process]).status().await.unwrap();
+        assert!(status.success());
     }
 
     pub(super) async fn try_run(&self, command: &[&str]) -> Result<Value, redis::RedisError> {
@@ -225,14 +232,20 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) async fn start() -> Option<Self> {
+        Self::start_with(0).await
+    }
+
+    /// With so many servers besides that hold no slot yet.
+    pub(super) async fn start_with(spare: usize) -> Option<Self> {
         let mut servers = Vec::new();
         let mut buses = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..3 + spare {
             let bus = free_port().to_string();
             let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", &bus];
             servers.push(Server::start(&arguments).await?);
             buses.push(bus);
         }
+        let known = format!("cluster_known_nodes:{}", servers.len());
         for (server, (first, last)) in servers.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
             server.run(&["CLUSTER", "ADDSLOTSRANGE", first, last]).await;
         }
@@ -243,9 +256,7 @@ impl Cluster {
             until("the Cluster is whole", async || {
                 let about = server.text(&["CLUSTER", "INFO"]).await;
                 let nodes = server.text(&["CLUSTER", "NODES"]).await;
-                about.contains("cluster_state:ok")
-                    && about.contains("cluster_known_nodes:3")
-                    && !nodes.contains("handshake")
+                about.contains("cluster_state:ok") && about.contains(&known) && !nodes.contains("handshake")
             })
             .await;
         }

@@ -195,6 +195,44 @@ async fn a_fail_over_is_followed_and_loses_nothing_that_was_copied() {
     .await;
 }
 
+/// No connection is closed by it, so that only time-outs tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_freezes_is_left_for_the_one_that_replaces_it() {
+    let Some(all) = Sentinels::start().await else { return };
+    let store = open(&all.address());
+    let first = all.primary().await;
+    let mut acknowledged = vec![change(&store).await];
+    until("the change is copied", async || all.on_primary(&["WAIT", "1", "1000"]).await == Value::Int(1)).await;
+    all.servers.iter().find(|server| server.port == first).unwrap().freeze().await;
+    acknowledged.push(change(&store).await);
+    assert_ne!(all.primary().await, first);
+    let page = Page { before: None, limit: 100 };
+    check_history(&store.history(&id("m"), page).await.unwrap(), &acknowledged);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_a_cluster_that_dies_is_left_for_its_replica() {
+    let Some(mut cluster) = Cluster::start_with(1).await else { return };
+    let store = open(&cluster.address());
+    let mut acknowledged = vec![change(&store).await];
+    let slot = cluster.servers[0].run(&["CLUSTER", "KEYSLOT", "crossfade:{e}:revision"]).await;
+    let owner = usize::from(redis::from_redis_value::<u16>(slot).unwrap() / 5461).min(2);
+    let owner_id = cluster.servers[owner].text(&["CLUSTER", "MYID"]).await;
+    let spare = &cluster.servers[3];
+    until("the spare one knows the owner", async || spare.try_run(&["CLUSTER", "REPLICATE", &owner_id]).await.is_ok())
+        .await;
+    until("the spare one copies the owner", async || {
+        spare.text(&["INFO", "replication"]).await.contains("master_link_status:up")
+    })
+    .await;
+    until("the change is copied", async || cluster.servers[owner].run(&["WAIT", "1", "1000"]).await == Value::Int(1))
+        .await;
+    drop(cluster.servers.remove(owner));
+    acknowledged.push(change(&store).await);
+    let page = Page { before: None, limit: 100 };
+    check_history(&store.history(&id("m"), page).await.unwrap(), &acknowledged);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_to_another_server_is_followed() {
     let Some(cluster) = Cluster::start().await else { return };
