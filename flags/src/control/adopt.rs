@@ -27,6 +27,10 @@ impl Control {
             if loaded.migrations.contains_key(&definition.id) {
                 return Ok(false);
             }
+            if let Some(why) = &loaded.incomplete {
+                // It may have one that was not read.
+                return Err(StoreError::corrupt(why.clone()).into());
+            }
             let document = Document::initial(definition);
             let (hash, salt) = (document.hash, document.salt.clone());
             let (kind, before) = (ChangeKind::Adopt, document.position());

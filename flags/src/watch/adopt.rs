@@ -41,7 +41,11 @@ impl Adoption {
             if self.settled.contains(&definition.id) {
                 continue;
             }
-            let is_first = placed.document.revision == Revision::ZERO && placed.problem.is_none();
+            if placed.problem.is_some() {
+                // Whether it has a state is known once it reads.
+                continue;
+            }
+            let is_first = placed.document.revision == Revision::ZERO;
             if is_first && let Err(error) = adopt(watch, definition, &mirrored).await {
                 if self.told.get(&definition.id) != Some(&error) {
                     tracing::error!(migration = %definition.id, %error, "the first state of a migration cannot be taken from its plain keys now");

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use super::address::Topology;
 use super::link::{Link, jittered};
 use super::primary::Servers;
+use super::scripts::DOCUMENT_BYTES_MAX;
 use crate::mirror::{MirrorKeys, Mirrored, PlainKeys, VALUE_BYTES_MAX, slot_tag};
 use crate::mode::Mode;
 use crate::state::{Document, SCHEMA};
@@ -41,13 +42,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 const REVISION_KEPT: Duration = Duration::from_secs(600);
 
 /// Answers the keys that were written, and those that could not be with the reason.
+///
+/// Its arguments: the form and the size of documents that are read, then of each migration its name,
+/// its keys and the words of its modes.
 static KEEP: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local changed = {}
         local modes = {legacy_only = 3, parallel = 4, gradual = 5, new_only = 6, emergency_rollback = 7}
-        for i = 2, #ARGV, 8 do
-            local stored = redis.call('HGET', KEYS[1], ARGV[i])
+        for i = 3, #ARGV, 8 do
+            local is_read = redis.call('HSTRLEN', KEYS[1], ARGV[i]) <= tonumber(ARGV[2])
+            local stored = is_read and redis.call('HGET', KEYS[1], ARGV[i])
             local read, state = pcall(cjson.decode, stored or '')
             if stored and read and type(state) == 'table' and state.schema == tonumber(ARGV[1])
                     and modes[state.mode] and type(state.percent_bp) == 'number' then
@@ -68,6 +73,20 @@ static KEEP: LazyLock<Script> = LazyLock::new(|| {
             end
         end
         return changed
+        ",
+    )
+});
+
+/// Answers the documents of some migrations, and nothing for those that are too large.
+static DOCUMENTS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local documents = {}
+        for i = 2, #ARGV do
+            local is_read = redis.call('HSTRLEN', KEYS[1], ARGV[i]) <= tonumber(ARGV[1])
+            documents[i - 1] = is_read and redis.call('HGET', KEYS[1], ARGV[i])
+        end
+        return documents
         ",
     )
 });
@@ -158,7 +177,7 @@ impl Mirror {
             return self.follow_all(mirrored).await;
         }
         let mut call = KEEP.prepare_invoke();
-        call.key(&self.documents).arg(SCHEMA);
+        call.key(&self.documents).arg(SCHEMA).arg(DOCUMENT_BYTES_MAX);
         for own in mirrored {
             call.arg(own.migration.as_str()).arg(&own.keys.mode).arg(&own.keys.percent);
             let modes = [Mode::LegacyOnly, Mode::Parallel, Mode::Gradual, Mode::NewOnly, Mode::EmergencyRollback];
@@ -170,12 +189,12 @@ impl Mirror {
     }
 
     async fn follow_all(&self, mirrored: &[Mirrored]) -> Result<Vec<(String, String)>, StoreError> {
-        let mut command = cmd("HMGET");
-        command.arg(&self.documents);
+        let mut call = DOCUMENTS.prepare_invoke();
+        call.key(&self.documents).arg(DOCUMENT_BYTES_MAX);
         mirrored.iter().for_each(|own| {
-            command.arg(own.migration.as_str());
+            call.arg(own.migration.as_str());
         });
-        let documents: Vec<Option<Vec<u8>>> = self.link.query(&command).await?;
+        let documents: Vec<Option<Vec<u8>>> = self.link.invoke(&call).await?;
         let mut changed = Vec::new();
         for (own, document) in mirrored.iter().zip(documents) {
             let document = document.and_then(|text| serde_json::from_slice::<Document>(&text).ok());

@@ -3,11 +3,11 @@
 use super::servers::{Cluster, Sentinels, Server, until};
 use super::*;
 use crate::bucket::HashKind;
-use crate::control::{Ask, Change, Control};
+use crate::control::{Ask, Change, Control, Reseed};
 use crate::migration::{Initial, Labels, Migration};
 use crate::mirror::MirrorKeys;
 use crate::mode::Mode;
-use crate::state::ChangeKind;
+use crate::state::{ChangeKind, Position};
 use crate::watch::tests::{definitions, share};
 use crate::watch::{Background, Watch, WatchOptions};
 
@@ -158,6 +158,38 @@ async fn what_others_write_is_written_over_and_nothing_is_written_when_all_agree
     let (looked, written) = (calls("hget").await, calls("set").await);
     until("the keys are looked at twice more", async || calls("hget").await >= looked + 2).await;
     assert_eq!(calls("set").await, written, "what agrees is not written");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_lost_everything_gets_them_back_with_its_state() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let router = Router::start(&server.address(), agents()).await;
+    router.apply(Ask::Rollout(share(5_000))).await;
+    router.apply(Ask::Mode(Mode::Gradual)).await;
+    server.run(&["FLUSHALL"]).await;
+    until("the loss is seen", async || router.watch.store_health().revision_went_back).await;
+    assert_eq!(held(&server).await, pair("", ""), "a store that is not believed is not written to");
+    let reseed = Reseed { actor: "ann".into(), reason: "flushed".into(), dry_run: false, force: false };
+    until("the state is written back", async || router.control.reseed(&reseed).await.is_ok()).await;
+    until("the keys are as the state is", async || held(&server).await == pair("gradual", "50")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_may_be_there_and_does_not_read_is_not_begun_anew() {
+    let Some(server) = Server::start(&[]).await else { return };
+    server.run(&["SET", "system_mode", "python_only"]).await;
+    server.run(&["SET", "crossfade:{e}:migrations", "somebody's"]).await;
+    let router = Router::start(&server.address(), agents()).await;
+    assert_eq!(router.serves().0, Mode::LegacyOnly, "nobody knows where it stands");
+    let position = Position { mode: Mode::NewOnly, share: share(0) };
+    let refused = router.control.adopt(&agents(), position, "mirror_keys", "x").await.unwrap_err();
+    assert!(refused.to_string().contains("do not read"), "{refused}");
+    server.run(&["DEL", "crossfade:{e}:migrations"]).await;
+    until("the first start is made up for", async || {
+        router.watch.refresh().await;
+        router.serves() == (Mode::NewOnly, 0, 1)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
