@@ -197,14 +197,6 @@ impl Watch {
         self.health.report(waiting, joined.losses.report())
     }
 
-    /// Why this router should not serve: its store refuses it, and it knows no state from before.
-    ///
-    /// A store that is merely away is no such reason, because it comes back by itself.
-    pub fn unusable_store(&self) -> Option<String> {
-        let health = self.health.report(Vec::new(), Vec::new());
-        health.last_error.filter(|_| health.refused && health.from_saved && !self.was_saved)
-    }
-
     /// What happened since the start, for counters.
     pub fn counts(&self) -> Counts {
         self.counters.read()

@@ -175,6 +175,16 @@ fn from_saved(definitions: &Definitions, saved: &Saved) -> Loaded {
     Loaded { revision: saved.revision, migrations, incomplete: None, problem: None }
 }
 
+impl Watch {
+    /// Why this router should not serve: its store refuses it, and it knows no state from before.
+    ///
+    /// A store that is merely away is no such reason, because it comes back by itself.
+    pub fn unusable_store(&self) -> Option<String> {
+        let health = self.health.report(Vec::new(), Vec::new());
+        health.last_error.filter(|_| health.refused && health.from_saved && !self.was_saved)
+    }
+}
+
 /// Whether the store answered in time.
 async fn read_first(watch: &Watch) -> bool {
     let give_up = Instant::now() + watch.options.store_patience;
