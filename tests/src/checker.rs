@@ -377,7 +377,12 @@ impl<'a> Judge<'a> {
             .changes
             .iter()
             .filter(|change| matches!(change.ask, Ask::Acknowledge(_) | Ask::Undo) && change.ended >= moment);
-        later.flat_map(|change| self.entries(change).iter().map(|entry| entry.revision)).min()
+        // By the audit, or by what was told of one that was lost later.
+        let revision = |change: &Change| match change.answer {
+            Told::Made(revision) => Some(revision),
+            _ => self.entries(change).iter().map(|entry| entry.revision).min(),
+        };
+        later.filter_map(revision).min()
     }
 
     fn settled(&self) -> Vec<String> {
