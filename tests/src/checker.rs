@@ -13,6 +13,8 @@
 //!
 //! Not judged here: how long anything took. That is measured, not asserted.
 
+mod losses;
+mod rollbacks;
 #[cfg(test)]
 mod tests;
 
@@ -120,28 +122,6 @@ impl<'a> Judge<'a> {
         let mut judge = Self { history, states, by_reason, forked: None };
         judge.forked = judge.fork();
         judge
-    }
-
-    /// What was lost is the end of a line: a change that is still there, and was acknowledged before one that is lost, was
-    /// not the end.
-    fn fork(&self) -> Option<RangeInclusive<u64>> {
-        let made = self.history.changes.iter().filter_map(|change| match change.answer {
-            Told::Made(revision) => Some((revision, change)),
-            _ => None,
-        });
-        let (missing, kept): (Vec<_>, Vec<_>) = made.partition(|(_, change)| self.entries(change).is_empty());
-        let is_end = |(revision, _): &&(u64, &Change)| {
-            let outlives = |kept: &Change, at: u64, (later, lost): &(u64, &Change)| {
-                *revision < at && at < *later && kept.ended < lost.began
-            };
-            !kept.iter().any(|(at, kept)| missing.iter().any(|lost| outlives(kept, *at, lost)))
-        };
-        let first = missing.iter().filter(is_end).map(|(revision, _)| *revision).min()?;
-        Some(first..=*self.history.reported.iter().max()?)
-    }
-
-    fn is_forked(&self, revision: u64) -> bool {
-        self.forked.as_ref().is_some_and(|forked| forked.contains(&revision))
     }
 
     fn entries(&self, change: &Change) -> &[&'a Entry] {
@@ -262,23 +242,6 @@ impl<'a> Judge<'a> {
         found
     }
 
-    /// Whether a router told that this revision is lost, or one that came after it.
-    fn is_reported(&self, revision: u64) -> bool {
-        self.history.reported.iter().any(|lost| *lost >= revision)
-    }
-
-    /// Whether a revision went away with a line, and what wrote the state back did not know it.
-    fn is_gone(&self, revision: u64) -> bool {
-        let lines: Vec<_> = self.lines().collect();
-        lines.windows(2).any(|pair| {
-            let written_back = pair[1].entries.iter().position(|entry| entry.restored.is_some());
-            let reseed = written_back.and_then(|at| pair[1].states().into_iter().nth(at));
-            let (Some(newest), Some(reseed)) = (pair[0].states().pop(), reseed) else { return false };
-            let held = pair[0].entries.iter().any(|entry| entry.revision == revision);
-            held && revision == newest.0 && newest.1 != reseed.1
-        })
-    }
-
     fn refused(&self) -> Vec<String> {
         let written = self.history.changes.iter().filter(|change| match &change.answer {
             Told::Refused(_) | Told::Already(_) => !self.entries(change).is_empty(),
@@ -331,58 +294,6 @@ impl<'a> Judge<'a> {
             }
         }
         found
-    }
-
-    fn rollbacks(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for rollback in self.history.changes.iter().filter(|change| change.ask == Ask::RollBack) {
-            if !matches!(rollback.answer, Told::HereOnly | Told::Made(_) | Told::Already(_)) {
-                continue;
-            }
-            // What was lost after it was told is told to be lost; an admin decides what is written back.
-            let is_excused = match rollback.answer {
-                Told::Made(revision) | Told::Already(revision) => self.is_forked(revision),
-                Told::HereOnly | Told::Refused(_) | Told::Unknown(_) => false,
-            };
-            if !is_excused && !self.lines().any(|line| self.rolls_back(line, rollback)) {
-                found.push(format!("{} never got into the store", told(rollback)));
-            }
-            let acknowledged = self.acknowledged_after(rollback.began);
-            let late = self.all_requests().find(|request| {
-                let is_after = request.router == rollback.router && request.began > rollback.ended;
-                let Ok(served) = &request.outcome else { return false };
-                is_after && served.side == Side::New && acknowledged.is_none_or(|first| served.revision < first)
-            });
-            if let Some(request) = late {
-                found.push(format!("{}, and later {} was served by new", told(rollback), shown(request)));
-            }
-        }
-        found
-    }
-
-    /// Whether a line holds a rollback that a person did not acknowledge before this one was asked for.
-    fn rolls_back(&self, line: &Line, rollback: &Change) -> bool {
-        let ended = |reason: &str| self.history.changes.iter().find(|change| change.reason == reason).map(|c| c.ended);
-        line.entries.iter().enumerate().any(|(at, entry)| {
-            let left = line.entries[at..].iter().find(|later| later.after.mode != Mode::EmergencyRollback);
-            let left_before = left.and_then(|entry| ended(&entry.reason)).is_some_and(|moment| moment < rollback.began);
-            entry.after.mode == Mode::EmergencyRollback && !left_before
-        })
-    }
-
-    /// The first revision by which a person left a rollback at or after this moment.
-    fn acknowledged_after(&self, moment: Moment) -> Option<u64> {
-        let later = self
-            .history
-            .changes
-            .iter()
-            .filter(|change| matches!(change.ask, Ask::Acknowledge(_) | Ask::Undo) && change.ended >= moment);
-        // By the audit, or by what was told of one that was lost later.
-        let revision = |change: &Change| match change.answer {
-            Told::Made(revision) => Some(revision),
-            _ => self.entries(change).iter().map(|entry| entry.revision).min(),
-        };
-        later.filter_map(revision).min()
     }
 
     fn settled(&self) -> Vec<String> {
