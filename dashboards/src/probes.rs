@@ -73,8 +73,13 @@ pub(crate) fn degradations(shared: &Shared) -> Vec<String> {
         let (id, revision) = (&lost.migration, lost.revision);
         let (actor, reason) = (lost.actor.escape_debug(), lost.reason.escape_debug());
         let (mode, percent) = (lost.position.mode, lost.position.share);
+        let advice = if lost.superseded {
+            "the migration was changed since, so look whether that is right"
+        } else {
+            "crossfade reseed --reason TEXT writes it back, unless the migration is changed otherwise before"
+        };
         found.push(format!(
-            "the store lost revision {revision} of migration {id}, by which \"{actor}\" set {mode} {percent} % ({reason}): crossfade reseed --reason TEXT writes it back, any other change of the migration dismisses it"
+            "the store lost revision {revision} of migration {id}, by which \"{actor}\" set {mode} {percent} % ({reason}): {advice}"
         ));
     }
     for id in &store.rollbacks_waiting {

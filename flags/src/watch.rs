@@ -21,9 +21,9 @@
 
 mod adopt;
 mod background;
-mod claim;
 mod health;
 pub(crate) mod losses;
+mod rollbacks;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -34,17 +34,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
 pub use background::Background;
-pub(crate) use claim::RollbackClaim;
 pub use health::{Counts, StoreHealth};
 pub use losses::LostChange;
+pub use rollbacks::LocalRollback;
 
 use self::health::{Counters, Health};
 use self::losses::Losses;
+use self::rollbacks::Pending;
 use crate::migration::MigrationId;
 use crate::mode::Mode;
 use crate::saved::{self, Saved};
@@ -79,18 +79,6 @@ impl WatchOptions {
         let (replica, saved, version) = (replica.into(), saved.into(), env!("CARGO_PKG_VERSION").into());
         Self { replica, version, saved, store_patience: Duration::from_secs(3), resync: RESYNC }
     }
-}
-
-/// A rollback that holds on this router and is not stored yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LocalRollback {
-    pub migration: MigrationId,
-    pub actor: String,
-    pub reason: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<serde_json::Value>,
-    pub time: Timestamp,
 }
 
 /// Why a new file was not taken; what served goes on serving.
@@ -142,12 +130,6 @@ struct Joined {
     killed: bool,
     rollbacks: Vec<Pending>,
     losses: Losses,
-}
-
-struct Pending {
-    rollback: LocalRollback,
-    /// Writers that are about to store it.
-    claims: usize,
 }
 
 impl std::fmt::Debug for Watch {
@@ -262,51 +244,6 @@ impl Watch {
         self.news.notify_one();
     }
 
-    /// Rolls a migration back on this router at once. It is stored for the fleet as soon as the
-    /// store takes it, and holds here until the store says the same.
-    pub fn roll_back_here(&self, rollback: LocalRollback) {
-        drop(self.claim_rollback(rollback));
-    }
-
-    /// Whether a rollback of this migration waits to be stored.
-    pub fn is_rolled_back_here(&self, migration: &MigrationId) -> bool {
-        self.lock().rollbacks.iter().any(|pending| pending.rollback.migration == *migration)
-    }
-
-    /// Rolls back here, and leaves storing it to the caller until the claim is dropped.
-    pub(crate) fn claim_rollback(&self, rollback: LocalRollback) -> RollbackClaim<'_> {
-        let migration = rollback.migration.clone();
-        let mut joined = self.lock();
-        let known = joined.rollbacks.iter_mut().find(|pending| pending.rollback.migration == migration);
-        let is_new = if let Some(pending) = known {
-            pending.claims += 1;
-            false
-        } else if joined.definitions.find(&migration).is_some() {
-            joined.rollbacks.push(Pending { rollback, claims: 1 });
-            let current = self.current();
-            let rolled_back = current.find(&migration).is_some_and(|at| current.placed(at).rolled_back());
-            self.swap(&joined);
-            !rolled_back
-        } else {
-            false
-        };
-        RollbackClaim { watch: self, migration, is_new, wakes: true }
-    }
-
-    /// Leaves storing a rollback that waits to the caller, who is the one to try again.
-    pub(crate) fn claim_waiting(&self, migration: &MigrationId) -> Option<RollbackClaim<'_>> {
-        let mut joined = self.lock();
-        let pending = joined.rollbacks.iter_mut().find(|pending| pending.rollback.migration == *migration)?;
-        pending.claims += 1;
-        Some(RollbackClaim { watch: self, migration: migration.clone(), is_new: false, wakes: false })
-    }
-
-    pub(crate) fn unclaimed_rollbacks(&self) -> Vec<LocalRollback> {
-        let joined = self.lock();
-        let unclaimed = joined.rollbacks.iter().filter(|pending| pending.claims == 0);
-        unclaimed.map(|pending| pending.rollback.clone()).collect()
-    }
-
     /// Reads the store and swaps if it says something new. An error is noted and otherwise nothing.
     pub async fn refresh(&self) {
         // An error is in the health already, for those who look.
@@ -321,8 +258,8 @@ impl Watch {
             Ok(loaded) => {
                 let read = loaded.revision.0;
                 let forked = self.forked(&loaded).await.inspect_err(|error| self.not_read(error))?;
-                self.accept(loaded, &forked);
                 self.read_last.store(read, Ordering::Relaxed);
+                self.accept(loaded, &forked);
                 Ok(())
             }
             Err(error) => {

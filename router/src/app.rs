@@ -240,7 +240,7 @@ async fn observe(shared: Arc<Shared>) {
         shared.observer.tick(Instant::now());
         let health = shared.watch.store_health();
         if health.reachable {
-            process.store_answered(shared.watch.current().revision(), Instant::now());
+            process.store_answered(health.revision, Instant::now());
         } else {
             process.store_failed();
         }

@@ -136,7 +136,7 @@ async fn a_damaged_key_is_told_and_the_rest_goes_on() {
         assert_eq!(router.connect().await.get("/").await.text(), "new", "{damage}");
         redis(&fleet, "DEL crossfade:{test}:pins:shop").await;
     }
-    wait_for("each refused document is counted", || async {
+    wait_for("each damage is counted", || async {
         (router.metric("crossfade_store_documents_refused_total", "").await >= Some(3.0)).then_some(())
     })
     .await;
@@ -185,6 +185,38 @@ async fn a_flushed_redis_is_alarmed_and_written_back_on_command() {
     let history = fleet.routers[1].api("GET", "/migrations/shop/history", None).await.json();
     assert_eq!((&history["history"][0]["kind"], &history["history"][0]["actor"]), (&json!("reseed"), &json!("ann")));
     assert_eq!(fleet.routers[1].mode("new_only").await["revision"], 5);
+}
+
+#[tokio::test]
+async fn a_change_that_was_lost_is_named_although_others_wrote_on() {
+    let Some(mut fleet) = Fleet::of(1).await else { return };
+    fleet.routers[0].mode("gradual").await;
+    fleet.routers[0].rollout(50.0).await;
+    redis(&fleet, "FLUSHALL").await;
+    // One that knows nothing of what was lost goes on from nothing, to the same revision.
+    fleet.join().await;
+    for mode in ["parallel", "gradual"] {
+        let change = fleet.ask(1, mode, json!({"force": true})).await;
+        assert_eq!(change.status(), 200, "{change:?}");
+    }
+    wait_for("both agree on what is stored", || async {
+        let migration = fleet.routers[0].migration().await;
+        (migration["percent"] == 0.0 && migration["revision"] == 2).then_some(())
+    })
+    .await;
+    let status = fleet.command(0, &["status"]).await.stdout;
+    assert!(status.contains("lost revision 2 of migration shop, by which \"ann\" set gradual 50 %"), "{status}");
+    wait_for("it is counted", || async {
+        (fleet.routers[0].metric("crossfade_store_writes_lost_total", "").await == Some(1.0)).then_some(())
+    })
+    .await;
+    let written = fleet.command(0, &["reseed", "--reason", "ann was right"]).await;
+    assert_eq!(written.code, Some(0), "{written:?}");
+    for router in &fleet.routers {
+        let migration = router.migration().await;
+        assert_eq!((&migration["mode"], &migration["percent"]), (&json!("gradual"), &json!(50.0)), "{migration}");
+    }
+    assert_eq!(fleet.routers[0].api("GET", "/migrations/shop/history", None).await.json()["chain"], "ok");
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ pub struct StoreHealth {
     /// Whether the last read was answered.
     pub reachable: bool,
     pub last_success: Option<Timestamp>,
+    /// What it said when it was last read, believed or not.
+    pub revision: Revision,
     /// Why the last read failed; none after a read that did not.
     pub last_error: Option<String>,
     /// The store answered the last read and said no: its configuration is to be mended.
@@ -163,6 +165,7 @@ impl Health {
         health.reachable = true;
         health.refused = false;
         health.last_success = Some(Timestamp::now());
+        health.revision = stored;
         let went_back = stored < served;
         if went_back && !health.revision_went_back {
             tracing::error!(

@@ -11,7 +11,8 @@
 //! # Who is followed where the line has forked
 //!
 //! The stored line, because every router agrees on it and later changes were decided on it. What it
-//! lacks is reported by name until somebody changes the migration again or reseeds. A lost
+//! lacks is reported by name for a day, or until it is written back. Once somebody has changed the
+//! migration again it is only reported: a reseed must not undo what was decided since. A lost
 //! rollback is not only reported: it holds here at once and is stored again.
 
 #[cfg(test)]
@@ -20,7 +21,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::LocalRollback;
 use crate::migration::MigrationId;
@@ -35,6 +36,9 @@ const ASKED_MAX: usize = 64;
 /// Newest entries among which a reseed is looked for.
 const ENTRIES_MAX: usize = 200;
 
+/// How long a loss is reported that can no longer be written back.
+const REPORTED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
 /// A change that the store acknowledged and has lost, for an operator to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostChange {
@@ -47,6 +51,8 @@ pub struct LostChange {
     /// Where the migration stood by it.
     pub position: Position,
     pub noticed: Timestamp,
+    /// Whether the migration was changed since, so that a reseed leaves it alone.
+    pub superseded: bool,
 }
 
 /// What is missing of each migration, with what it takes to write it back.
@@ -60,11 +66,13 @@ pub(super) struct Loss {
     noticed: Timestamp,
     /// The store's revision then; a document beyond it was written by somebody who could know.
     store_at: Revision,
+    superseded: bool,
 }
 
 impl Losses {
+    /// What a reseed would write back.
     pub(super) fn get(&self, migration: &MigrationId) -> Option<&Loss> {
-        self.0.get(migration)
+        self.0.get(migration).filter(|loss| !loss.superseded)
     }
 
     pub(super) fn report(&self) -> Vec<LostChange> {
@@ -76,6 +84,7 @@ impl Losses {
             time: loss.document.time,
             position: loss.document.position(),
             noticed: loss.noticed,
+            superseded: loss.superseded,
         };
         self.0.iter().map(told).collect()
     }
@@ -93,7 +102,7 @@ impl Losses {
     }
 
     /// Notes the migrations whose line has forked or whose document is gone, and forgets what is
-    /// there again or was changed by somebody since; answers how much of it is new.
+    /// there again or was reported for long enough; answers how much of it is new.
     pub(super) fn forked(&mut self, served: &Snapshot, loaded: &Loaded, lost: &[MigrationId]) -> u64 {
         let mut new = 0;
         for (_, definition, placed) in served.iter() {
@@ -102,9 +111,13 @@ impl Losses {
                 new += u64::from(self.note(&definition.id, placed, loaded.revision));
             }
         }
+        let now = Timestamp::now();
         self.0.retain(|migration, loss| match loaded.migrations.get(migration) {
             Some(Stored::State { document, .. }) => {
-                document.chain != loss.document.chain && document.revision <= loss.store_at
+                loss.superseded |= document.revision > loss.store_at;
+                let is_back = [&document.chain, &document.previous].contains(&&loss.document.chain);
+                let is_old = now.duration_since(loss.noticed) > REPORTED_FOR;
+                !is_back && !(loss.superseded && is_old)
             }
             Some(Stored::Unreadable(_)) | None => served.find(migration).is_some(),
         });
@@ -117,18 +130,20 @@ impl Losses {
             && known.document.chain == placed.document.chain
         {
             known.store_at = store_at;
+            known.superseded = false;
             return false;
         }
         let Document { revision, actor, reason, .. } = &placed.document;
         tracing::error!(
             %migration, revision = revision.0, actor = %actor.escape_debug(), reason = %reason.escape_debug(),
-            "the store has lost a change that it had acknowledged: crossfade reseed --reason TEXT writes it back, any other change of the migration dismisses it"
+            "the store has lost a change that it had acknowledged: crossfade reseed --reason TEXT writes it back, unless the migration is changed otherwise before"
         );
         let loss = Loss {
             document: placed.document.clone(),
             pins: Arc::clone(&placed.pins),
             noticed: Timestamp::now(),
             store_at,
+            superseded: false,
         };
         self.0.insert(migration.clone(), loss);
         true

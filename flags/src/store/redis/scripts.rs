@@ -150,6 +150,10 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
             end
         end
         local revision = tried('GET', KEYS[2])
+        if string.sub(problem, 1, 8) == 'READONLY' then
+            -- A demoted primary is to be left, which the caller does by this error.
+            return redis.error_reply(problem)
+        end
         if revision == nil then revision = '' end
         return {revision or '0', now, problem}
         ",

@@ -75,6 +75,8 @@ async fn a_replica_is_named_and_left() {
     primary.run(&["REPLICAOF", "127.0.0.1", "1"]).await;
     let refused = store.replace(loaded.revision, next_write(&loaded, &id("m"), 100)).await.unwrap_err();
     assert!(refused.is_transient() && refused.to_string().contains("is a replica"), "{refused}");
+    let refused = store.beat(&beat("r", Timestamp::now()), &[]).await.unwrap_err();
+    assert!(refused.to_string().contains("is a replica"), "{refused}");
     primary.run(&["REPLICAOF", "NO", "ONE"]).await;
     until("a new connection writes", async || {
         let loaded = store.load().await.unwrap();
