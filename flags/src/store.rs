@@ -153,11 +153,14 @@ pub struct Page {
     pub limit: usize,
 }
 
+/// Keys and values as they are stored.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Reads the stored form of one migration, or says what is wrong with it.
 ///
 /// A rolled-back migration is read without the pins that do not read: a damaged pin must not keep a
 /// rollback from taking effect.
-fn readable(document: &[u8], pins: Result<Vec<(Vec<u8>, Vec<u8>)>, String>) -> Stored {
+fn readable(document: &[u8], pins: Result<Pairs, String>) -> Stored {
     let document: Document = match serde_json::from_slice(document) {
         Ok(document) => document,
         Err(error) => return Stored::Unreadable(misread(document, &error)),

@@ -53,7 +53,7 @@ use self::scripts::{
     WORD_BYTES_MAX,
 };
 use super::{
-    Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Stored, Write, readable,
+    Loaded, PAGE_MAX, Page, Pairs, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Stored, Write, readable,
 };
 use crate::migration::{MigrationId, Side};
 use crate::mirror::{MirrorKeys, Mirrored, PlainKeys};
@@ -403,9 +403,6 @@ fn heard(word: &[u8], server_now: i64, now: Timestamp) -> Option<Heartbeat> {
     let beat: Heartbeat = serde_json::from_str(beat).ok()?;
     (age <= REPLICA_FORGOTTEN_AFTER).then_some(Heartbeat { time: now.checked_sub(age).ok()?, ..beat })
 }
-
-/// Pairs as a hash holds them.
-type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What [`LOAD`] answers.
 type Answer = (Vec<u8>, String, Pairs, Vec<(Vec<u8>, String)>, Vec<(Vec<u8>, String, Pairs)>, String);

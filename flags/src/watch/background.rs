@@ -324,11 +324,10 @@ async fn beat(watch: Arc<Watch>) {
             Ok(Err(_)) | Err(_) => watch.unheard(),
         }
         let next = Instant::now() + jittered(POLL);
-        let mut waited = false;
-        while Instant::now() < next && !(waited && !watch.due().is_empty()) {
-            waited = true;
+        loop {
             let pause = (Instant::now() + COUNTED_EVERY).min(next);
-            if tokio::time::timeout_at(pause, news(&watch, &mut swapped)).await.is_ok() {
+            let is_news = tokio::time::timeout_at(pause, news(&watch, &mut swapped)).await.is_ok();
+            if is_news || Instant::now() >= next || !watch.due().is_empty() {
                 break;
             }
         }

@@ -117,7 +117,7 @@ impl Losses {
                 loss.superseded |= document.revision > loss.store_at;
                 let is_back = [&document.chain, &document.previous].contains(&&loss.document.chain);
                 let is_old = now.duration_since(loss.noticed) > REPORTED_FOR;
-                !is_back && !(loss.superseded && is_old)
+                !is_back && (!loss.superseded || !is_old)
             }
             Some(Stored::Unreadable(_)) | None => served.find(migration).is_some(),
         });
