@@ -417,3 +417,32 @@ async fn a_store_that_refuses_is_a_reason_not_to_start_only_where_nothing_is_kno
     assert_eq!(rig.watch.unusable_store(), None, "the saved state serves");
     assert_eq!(rig.effective("m").0, Mode::NewOnly);
 }
+
+#[tokio::test]
+async fn a_heartbeat_brings_what_no_announcement_did_and_reads_nothing_at_rest() {
+    let store = Arc::<Fake>::default();
+    store.set(mute, true);
+    let directory = tempfile::tempdir().unwrap();
+    let saved = directory.path().join("saved.snapshot");
+    let options = WatchOptions { resync: Duration::from_secs(3_600), ..WatchOptions::new("deaf", saved) };
+    let shared: Arc<dyn Store> = Arc::clone(&store) as _;
+    let (watch, _background) = Watch::start(shared, definitions(vec![migration("m")]), options).await;
+    let other = Rig::start(Arc::clone(&store), vec![migration("m")]).await;
+    other.apply(Ask::Mode(Mode::NewOnly)).await;
+    until("the heartbeat tells of it", || watch.current().revision() == Revision(1)).await;
+
+    other.background.shutdown().await;
+    let spoke = || store.state().replicas["deaf"].time;
+    let mut last = spoke();
+    let reads = store.reads.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        until("another heartbeat", || spoke() != last).await;
+        last = spoke();
+    }
+    assert_eq!(store.reads.load(Ordering::SeqCst), reads);
+
+    store.set(down, true);
+    until("a store that goes is noticed", || !watch.store_health().reachable).await;
+    store.set(down, false);
+    until("and one that comes back", || watch.store_health().reachable).await;
+}
