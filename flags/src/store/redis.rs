@@ -157,7 +157,7 @@ pub struct Redis {
     mirror: Arc<Mirror>,
     /// `crossfade:{env}`
     prefix: String,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 4],
     beats: AtomicU64,
 }
 
@@ -188,6 +188,7 @@ impl Redis {
         let mirror = Arc::new(Mirror::new(Arc::clone(&link), format!("{prefix}:migrations")));
         let tasks = [
             tokio::spawn(link::keep(Arc::clone(&link))),
+            tokio::spawn(link::follow(Arc::clone(&link))),
             tokio::spawn(link::listen(Arc::clone(&link), channel)),
             tokio::spawn(mirror::keep(Arc::clone(&mirror))),
         ];

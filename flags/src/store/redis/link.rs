@@ -16,7 +16,7 @@ use redis::{Cmd, FromRedisValue, RedisError, ScriptInvocation};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout};
 
-use super::address::{Address, Host};
+use super::address::{Address, Host, Topology};
 use super::primary::{Connected, Servers};
 use super::words::{Failure, explain, has_moved, is_unwell, timed_out};
 use crate::store::StoreError;
@@ -30,6 +30,9 @@ const PING: Duration = Duration::from_secs(1);
 
 /// How often the announcements' connection is pinged. That of commands has the heartbeat, and is pinged only where that is late.
 const LISTEN_PING: Duration = Duration::from_secs(2);
+
+/// How often the sentinels are asked while all seems well: as long may a replaced primary still be believed.
+const FOLLOW: Duration = Duration::from_secs(1);
 
 /// Failures in a row after which a connection is not believed to recover.
 const FAILURES_MAX: u32 = 3;
@@ -167,6 +170,22 @@ impl Link {
         explain(&self.servers.address, &server, error).into()
     }
 
+    /// Leaves a server that those who know the primary no longer name, although it goes on answering: one that was
+    /// paused and replaced takes writes until it is told, and they are lost.
+    async fn follow_primary(&self) {
+        let (known, generation) = {
+            let state = self.state.lock().await;
+            (state.known.clone(), state.generation)
+        };
+        let Some(named) = self.servers.named_primary(&known).await else { return };
+        let mut state = self.state.lock().await;
+        let is_other = state.connection.as_ref().is_some_and(|open| open.host != named);
+        if is_other && state.generation == generation {
+            tracing::warn!(primary = %named, "the sentinels name another primary; this router follows");
+            state.connection = None;
+        }
+    }
+
     async fn is_silent(&self) -> bool {
         let state = self.state.lock().await;
         state.connection.as_ref().is_none_or(|open| open.answered.elapsed() >= PING)
@@ -189,6 +208,15 @@ pub(super) async fn keep(link: Arc<Link>) {
         }
         // What took its time needs no pause: a dead connection is to be noticed within seconds.
         tokio::time::sleep(PING.saturating_sub(begun.elapsed()).max(BACKOFF_FIRST)).await;
+    }
+}
+
+/// Asks the sentinels whether the primary is still the one that is talked to. Not needed elsewhere: one server has no
+/// other, and a node of a Cluster says itself that a slot has moved.
+pub(super) async fn follow(link: Arc<Link>) {
+    while matches!(link.address().topology(), Topology::Sentinel { .. }) {
+        tokio::time::sleep(jittered(FOLLOW)).await;
+        link.follow_primary().await;
     }
 }
 

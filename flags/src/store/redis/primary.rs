@@ -54,6 +54,16 @@ pub(super) struct Connected {
     pub(super) known: Vec<Host>,
 }
 
+/// What those who know the primary said.
+struct Votes {
+    /// Those with most votes first.
+    votes: Vec<(usize, Host)>,
+    /// Who can be asked the next time, besides those in the address.
+    known: Vec<Host>,
+    asked: usize,
+    failure: Option<Failure>,
+}
+
 /// Who is the primary, in one server's opinion.
 struct Opinion {
     primary: Option<Host>,
@@ -77,6 +87,12 @@ impl Servers {
             }
         }
         Err(failure)
+    }
+
+    /// Whom more than half of all that are asked name as the primary; none where so many do not answer or do not agree.
+    pub(super) async fn named_primary(&self, known: &[Host]) -> Option<Host> {
+        let Votes { votes, asked, .. } = self.vote(known).await;
+        votes.into_iter().find(|(count, _)| count * 2 > asked).map(|(_, host)| host)
     }
 
     /// A connection of its own for announcements.
@@ -198,6 +214,15 @@ impl Servers {
 
     /// The primaries that were named, those with most votes first, and who can be asked next time.
     async fn ask_all(&self, known: &[Host]) -> Result<(Vec<Host>, Vec<Host>), Failure> {
+        let Votes { votes, known, failure, .. } = self.vote(known).await;
+        if !votes.is_empty() {
+            return Ok((votes.into_iter().map(|(_, host)| host).collect(), known));
+        }
+        Err(failure.unwrap_or_else(|| self.nobody_knows()))
+    }
+
+    /// Asks all at once, until more than half agree.
+    async fn vote(&self, known: &[Host]) -> Votes {
         let deadline = Instant::now() + ASK_TIMEOUT;
         let mut hosts: Vec<Host> = self.address.hosts().to_vec();
         hosts.extend(known.iter().filter(|host| !self.address.hosts().contains(host)).cloned());
@@ -229,10 +254,7 @@ impl Servers {
             }
         }
         votes.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        if !votes.is_empty() {
-            return Ok((votes.into_iter().map(|(_, host)| host).collect(), known));
-        }
-        Err(failure.unwrap_or_else(|| self.nobody_knows()))
+        Votes { votes, known, asked: hosts.len(), failure }
     }
 
     fn nobody_knows(&self) -> Failure {
