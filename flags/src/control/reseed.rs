@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::{Applied, Control, ControlError, TRIES_MAX, check_reason};
 use crate::migration::MigrationId;
+use crate::mode::Mode;
 use crate::state::{ChangeKind, Document, Heartbeat, HistoryEntry, Pins, Revision, SCHEMA};
 use crate::store::{Loaded, Page, Restored, StoreError, Stored};
 use crate::watch::losses::RESTORED;
@@ -87,8 +88,13 @@ impl Control {
         let written = newest.iter().flatten().map(|entry| entry.revision);
         let mut revision = served.chain(heard).chain(written).max().unwrap_or_default();
         let (mut restored, mut applied) = (Vec::new(), Vec::new());
-        for ((migration, document, pins), newest) in lost.into_iter().zip(newest) {
+        let current = self.watch.current();
+        for ((migration, mut document, pins), newest) in lost.into_iter().zip(newest) {
             revision = revision.next();
+            // Only a person who acknowledges it leaves a rollback, and this is about something else.
+            if current.find(&migration).is_some_and(|at| current.placed(at).rolled_back()) {
+                document.mode = Mode::EmergencyRollback;
+            }
             let one = restore(loaded, migration, document, pins, newest, revision, reseed);
             applied.push(Applied {
                 migration: one.migration.clone(),

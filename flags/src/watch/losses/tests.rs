@@ -136,6 +136,21 @@ async fn what_another_line_has_lost_can_be_written_back() {
 }
 
 #[tokio::test]
+async fn writing_back_leaves_no_rollback() {
+    let (rig, _other) = two().await;
+    rig.apply(Ask::Mode(Mode::Gradual)).await;
+    lose(&rig, async || rig.apply(Ask::Rollout(share(2_500))).await).await;
+    let loaded = rig.store.load().await.unwrap();
+    let mut write = crate::store::conformance::next_write(&loaded, &id("m"), 1);
+    write.document.mode = Mode::EmergencyRollback;
+    rig.store.replace(loaded.revision, write).await.unwrap();
+    until("the loss is named", || lost(&rig) == [("m".into(), 2, "ann".into())]).await;
+    assert_eq!(rig.effective("m").0, Mode::EmergencyRollback);
+    reseeded(&rig).await;
+    assert_eq!(rig.effective("m"), (Mode::EmergencyRollback, 2_500), "what was lost is there, and the rollback holds");
+}
+
+#[tokio::test]
 async fn a_lost_rollback_is_made_again() {
     let (rig, other) = two().await;
     rig.apply(Ask::Mode(Mode::NewOnly)).await;
