@@ -99,8 +99,9 @@ pub fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, identity: I
             out.extend_from_slice(b"00-");
             out.extend_from_slice(&own);
             out.push(b'-');
-            // The parent is this hop; zero would be invalid.
-            out.extend_from_slice(&hexadecimal(identity | 1)[16..]);
+            // The parent is this hop; zero would be invalid, so its last bit is set.
+            out.extend_from_slice(&own[16..30]);
+            out.extend_from_slice(&HEXADECIMAL[usize::from(identity.to_be_bytes()[15] | 1)]);
             // Not sampled: recording is for whoever brings a trace of their own.
             out.extend_from_slice(b"-00");
         }

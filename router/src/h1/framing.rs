@@ -137,12 +137,20 @@ where
 /// Equal lengths, over lines or in a list, count once: old servers send them, and they cannot mislead.
 pub fn response_length<'a>(lengths: impl Iterator<Item = &'a [u8]>) -> Result<Option<u64>, BadAnswer> {
     let mut known = None;
-    for text in lengths.flat_map(|line| line.split(|byte| *byte == b',')) {
-        let value = length(text.trim_ascii()).ok_or(BadAnswer::Length)?;
-        if known.is_some_and(|known| known != value) {
-            return Err(BadAnswer::Length);
+    let mut note = |value: Option<u64>| match (value, known) {
+        (None, _) => Err(BadAnswer::Length),
+        (Some(value), Some(known)) if value != known => Err(BadAnswer::Length),
+        (Some(_), _) => {
+            known = value;
+            Ok(())
         }
-        known = Some(value);
+    };
+    for line in lengths {
+        // Nearly always it is one number.
+        match length(line) {
+            Some(value) => note(Some(value))?,
+            None => line.split(|byte| *byte == b',').try_for_each(|text| note(length(text.trim_ascii())))?,
+        }
     }
     Ok(known)
 }
