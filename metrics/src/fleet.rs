@@ -9,8 +9,8 @@
 //!
 //! # What gets lost, and that it is counted
 //!
-//! While the store is away the last [`PENDING_SECONDS_MAX`] seconds wait and are stored late, each as
-//! its own second. What is older, what is beyond [`PENDING_ROWS_MAX`], and what was counted while this
+//! While the store is away the last `PENDING_SECONDS_MAX` seconds wait and are stored late, each as
+//! its own second. What is older, what is beyond `PENDING_ROWS_MAX`, and what was counted while this
 //! process was stopped is counted as lost and never added to another second.
 
 use std::collections::BTreeMap;
@@ -204,7 +204,7 @@ impl FleetCounts<'_> {
         self.0.get(FALLBACKS)
     }
 
-    /// Requests by how long they took: up to each of [`DURATION_BOUNDS_US`], and longer.
+    /// Requests by how long they took: up to each of `DURATION_BOUNDS_US`, and longer.
     pub fn durations(&self) -> [u64; DURATION_BUCKETS] {
         BUCKETS.map(|name| self.0.get(name))
     }

@@ -6,7 +6,7 @@
 //! plan says "until a hundred more were made", which is a condition. The rate is low, because what is tested is the
 //! fleet and not the machine.
 //!
-//! Limits: notes of [`NOTES_MAX`] requests are kept; past that the load stops and the run fails.
+//! Limits: notes of `NOTES_MAX` requests are kept; past that the load stops and the run fails.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
