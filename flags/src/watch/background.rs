@@ -30,12 +30,6 @@ use crate::tally::Row;
 const POLL: Duration = Duration::from_secs(1);
 const POLL_JITTER_PERCENT: u32 = 20;
 
-/// Reading takes at most this share of the time, one part in so many, however large the state is.
-const READING_SHARE: u32 = 20;
-
-/// The longest pause that a large state makes: a lost announcement costs no more.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-
 /// How long a store is left alone that woke its reader and had nothing new to say.
 const WOKEN_FOR_NOTHING: Duration = Duration::from_millis(50);
 
@@ -227,7 +221,7 @@ async fn poll(watch: Arc<Watch>) {
     loop {
         // What the store told last, not what is served: a store that is not believed has not changed.
         let seen = Revision(watch.read_last.load(Ordering::Relaxed));
-        let resync = jittered(watch.options.resync).max(pace.pause(jittered(POLL)));
+        let resync = jittered(watch.options.resync);
         let woken = tokio::select! {
             changed = watch.store.changed(seen) => Some(changed),
             () = watch.told.notified() => None,
@@ -264,11 +258,6 @@ impl Pace {
 
     fn read_takes(&self) -> Duration {
         self.0[0].min(self.0[1])
-    }
-
-    /// How long to wait for an announcement, which is `usual` unless reading would take more than its share.
-    fn pause(&self, usual: Duration) -> Duration {
-        usual.max((self.read_takes() * READING_SHARE).min(PAUSE_MAX))
     }
 }
 
@@ -421,19 +410,19 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(reads_ms: &[u64], pause_ms: u64) {
+    fn check(reads_ms: &[u64], takes_ms: u64) {
         let mut pace = Pace::default();
         reads_ms.iter().for_each(|took| pace.answered(Duration::from_millis(*took)));
-        assert_eq!(pace.pause(Duration::from_secs(1)), Duration::from_millis(pause_ms), "after {reads_ms:?}");
+        assert_eq!(pace.read_takes(), Duration::from_millis(takes_ms), "after {reads_ms:?}");
     }
 
     #[test]
     fn a_large_state_is_read_less_often_and_a_slow_answer_changes_nothing() {
-        check(&[], 1_000);
-        check(&[10, 10], 1_000);
-        check(&[200, 200], 4_000);
-        check(&[10, 1_900], 1_000);
-        check(&[10, 1_900, 10], 1_000);
-        check(&[1_900, 1_900], 5_000);
+        check(&[], 0);
+        check(&[10, 10], 10);
+        check(&[200, 200], 200);
+        check(&[10, 1_900], 10);
+        check(&[10, 1_900, 10], 10);
+        check(&[1_900, 1_900], 1_900);
     }
 }
