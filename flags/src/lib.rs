@@ -9,6 +9,7 @@
 pub mod bucket;
 pub mod control;
 pub mod decide;
+pub mod guard;
 pub mod jwt;
 pub mod key;
 pub mod migration;
@@ -25,6 +26,7 @@ pub mod watch;
 
 pub use bucket::{BasisPoints, Bucket, HashKind};
 pub use decide::{Decision, Facts, Reason, decide};
+pub use guard::Guard;
 pub use key::KeySource;
 pub use migration::{Migration, MigrationId, Side};
 pub use mode::{Command, Mode};

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bucket::{BasisPoints, HashKind};
+use crate::guard::Guard;
 use crate::key::KeySource;
 use crate::mirror::MirrorKeys;
 use crate::mode::Mode;
@@ -186,6 +187,7 @@ pub struct Migration {
     pub requires: Vec<MigrationId>,
     pub unsafe_methods: UnsafeMethods,
     pub parallel: Parallel,
+    pub guard: Guard,
     /// Plain keys of Redis that tell mode and percentage to code that knows no migrations.
     pub mirror_keys: Option<MirrorKeys>,
     /// The migration that the story routes (`/migration/…`) act on.
@@ -213,6 +215,7 @@ impl Migration {
             requires: Vec::new(),
             unsafe_methods: UnsafeMethods::default(),
             parallel: Parallel::default(),
+            guard: Guard::default(),
             mirror_keys: None,
             default: false,
             reversible: true,

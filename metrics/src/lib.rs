@@ -10,6 +10,7 @@ pub mod families;
 pub mod fleet;
 pub mod observe;
 pub mod outcome;
+pub mod performance;
 
 pub use observe::{MigrationCells, MirrorDrop, Observer, Shard, UpstreamCells, WorkerCells};
 pub use outcome::{CodeClass, Failure, Outcome};

@@ -163,6 +163,21 @@ impl Durations {
         &self.0
     }
 
+    /// Counts so many more in a cell; a cell that is none is left out.
+    pub fn add(&mut self, cell: usize, more: u64) {
+        self.0.resize(CELLS, 0);
+        if let Some(count) = self.0.get_mut(cell) {
+            *count = count.saturating_add(more);
+        }
+    }
+
+    /// Those of some durations in microseconds.
+    pub fn of(micros: &[u64]) -> Self {
+        let mut durations = Self::default();
+        micros.iter().for_each(|micros| durations.add(cell_of(*micros), 1));
+        durations
+    }
+
     pub fn count(&self) -> u64 {
         self.0.iter().sum()
     }

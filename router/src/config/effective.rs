@@ -5,10 +5,10 @@
 
 use std::fmt::Write as _;
 
-use flags::Migration;
 use flags::migration::Labels;
 use flags::route::{Route, Target};
 use flags::rule::{AnyOf, Rule};
+use flags::{Guard, Migration};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -156,6 +156,7 @@ fn migration(own: &Migration) -> Value {
             "percent": own.parallel.share.percent(),
             "methods": own.parallel.methods,
         },
+        "guard": guard(&own.guard),
         "default": own.default,
         "reversible": own.reversible,
         "rollback": { "override_pins": own.override_pins },
@@ -167,6 +168,19 @@ fn migration(own: &Migration) -> Value {
         value["program"] = json!(program);
     }
     value
+}
+
+fn guard(own: &Guard) -> Value {
+    json!({
+        "action": word(own.action),
+        "fast_path": own.fast_path,
+        "success_floor": own.success_floor.percent(),
+        "mean_duration_limit": Period(own.mean_duration_limit).to_string(),
+        "margin": own.margin.percent(),
+        "alpha": own.alpha.percent(),
+        "quality_can_rollback": own.quality_can_rollback,
+        "legacy": word(own.legacy),
+    })
 }
 
 fn rule(own: &Rule) -> Value {

@@ -4,6 +4,7 @@
 //! are its descriptions. Everything is optional here, because a missing key must not hide the other
 //! problems of a file; `build` knows the defaults and what is required.
 
+use flags::guard::{GuardAction, LegacyWarmth};
 use flags::migration::{OnMissingKey, UnsafeMethods};
 use flags::{HashKind, Mode, Side};
 use schemars::JsonSchema;
@@ -241,8 +242,8 @@ pub(super) struct Migration {
     /// No effect in this version.
     pub(super) fallback: Option<Free>,
     pub(super) parallel: Option<At<Parallel>>,
-    /// No effect in this version.
-    pub(super) guard: Option<Free>,
+    /// What rolls back by itself, and at what.
+    pub(super) guard: Option<At<Guard>>,
     /// No effect in this version.
     pub(super) plan: Option<Free>,
     /// Plain keys of the store's Redis that are kept in step, for code that knows no migrations.
@@ -309,6 +310,28 @@ pub(super) struct Parallel {
     pub(super) methods: Option<At<Vec<At<String>>>>,
     /// No effect in this version.
     pub(super) compare: Option<Free>,
+}
+
+/// How much worse new may be than legacy, and what happens beyond it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Guard {
+    /// `rollback` acts; `hold` stops progress and tells people; `off` does not look.
+    pub(super) action: Option<At<OneOf<GuardAction>>>,
+    /// Whether a router rolls back alone, at once, when new is plainly gone.
+    pub(super) fast_path: Switch,
+    /// A success rate below this is not acceptable whatever legacy does.
+    pub(super) success_floor: Option<At<Percent>>,
+    /// A mean duration above this is told to people.
+    pub(super) mean_duration_limit: Span,
+    /// How much higher the failure rate may be than that of legacy; a tenth of legacy's own is always allowed.
+    pub(super) margin: Option<At<Percent>>,
+    /// The share of sound migrations that may be rolled back by chance.
+    pub(super) alpha: Option<At<Percent>>,
+    /// Whether a lower quality of the work rolls back, rather than holds.
+    pub(super) quality_can_rollback: Switch,
+    /// Whether legacy can take everything at once: `measured` by what it served of late, `warm`, or `cold`.
+    pub(super) legacy: Option<At<OneOf<LegacyWarmth>>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

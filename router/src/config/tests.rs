@@ -4,6 +4,8 @@ mod bad;
 
 use std::path::Path;
 
+use flags::bucket::BasisPoints;
+use flags::guard::{Guard, GuardAction, LegacyWarmth};
 use flags::route::Target;
 use flags::{KeySource, Mode, Side};
 
@@ -141,7 +143,7 @@ migrations:
     methods: {unsafe: legacy_until_new_only}
     fallback: {when: [connect, timeout, reset, 5xx], methods: safe}
     parallel: {serve: legacy, percent: 100, methods: [GET, HEAD, OPTIONS], compare: {ignore: [/time]}}
-    guard: {success_floor: 70%, mean_duration_limit: 600s, margin: 0.2%}
+    guard: {action: hold, fast_path: false, success_floor: 80%, mean_duration_limit: 300s, margin: 0.5%, alpha: 0.05%, quality_can_rollback: true, legacy: cold}
     plan: []
     mirror_keys: {mode: system_mode, percent: rollout_percentage}
     default: false
@@ -154,6 +156,21 @@ routes:
   - {path: /static/**, upstream: typescript}
   - {migration: base, path: /**, methods: GET}
 "#;
+
+/// That of the reference, with nothing at its default.
+fn guard() -> Guard {
+    let share = |bp| BasisPoints::new(bp).unwrap();
+    Guard {
+        action: GuardAction::Hold,
+        fast_path: false,
+        success_floor: share(8_000),
+        mean_duration_limit: Duration::from_secs(300),
+        margin: share(50),
+        alpha: share(5),
+        quality_can_rollback: true,
+        legacy: LegacyWarmth::Cold,
+    }
+}
 
 #[test]
 fn the_reference_means_what_it_says() {
@@ -176,8 +193,10 @@ fn the_reference_means_what_it_says() {
     assert_eq!(config.routes[3].upgrades, ["websocket"]);
     let Target::Respond(gone) = &config.definitions.routes().iter().nth(1).unwrap().target else { panic!() };
     assert_eq!(gone.sunset.as_deref(), Some("Thu, 31 Dec 2026 00:00:00 GMT"));
-    let ignored = ["guard", "fallback", "parallel.compare"].map(|key| format!("migrations.sessions.{key}"));
+    let ignored = ["fallback", "parallel.compare"].map(|key| format!("migrations.sessions.{key}"));
     assert_eq!(config.without_effect, ignored);
+    assert_eq!(sessions.guard, guard());
+    assert_eq!(config.definitions.migrations()[1].guard, Guard::default());
     let keys = sessions.mirror_keys.as_ref().unwrap();
     assert_eq!((keys.mode.as_str(), keys.percent.as_str()), ("system_mode", "rollout_percentage"));
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);

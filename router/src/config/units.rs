@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use flags::guard::{GuardAction, LegacyWarmth};
 use flags::migration::{OnMissingKey, UnsafeMethods};
 use flags::{HashKind, Mode, Side};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -286,6 +287,16 @@ impl Words for OnMissingKey {
 impl Words for UnsafeMethods {
     const WORDS: &'static [(&'static str, Self)] =
         &[("follow", Self::Follow), ("legacy_until_new_only", Self::LegacyUntilNewOnly)];
+}
+
+impl Words for GuardAction {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("rollback", Self::Rollback), ("hold", Self::Hold), ("off", Self::Off)];
+}
+
+impl Words for LegacyWarmth {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("measured", Self::Measured), ("warm", Self::Warm), ("cold", Self::Cold)];
 }
 
 impl Words for LogFormat {

@@ -97,6 +97,7 @@ impl Building<'_> {
         let requires = self.requires(&all.ids, file.requires);
         let program = file.program.and_then(|program| self.program(program));
         let parallel = self.parallel(section(file.parallel));
+        let guard = self.guard(section(file.guard));
         let labels = file.labels.and_then(|labels| self.labels(labels));
         let on_missing_key = word_or_default(file.on_missing_key.as_ref());
         if key.is_empty() && on_missing_key != OnMissingKey::Random {
@@ -126,6 +127,7 @@ impl Building<'_> {
             requires,
             unsafe_methods: word_or_default(section(file.methods).r#unsafe.as_ref()),
             parallel,
+            guard,
             default: switch(file.default.as_ref(), false),
             reversible: switch(file.reversible.as_ref(), true),
             override_pins: switch(section(file.rollback).override_pins.as_ref(), true),
@@ -183,12 +185,7 @@ impl Building<'_> {
             other => other.is_null(),
         };
         let compare = file.parallel.as_ref().and_then(|parallel| parallel.get()?.compare.as_ref());
-        let keys = [
-            ("guard", file.guard.as_ref()),
-            ("plan", file.plan.as_ref()),
-            ("fallback", file.fallback.as_ref()),
-            ("parallel.compare", compare),
-        ];
+        let keys = [("plan", file.plan.as_ref()), ("fallback", file.fallback.as_ref()), ("parallel.compare", compare)];
         for (key, value) in keys {
             if value.and_then(At::get).is_some_and(|value| !off(value)) {
                 self.without_effect.push(format!("migrations.{name}.{key}"));
@@ -400,7 +397,7 @@ impl Building<'_> {
     }
 }
 
-fn word_or_default<T: Copy + Default>(field: Option<&At<OneOf<T>>>) -> T {
+pub(super) fn word_or_default<T: Copy + Default>(field: Option<&At<OneOf<T>>>) -> T {
     field.and_then(At::get).map_or_else(T::default, |OneOf(value)| *value)
 }
 

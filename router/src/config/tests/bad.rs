@@ -295,3 +295,19 @@ fn plain_keys_of_a_finer_split_are_warned_of() {
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     assert!(config.warnings[0].contains("12.5 is written as 12"), "{:?}", config.warnings);
 }
+
+#[test]
+fn a_guard_that_cannot_work_is_refused() {
+    let guard = |line: &str| with_migration(&format!("guard: {{{line}}}"));
+    bad(&guard("success_floor: 0%"), "6:28 a guard with 0 % here cannot work (success of 0 % is never fallen below");
+    bad(&guard("success_floor: 100%"), "6:28 a guard with 100 % here cannot work (");
+    bad(&guard("success_floor: 70.001%"), "a guard with 70.001 % here cannot work");
+    bad(&guard("margin: 100%"), "6:21 a guard with 100 % here cannot work (more than half of the requests");
+    bad(&guard("alpha: 0"), "6:20 a guard with 0 % here cannot work (the guard would roll back at the first failures");
+    bad(&guard("alpha: 5%"), "a guard with 5 % here cannot work");
+    bad(&guard("mean_duration_limit: 0s"), "6:34 0s is outside 1s to 1h");
+    bad(&guard("mean_duration_limit: 600"), "`600` is not a duration");
+    bad(&guard("action: rolback"), "`rolback` is not one of rollback, hold, off; did you mean `rollback`?");
+    bad(&guard("legacy: lukewarm"), "`lukewarm` is not one of measured, warm, cold");
+    bad(&guard("floor: 70%"), "the key `floor` is not known here");
+}
