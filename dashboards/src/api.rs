@@ -6,6 +6,7 @@
 mod changes;
 mod counts;
 mod decision;
+mod evidence;
 mod history;
 mod migrations;
 mod pins;
@@ -63,6 +64,7 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(decision::explain))
         .routes(routes!(history::page))
         .routes(routes!(counts::counts))
+        .routes(routes!(evidence::evidence))
         .routes(routes!(replicas::list));
     let (router, mut document) = OpenApiRouter::with_openapi(frame()).nest(PREFIX, calls).split_for_parts();
     document.paths.paths.values_mut().for_each(common);
@@ -109,6 +111,7 @@ GET /api/v1/migrations
 GET /api/v1/migrations/{id}
 GET /api/v1/migrations/{id}/counts
 GET /api/v1/migrations/{id}/decision
+GET /api/v1/migrations/{id}/evidence
 GET /api/v1/migrations/{id}/history
 GET /api/v1/migrations/{id}/pins
 GET /api/v1/replicas

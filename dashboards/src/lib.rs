@@ -30,6 +30,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use flags::control::Control;
 use flags::watch::Watch;
+use metrics::standing::Board;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use health::Health;
@@ -45,6 +46,8 @@ pub struct State {
     pub control: Arc<Control>,
     pub watch: Arc<Watch>,
     pub health: Arc<dyn Health>,
+    /// What the guards have found.
+    pub board: Arc<Board>,
     pub gather: Arc<Gather>,
     /// The name of this router among its replicas.
     pub replica: String,
@@ -58,7 +61,7 @@ pub struct State {
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { control: _, watch: _, health: _, gather: _, replica, environment, tokens, address } = self;
+        let Self { control: _, watch: _, health: _, board: _, gather: _, replica, environment, tokens, address } = self;
         f.debug_struct("State")
             .field("replica", replica)
             .field("environment", environment)

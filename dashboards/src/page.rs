@@ -78,7 +78,7 @@ async fn page<'a>(shared: &'a Shared, headers: &HeaderMap, only: Option<&str>) -
     let upstreams = shared.health.upstreams();
     let wanted = snapshot.iter().filter(|(_, migration, _)| only.is_none_or(|id| migration.id.as_str() == id));
     let migrations = wanted.map(|(at, ..)| {
-        let view = MigrationView::new(&snapshot, at, shared.health.as_ref(), &upstreams);
+        let view = MigrationView::new(&snapshot, at, shared.health.as_ref(), &shared.board, &upstreams);
         let last_change = view.last_change.filter(|_| known.is_some());
         MigrationView { last_change, ..view }
     });

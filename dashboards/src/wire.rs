@@ -8,6 +8,7 @@ use flags::snapshot::{MigrationIndex, Snapshot};
 use flags::state::{ChangeKind, HistoryEntry, Pin, PinChange, Position};
 use flags::{BasisPoints, HashKind, Mode, Reason, Revision, Side};
 use jiff::Timestamp;
+use metrics::standing::{Board, State};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -40,6 +41,14 @@ fn reason_schema() -> ObjectBuilder {
 
 fn hash_schema() -> ObjectBuilder {
     words([HashKind::Bucket.name(), HashKind::Modulo.name()])
+}
+
+pub(crate) fn state_schema() -> ObjectBuilder {
+    words(State::ALL.map(State::name))
+}
+
+pub(crate) fn guard_action_schema() -> ObjectBuilder {
+    words(["rollback", "hold", "off"])
 }
 
 fn kind_schema() -> ObjectBuilder {
@@ -100,8 +109,15 @@ pub(crate) struct MigrationView {
     /// Of this migration's last change; also its ETag.
     #[schema(value_type = u64)]
     pub(crate) revision: Revision,
-    /// Always `running` in this version.
+    /// Whether it makes progress; `evidence` says why not.
+    #[schema(schema_with = state_schema)]
     pub(crate) state: &'static str,
+    /// What speaks against new, an e-value: 1 says nothing, the guard holds at 20.
+    pub(crate) evidence: f64,
+    /// Until when progress should wait after a rollback that was acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) cooldown_until: Option<Timestamp>,
     /// In which this router serves; a kill file or a rollback on this router alone is ahead of the store.
     #[schema(schema_with = mode_schema)]
     pub(crate) effective_mode: Mode,
@@ -135,9 +151,11 @@ impl MigrationView {
         snapshot: &Snapshot,
         at: MigrationIndex,
         health: &dyn Health,
+        board: &Board,
         upstreams: &[UpstreamHealth],
     ) -> Self {
         let migration = snapshot.migration(at);
+        let standing = board.get(&migration.id).unwrap_or_default();
         let placed = snapshot.placed(at);
         let document = &placed.document;
         let written = document.revision > Revision::ZERO;
@@ -147,7 +165,9 @@ impl MigrationView {
             percent: document.share.percent(),
             serves_new_percent: on_new(migration, snapshot.effective_mode(at), document.share).percent(),
             revision: document.revision,
-            state: "running",
+            state: standing.state.name(),
+            evidence: standing.e_value(),
+            cooldown_until: standing.cooldown_until().filter(|until| Timestamp::now() < *until),
             effective_mode: snapshot.effective_mode(at),
             labels: LabelsView { legacy: migration.labels.legacy.clone(), new: migration.labels.new.clone() },
             legacy: SideView::new(migration, Side::Legacy, upstreams),

@@ -201,6 +201,9 @@ impl Control {
                 return Ok(applied);
             }
             if next.is_toward_new(definition, now) && !change.force {
+                if let Some(why) = &change.held {
+                    return Err(ControlError::Held(why.clone()));
+                }
                 self.await_convergence(document.revision, patience).await?;
             }
             if change.dry_run {

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod observe;
 pub mod outcome;
 pub mod performance;
+pub mod standing;
 
 pub use observe::{MigrationCells, MirrorDrop, Observer, Shard, UpstreamCells, WorkerCells};
 pub use outcome::{CodeClass, Failure, Outcome};

@@ -26,6 +26,7 @@ use flags::watch::{Background, ReloadError, Watch, WatchOptions};
 use metrics::events;
 use metrics::fleet::Ledger;
 use metrics::observe::Observer;
+use metrics::standing::Board;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) draining: Arc<Draining>,
     /// What is counted for the fleet and not stored yet.
     ledger: Arc<Ledger>,
+    /// What the guards have found.
+    board: Arc<Board>,
     /// The health checks of the generation in use.
     checks: Mutex<JoinSet<()>>,
 }
@@ -128,7 +131,15 @@ impl App {
         let draining = Arc::default();
         let ledger = Arc::<Ledger>::default();
         watch.set_tallies(Arc::clone(&ledger) as _);
-        let shared = Arc::new(Shared { watch: Arc::clone(&watch), observer, catalog, draining, ledger, checks });
+        let shared = Arc::new(Shared {
+            watch: Arc::clone(&watch),
+            observer,
+            catalog,
+            draining,
+            ledger,
+            board: Arc::default(),
+            checks,
+        });
         let (occupancy, receivers) = Occupancy::new(workers);
         let parts = Parts {
             snapshots: Arc::clone(watch.snapshots()),
@@ -149,6 +160,7 @@ impl App {
             control: Arc::new(Control::new(Arc::clone(&watch))),
             watch,
             health: Arc::new(admin::Seen(Arc::clone(&shared))),
+            board: Arc::clone(&shared.board),
             gather: admin::gather(Arc::clone(&shared.observer)),
             replica,
             environment,

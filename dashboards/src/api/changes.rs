@@ -18,6 +18,7 @@ use flags::state::{ChangeKind, Position};
 use flags::store::StoreError;
 use flags::{Mode, Revision};
 use jiff::Timestamp;
+use metrics::standing::Standing;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
@@ -118,6 +119,9 @@ pub(crate) struct ChangeView {
     /// Absent where nothing was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) undo: Option<UndoView>,
+    /// What the guard would have people know before new gets more traffic.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
     /// Live replicas that serve by the change.
     pub(crate) applied_by: Vec<String>,
     /// Live replicas that do not yet.
@@ -161,8 +165,13 @@ pub(crate) async fn change(shared: &Shared, id: &MigrationId, ask: Ask, asked: A
 
 /// Makes one change.
 pub(crate) async fn apply(shared: &Shared, id: &MigrationId, ask: Ask, asked: Asked) -> Result<Applied, Problem> {
+    let standing = shared.board.get(id).unwrap_or_default();
     let change = Change {
         ask,
+        held: standing
+            .state
+            .stops_progress()
+            .then(|| format!("migration \"{id}\" is {}: {}", standing.state.name(), standing.why)),
         if_revision: if_revision(shared, id, &asked.if_match)?,
         actor: asked.actor,
         reason: asked.reason,
@@ -266,6 +275,8 @@ async fn look(shared: &Shared, revision: Revision) -> Arrival {
 fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
     let snapshot = shared.watch.current();
     let definition = snapshot.find(&applied.migration).map(|at| snapshot.migration(at));
+    let moves = definition.map_or(Movement::NONE, |migration| movement(migration, applied.before, applied.after));
+    let standing = shared.board.get(&applied.migration).unwrap_or_default();
     ChangeView {
         migration: applied.migration.clone(),
         revision: applied.revision,
@@ -273,7 +284,8 @@ fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
         before: applied.before.into(),
         after: applied.after.into(),
         pin: applied.pin.as_ref().map(|pin| PinChangeView::new(pin, Timestamp::now())),
-        moves: definition.map_or(Movement::NONE, |migration| movement(migration, applied.before, applied.after)),
+        warnings: if moves.direction == "toward_new" { warnings(&standing, Timestamp::now()) } else { Vec::new() },
+        moves,
         changed: applied.changed,
         dry_run: applied.dry_run,
         here_only: applied.here_only,
@@ -282,6 +294,19 @@ fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
         applied_by: arrival.applied_by,
         pending: arrival.pending,
     }
+}
+
+/// Why giving new more traffic now may be too early.
+fn warnings(standing: &Standing, now: Timestamp) -> Vec<String> {
+    let cooldown = standing.cooldown_until().filter(|until| now < *until).map(|until| {
+        let times = standing.rollbacks.len();
+        format!("this migration was rolled back {times} times within 7 days and should rest until {until}")
+    });
+    let held = standing
+        .state
+        .stops_progress()
+        .then(|| format!("this migration is {}: {}", standing.state.name(), standing.why));
+    cooldown.into_iter().chain(held).collect()
 }
 
 fn undo(applied: &Applied) -> UndoView {
@@ -321,6 +346,7 @@ pub(crate) fn problem(error: ControlError) -> Problem {
             .with("actual", actual.0)
             .with("actor", actor)
             .with("time", time.to_string()),
+        ControlError::Held(_) => Problem::new(Code::Held, detail),
         ControlError::NotConverged { revision, replicas } => {
             Problem::new(Code::NotConverged, detail).with("revision", revision.0).with("replicas", replicas)
         }

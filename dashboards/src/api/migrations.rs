@@ -22,7 +22,7 @@ use crate::wire::{MigrationView, MigrationsView, mode_schema};
 pub(crate) async fn list(State(shared): State<Shared>, _: Viewer) -> Json<MigrationsView> {
     let snapshot = shared.watch.current();
     let upstreams = shared.health.upstreams();
-    let view = |at| MigrationView::new(&snapshot, at, shared.health.as_ref(), &upstreams);
+    let view = |at| MigrationView::new(&snapshot, at, shared.health.as_ref(), &shared.board, &upstreams);
     let migrations = snapshot.iter().map(|(at, ..)| view(at)).collect();
     Json(MigrationsView { migrations, revision: snapshot.revision(), degraded: crate::probes::degradations(&shared) })
 }
@@ -45,7 +45,7 @@ pub(crate) async fn one(
     let id = known(&shared, &id)?;
     let snapshot = shared.watch.current();
     let Some(at) = snapshot.find(&id) else { return Err(super::changes::unknown(id.as_str())) };
-    let view = MigrationView::new(&snapshot, at, shared.health.as_ref(), &shared.health.upstreams());
+    let view = MigrationView::new(&snapshot, at, shared.health.as_ref(), &shared.board, &shared.health.upstreams());
     let tag = format!("\"{}\"", view.revision);
     // The tag names the stored state; what this router overrides must not hide behind it.
     let as_stored = view.effective_mode == view.mode && view.problem.is_none();

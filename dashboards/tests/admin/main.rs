@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod changes;
+mod guard;
 mod ofrep;
 mod page;
 mod probes;

@@ -24,6 +24,7 @@ use flags::watch::{Background, Watch, WatchOptions};
 use flags::{Migration, Mode, Revision};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
+use metrics::standing::Board;
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -125,6 +126,7 @@ pub(crate) struct World {
     pub(crate) watch: Arc<Watch>,
     pub(crate) store: Arc<Removable>,
     pub(crate) plane: Arc<Plane>,
+    pub(crate) board: Arc<Board>,
     _background: Background,
     _folder: TempDir,
 }
@@ -198,17 +200,19 @@ impl World {
         let (watch, background) = Watch::start(store.clone(), definitions(), options).await;
         let control = Arc::new(Control::new(Arc::clone(&watch)));
         let plane = Arc::new(Plane(Mutex::new(Readiness { listening: true, draining: false })));
+        let board = Arc::<Board>::default();
         let app = dashboards::app(State {
             control: Arc::clone(&control),
             watch: Arc::clone(&watch),
             health: plane.clone(),
+            board: Arc::clone(&board),
             gather: Arc::new(|| Ok("# TYPE crossfade_up gauge\ncrossfade_up 1\n".into())),
             replica: "router-1".into(),
             environment: "test".into(),
             tokens: Role::ALL.map(|role| Token::of_secret(role.name(), role, role.name())).to_vec(),
             address: "127.0.0.1:9900".parse().unwrap(),
         });
-        Self { app, control, watch, store, plane, _background: background, _folder: folder }
+        Self { app, control, watch, store, plane, board, _background: background, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

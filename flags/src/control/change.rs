@@ -21,12 +21,14 @@ pub struct Change {
     /// Do not wait for routers that have not applied the previous change.
     pub force: bool,
     pub evidence: Option<serde_json::Value>,
+    /// Why new should get no more traffic now; refused then without `force`.
+    pub held: Option<String>,
 }
 
 impl Change {
     pub fn new(ask: Ask, actor: impl Into<String>, reason: impl Into<String>) -> Self {
         let (actor, reason) = (actor.into(), reason.into());
-        Self { ask, actor, reason, if_revision: None, dry_run: false, force: false, evidence: None }
+        Self { ask, actor, reason, if_revision: None, dry_run: false, force: false, evidence: None, held: None }
     }
 }
 

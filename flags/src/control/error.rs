@@ -33,6 +33,10 @@ pub enum ControlError {
         escaped(.replicas)
     )]
     NotConverged { revision: Revision, replicas: Vec<String> },
+    #[error(
+        "{0}, so that new gets no more traffic now: look at its evidence, then wait, or repeat the change with force"
+    )]
+    Held(String),
     #[error("migration \"{0}\" has no change that could be undone")]
     NothingToUndo(MigrationId),
     #[error("the store has lost nothing that this router served, so there is nothing to write back")]

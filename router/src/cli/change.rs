@@ -92,7 +92,7 @@ impl ChangeArgs {
             }
             late |= self.waits() && !change["converged"].as_bool().unwrap_or(false);
             if let Some(note) = note(change) {
-                eprintln!("{}", shown(&note));
+                eprint!("{}", shown_lines(&note));
             }
         }
         if late { Err(Failure::told(Exit::NotConverged)) } else { Ok(()) }
@@ -152,9 +152,13 @@ fn note(change: &Value) -> Option<String> {
     if change["here_only"].as_bool().unwrap_or(false) {
         return Some("warning: the store is away; this router acts now, the others follow when it is back".into());
     }
-    let pending = change["pending"].as_array().filter(|pending| !pending.is_empty())?;
-    let names: Vec<String> = pending.iter().map(cell).collect();
-    Some(format!("warning: not yet applied by {}", names.join(", ")))
+    let list = |name: &str| change[name].as_array().map_or(&[][..], Vec::as_slice).iter().map(cell).collect::<Vec<_>>();
+    let mut notes: Vec<String> = list("warnings").iter().map(|warning| format!("warning: {warning}")).collect();
+    let pending = list("pending");
+    if !pending.is_empty() {
+        notes.push(format!("warning: not yet applied by {}", pending.join(", ")));
+    }
+    (!notes.is_empty()).then(|| notes.join("\n"))
 }
 
 #[cfg(test)]
