@@ -12,6 +12,7 @@ pub mod notice;
 pub mod observe;
 pub mod outcome;
 pub mod performance;
+pub mod rollback;
 pub mod standing;
 
 pub use observe::{MigrationCells, MirrorDrop, Observer, Shard, UpstreamCells, WorkerCells};

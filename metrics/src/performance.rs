@@ -18,6 +18,8 @@
 //!
 //! Not here: corrections for looking often, and for callers that depend on each other.
 
+use flags::tally::Tally;
+
 use crate::observe::{CELLS, Durations, cell_start_us};
 
 /// The quantile of the normal distribution for 95 %, two-sided.
@@ -70,7 +72,40 @@ pub struct Improvement {
     pub quality: Option<Estimate>,
 }
 
+impl Side {
+    /// What the fleet counted on one side. Quality is not among its counts.
+    pub fn of(tally: &Tally) -> Self {
+        let mut side = Self::default();
+        for (name, count) in tally.iter() {
+            match name {
+                "ok" | "refused" => side.requests.total += count,
+                "failed" => side.requests.count_failed(count),
+                WORK_OK => side.work.total += count,
+                WORK_BAD => side.work.count_failed(count),
+                _ => {
+                    let cell = |prefix| name.strip_prefix(prefix).and_then(|cell: &str| cell.parse().ok());
+                    if let Some(cell) = cell('h') {
+                        side.requests.durations.add(cell, count);
+                    } else if let Some(cell) = cell('w') {
+                        side.work.durations.add(cell, count);
+                    }
+                }
+            }
+        }
+        side
+    }
+}
+
+/// Names under which work that ended later is counted, beside `w<cell>` for how long it took.
+pub const WORK_OK: &str = "work_ok";
+pub const WORK_BAD: &str = "work_bad";
+
 impl Kind {
+    const fn count_failed(&mut self, count: u64) {
+        self.total += count;
+        self.failed += count;
+    }
+
     /// The share that succeeded.
     pub fn success_rate(&self) -> Option<Estimate> {
         rate(self.total.saturating_sub(self.failed) as f64, self.total as f64)
@@ -196,6 +231,28 @@ mod tests {
         let seconds = by_work.duration_seconds.unwrap().value;
         assert!((seconds - 30.0).abs() < 30.0 / 8.0, "{seconds}");
         assert!((by_work.quality.unwrap().value - 0.3).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_side_is_read_from_what_the_fleet_counted() {
+        let mut tally = Tally::default();
+        for (name, count) in [
+            ("ok", 7),
+            ("refused", 2),
+            ("failed", 1),
+            ("h8", 9),
+            ("h9", 1),
+            ("work_ok", 3),
+            ("work_bad", 1),
+            ("w100", 4),
+            ("hx", 5),
+            ("2xx", 9),
+        ] {
+            tally.add(name, count);
+        }
+        let side = Side::of(&tally);
+        assert_eq!((side.requests.total, side.requests.failed, side.requests.durations.count()), (10, 1, 10));
+        assert_eq!((side.work.total, side.work.failed, side.work.durations.count()), (4, 1, 4));
     }
 
     #[test]
