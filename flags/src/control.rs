@@ -42,7 +42,7 @@ use crate::state::{
     ChangeKind, Document, Heartbeat, HistoryEntry, Pin, Pins, Position, REASON_BYTES_MAX, Revision, SCHEMA,
 };
 use crate::store::{Loaded, Page, Store, StoreError, Stored, Write};
-use crate::tally::{KEPT_SECONDS, Second};
+use crate::tally::{KEPT_SECONDS, Slot, SlotCounts};
 use crate::watch::{LocalRollback, Watch};
 
 /// Times a change is decided anew because somebody else wrote first.
@@ -119,16 +119,17 @@ impl Control {
         Ok(self.store.history(migration, page).await?)
     }
 
-    /// What the fleet counted in each of the last so many whole seconds, by the store's clock.
+    /// What the fleet counted in each slot of the last so many whole seconds, by the store's clock.
     ///
-    /// The newest two may still grow, until every router's next heartbeat is stored.
-    pub async fn counts(&self, migration: &MigrationId, window_seconds: u64) -> Result<Vec<Second>, ControlError> {
+    /// The newest may still grow, for the few milliseconds until every router's heartbeat is stored.
+    pub async fn counts(&self, migration: &MigrationId, window_seconds: u64) -> Result<Vec<SlotCounts>, ControlError> {
         if self.watch.current().find(migration).is_none() {
             return Err(ControlError::Unknown(migration.clone()));
         }
-        let now = self.watch.store_second();
-        let seconds = now.saturating_sub(window_seconds.min(KEPT_SECONDS))..=now.saturating_sub(1);
-        Ok(self.store.counts(migration, seconds).await?)
+        // The first slot of this second is in no whole one yet.
+        let now = Slot::of_second(self.watch.store_slot().second());
+        let window = Slot::of_second(window_seconds.min(KEPT_SECONDS));
+        Ok(self.store.counts(migration, now.minus(window.0)..=now.minus(1)).await?)
     }
 
     /// The last word of each replica of the last minute.

@@ -28,7 +28,7 @@ use crate::migration::MigrationId;
 use crate::mirror::{MirrorKeys, Mirrored, PlainKeys};
 use crate::mode::Mode;
 use crate::state::{Document, Heartbeat, HistoryEntry, Pin, Pins, Revision, SCHEMA};
-use crate::tally::{Row, Second};
+use crate::tally::{Row, Slot, SlotCounts};
 
 /// The most entries of a history that one call answers.
 pub const PAGE_MAX: usize = 1_000;
@@ -128,7 +128,7 @@ pub struct Write {
 pub struct Pulse {
     /// None where it does not read; a full read says why.
     pub revision: Option<Revision>,
-    /// The clock by which seconds are counted.
+    /// The clock by which slots are told.
     pub time: Timestamp,
     /// What could not be written, in words for an operator.
     pub problem: Option<String>,
@@ -228,11 +228,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Says that a replica lives and what it has counted; an old word is forgotten after a minute.
     ///
-    /// A row is the whole of its second so far, so that the same beat may be said twice.
+    /// A row is the whole of its slot so far, so that the same beat may be said twice.
     async fn beat(&self, heartbeat: &Heartbeat, counted: &[Row]) -> Result<Pulse, StoreError>;
 
-    /// What the fleet counted in these seconds, oldest first; a second without counts is left out.
-    async fn counts(&self, migration: &MigrationId, seconds: RangeInclusive<u64>) -> Result<Vec<Second>, StoreError>;
+    /// What the fleet counted in these slots, oldest first; a slot without counts is left out.
+    async fn counts(&self, migration: &MigrationId, slots: RangeInclusive<Slot>)
+    -> Result<Vec<SlotCounts>, StoreError>;
 
     /// Forgets a replica that ends in order, so that nobody waits for its next word.
     async fn leave(&self, replica: &str) -> Result<(), StoreError>;

@@ -9,7 +9,7 @@
 //! # Why a poll beside the announcements
 //!
 //! An announcement is fast and may be lost without a trace, so it only shortens the wait. The
-//! heartbeat, about every second, is answered with the store's revision, and that makes a change
+//! heartbeat, about every second or after each slot in which anything was counted, is answered with the store's revision, and that makes a change
 //! certain to arrive. Everything is read again after each reconnect, and now and then for what was
 //! changed by hand without a revision.
 //!
@@ -21,6 +21,7 @@
 
 mod adopt;
 mod background;
+mod clock;
 mod health;
 pub(crate) mod losses;
 mod rollbacks;
@@ -28,12 +29,12 @@ mod rollbacks;
 pub(crate) mod tests;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
@@ -42,6 +43,7 @@ pub use health::{Counts, StoreHealth};
 pub use losses::LostChange;
 pub use rollbacks::LocalRollback;
 
+use self::clock::StoreClock;
 use self::health::{Counters, Health};
 use self::losses::Losses;
 use self::rollbacks::Pending;
@@ -51,7 +53,7 @@ use crate::saved::{self, Saved};
 use crate::snapshot::{Definitions, Local, Snapshot, unusable};
 use crate::state::{Document, Pins, Revision};
 use crate::store::{Loaded, Store, StoreError, Stored};
-use crate::tally::{Tallies, second_of};
+use crate::tally::{Slot, Tallies};
 
 /// How long one read of the store may take.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -118,8 +120,9 @@ pub struct Watch {
     news: Notify,
     /// A heartbeat was told something that the last read does not know.
     told: Notify,
-    /// How many milliseconds the store's clock is ahead of this one.
-    clock_ahead_ms: AtomicI64,
+    /// What was counted until the end of a slot is due.
+    counted: Notify,
+    clock: Mutex<StoreClock>,
     tallies: OnceLock<Arc<dyn Tallies>>,
 }
 
@@ -217,10 +220,19 @@ impl Watch {
         let _ = self.tallies.set(tallies);
     }
 
-    /// The second that it is by the store's clock, which the routers of a fleet share.
-    pub fn store_second(&self) -> u64 {
-        let ahead = SignedDuration::from_millis(self.clock_ahead_ms.load(Ordering::Relaxed));
-        second_of(Timestamp::now().saturating_add(ahead).unwrap_or_default())
+    /// The time by the store's clock, which the routers of a fleet share.
+    pub fn store_time(&self) -> Timestamp {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).time(Timestamp::now())
+    }
+
+    /// The slot that runs by the store's clock.
+    pub fn store_slot(&self) -> Slot {
+        Slot::of(self.store_time())
+    }
+
+    /// The counts of the slot that has just ended are due: the next heartbeat need not wait.
+    pub fn counted(&self) {
+        self.counted.notify_one();
     }
 
     /// Everything to legacy on this router while `killed`, whatever the store says.

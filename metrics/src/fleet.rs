@@ -1,40 +1,49 @@
-//! What this router counts for the fleet, second by second, and what the fleet's counts say.
+//! What this router counts for the fleet, slot by slot, and what the fleet's counts say.
 //!
 //! # Why differences of sums
 //!
 //! The cells of the workers only grow, and a scrape that sums them costs no request anything. So
-//! twice a second the difference between two sums is added to the second in which it was made, and
-//! that second's whole goes to the store with the next heartbeat. Nothing is written for a second in
-//! which nothing happened.
+//! where a slot ends, the difference between two sums is what was counted in it, and goes to the store
+//! with the heartbeat that follows. Nothing is written for a slot in which nothing happened.
+//!
+//! # Why a slot that is over stays as it is
+//!
+//! Who judges reads a slot once, soon after its end. So a sum that was taken late, or after the clock
+//! was set back, belongs to the slot that runs, and never to one that others may have read.
 //!
 //! # What gets lost, and that it is counted
 //!
-//! While the store is away the last `PENDING_SECONDS_MAX` seconds wait and are stored late, each as
-//! its own second. What is older, what is beyond `PENDING_ROWS_MAX`, and what was counted while this
-//! process was stopped is counted as lost and never added to another second.
+//! While the store is away the last `PENDING_SLOTS_MAX` slots wait and are stored late, each as
+//! its own. What is older, what is beyond `PENDING_ROWS_MAX`, and what was counted while this
+//! process was stopped is counted as lost and never added to another slot.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use flags::tally::{Row, Tallies, Tally};
+use flags::tally::{Row, Slot, Tallies, Tally};
 use flags::{MigrationId, Side};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::observe::{DURATION_BOUNDS_US, DURATION_BUCKETS, MigrationTotals, Observer, lock};
 use crate::outcome::{CodeClass, Failure};
 
-/// Seconds that wait for a store that is away.
-const PENDING_SECONDS_MAX: u64 = 30;
+/// Slots that wait for a store that is away: half a minute.
+const PENDING_SLOTS_MAX: u64 = 30 * Slot::PER_SECOND;
 
-/// Counts of one migration, side and second that wait at most.
-const PENDING_ROWS_MAX: usize = 4_096;
+/// Counts of one migration, side and slot that wait at most.
+const PENDING_ROWS_MAX: usize = 8_192;
 
 /// Counts that one heartbeat takes along; the oldest go first.
-const ROWS_MAX: usize = 512;
+const ROWS_MAX: usize = 1_024;
 
-/// A difference over more than this belongs to no second any more.
+/// A difference over more than this belongs to no slot any more.
 const GAP_MAX: Duration = Duration::from_secs(2);
+
+/// How long after the end of a slot what was counted still belongs to it: longer than a timer is late, and shorter than
+/// anybody waits before reading it.
+const LATE_MAX: SignedDuration = SignedDuration::from_millis(40);
 
 const FALLBACKS: &str = "fallbacks";
 const DURATION_US: &str = "duration_us";
@@ -55,13 +64,13 @@ pub struct Ledger {
 struct State {
     before: BTreeMap<MigrationId, [Tally; 2]>,
     ticked: Option<Instant>,
-    /// The newest second that anything was added to.
-    newest: u64,
+    /// The newest slot that ran at a tick; those before it are over.
+    running: Slot,
     pending: BTreeMap<Key, Pending>,
 }
 
-/// Second first, so that the oldest are first.
-type Key = (u64, MigrationId, Side);
+/// Slot first, so that the oldest are first.
+type Key = (Slot, MigrationId, Side);
 
 #[derive(Debug)]
 struct Pending {
@@ -70,25 +79,26 @@ struct Pending {
 }
 
 impl Ledger {
-    /// Adds what was counted since the last call to `second`, which is the store's; called twice a second.
-    pub fn tick(&self, observer: &Observer, second: u64, now: Instant) {
+    /// Assigns what was counted since the last call; called just after the end of each slot by the store's clock, which
+    /// says `store_time`.
+    pub fn tick(&self, observer: &Observer, store_time: Timestamp, now: Instant) {
         let totals = observer.totals();
         let mut state = lock(&self.state);
-        // A clock that is set back must not reopen a second that others have judged.
-        let second = second.max(state.newest);
-        state.newest = second;
+        let meant = Slot::of(store_time.saturating_sub(LATE_MAX).unwrap_or(store_time));
+        let slot = meant.max(state.running);
+        state.running = state.running.max(Slot::of(store_time));
         let since = state.ticked.replace(now).map(|before| now.saturating_duration_since(before));
         let is_late = since.is_some_and(|since| since > GAP_MAX);
         let before = std::mem::take(&mut state.before);
         for (id, totals) in &totals {
             let sums = Side::ALL.map(|side| tally(totals, side));
             for (at, side) in Side::ALL.into_iter().enumerate() {
-                let difference = difference(&sums[at], before.get(id).map(|before| &before[at]));
+                let difference = before.get(id).map_or_else(|| sums[at].clone(), |before| sums[at].since(&before[at]));
                 if difference.is_empty() {
                     continue;
                 }
                 let has_room = state.pending.len() < PENDING_ROWS_MAX;
-                let key = (second, id.clone(), side);
+                let key = (slot, id.clone(), side);
                 if is_late || !(has_room || state.pending.contains_key(&key)) {
                     self.lose(&difference);
                     continue;
@@ -100,7 +110,7 @@ impl Ledger {
             }
             state.before.insert(id.clone(), sums);
         }
-        self.forget(&mut state, second);
+        self.forget(&mut state);
     }
 
     /// Requests whose counts the store never got.
@@ -108,12 +118,13 @@ impl Ledger {
         self.lost.load(Ordering::Relaxed)
     }
 
-    fn forget(&self, state: &mut State, second: u64) {
-        let oldest = second.saturating_sub(PENDING_SECONDS_MAX);
+    fn forget(&self, state: &mut State) {
+        let running = state.running;
+        let oldest = running.minus(PENDING_SLOTS_MAX);
         state.pending.retain(|(of, ..), pending| {
             if pending.is_stored {
-                // The newest still grows, and is then written whole.
-                return *of >= second;
+                // What runs may still grow, and is then written whole.
+                return *of >= running;
             }
             if *of < oldest {
                 self.lose(&pending.tally);
@@ -132,9 +143,9 @@ impl Tallies for Ledger {
     fn due(&self) -> Vec<Row> {
         let state = lock(&self.state);
         let due = state.pending.iter().filter(|(_, pending)| !pending.is_stored).take(ROWS_MAX);
-        due.map(|((second, migration, side), pending)| Row {
+        due.map(|((slot, migration, side), pending)| Row {
             migration: migration.clone(),
-            second: *second,
+            slot: *slot,
             side: *side,
             tally: pending.tally.clone(),
         })
@@ -145,7 +156,7 @@ impl Tallies for Ledger {
         let mut state = lock(&self.state);
         for row in rows {
             // What has grown meanwhile is still due.
-            if let Some(pending) = state.pending.get_mut(&(row.second, row.migration.clone(), row.side))
+            if let Some(pending) = state.pending.get_mut(&(row.slot, row.migration.clone(), row.side))
                 && pending.tally == row.tally
             {
                 pending.is_stored = true;
@@ -173,15 +184,6 @@ fn tally(totals: &MigrationTotals, side: Side) -> Tally {
         tally.add(FALLBACKS, totals.fallbacks);
     }
     tally
-}
-
-fn difference(now: &Tally, before: Option<&Tally>) -> Tally {
-    let mut difference = Tally::default();
-    for (name, count) in now.iter() {
-        // A migration that was forgotten and came back counts from 0 again.
-        difference.add(name, count.saturating_sub(before.map_or(0, |before| before.get(name))));
-    }
-    difference
 }
 
 /// What the fleet counted on one side, in words of this crate.
@@ -237,13 +239,18 @@ mod tests {
         MigrationId::new("m").unwrap()
     }
 
+    /// Some milliseconds after the end of a slot.
+    fn end_of(slot: u64) -> Timestamp {
+        Timestamp::from_millisecond(i64::try_from((slot + 1) * Slot::MILLIS).unwrap() + 7).unwrap()
+    }
+
     impl Rig {
         fn new() -> Self {
             let observer = Observer::new(&[]).unwrap();
             observer.declare_migrations(&[id()]);
             let cells = observer.shard().migration(&id());
             let rig = Self { observer, ledger: Ledger::default(), cells, now: Instant::now() };
-            rig.ledger.tick(&rig.observer, 99, rig.now);
+            rig.ledger.tick(&rig.observer, end_of(99), rig.now);
             rig
         }
 
@@ -253,39 +260,53 @@ mod tests {
             }
         }
 
-        fn tick(&mut self, second: u64) {
-            self.tick_after(Duration::from_millis(500), second);
+        /// Just after the end of a slot.
+        fn tick(&mut self, slot: u64) {
+            self.tick_after(Duration::from_millis(500), end_of(slot));
         }
 
-        fn tick_after(&mut self, pause: Duration, second: u64) {
+        fn tick_after(&mut self, pause: Duration, store_time: Timestamp) {
             self.now += pause;
-            self.ledger.tick(&self.observer, second, self.now);
+            self.ledger.tick(&self.observer, store_time, self.now);
         }
 
         fn due(&self) -> Vec<(u64, u64)> {
             let due = self.ledger.due();
-            due.iter().map(|row| (row.second, FleetCounts(&row.tally).requests(CodeClass::Success))).collect()
+            due.iter().map(|row| (row.slot.0, FleetCounts(&row.tally).requests(CodeClass::Success))).collect()
         }
     }
 
     #[test]
-    fn a_second_is_written_whole_while_it_grows() {
+    fn a_slot_is_due_when_it_has_ended_and_then_stays_as_it_is() {
         let mut rig = Rig::new();
         assert_eq!(rig.due(), []);
         rig.answer(2);
         rig.tick(100);
         assert_eq!(rig.due(), [(100, 2)]);
-        let rows = rig.ledger.due();
+        rig.ledger.stored(&rig.ledger.due());
         rig.answer(3);
         rig.tick(100);
-        rig.ledger.stored(&rows);
-        assert_eq!(rig.due(), [(100, 5)], "what was written is not all of it any more");
+        assert_eq!(rig.due(), [(101, 3)], "the clock was set back, and the slot is over");
         rig.ledger.stored(&rig.ledger.due());
-        rig.tick(101);
-        assert_eq!(rig.due(), [], "nothing happened");
         rig.answer(1);
-        rig.tick(100);
-        assert_eq!(rig.due(), [(101, 1)], "a second that is over is not written again");
+        rig.tick(101);
+        assert_eq!(rig.due(), [(101, 4)], "the slot that ran has grown and is written whole");
+        rig.ledger.stored(&rig.ledger.due());
+        rig.tick(102);
+        assert_eq!(rig.due(), [], "nothing happened");
+    }
+
+    #[test]
+    fn what_is_counted_late_belongs_to_the_slot_that_runs() {
+        let mut rig = Rig::new();
+        rig.answer(1);
+        rig.tick_after(Duration::from_millis(540), end_of(100) + SignedDuration::from_millis(36));
+        assert_eq!(rig.due(), [(101, 1)]);
+        let rows = rig.ledger.due();
+        rig.answer(1);
+        rig.tick(101);
+        rig.ledger.stored(&rows);
+        assert_eq!(rig.due(), [(101, 2)], "what was written is not all of it any more");
     }
 
     #[test]
@@ -312,21 +333,22 @@ mod tests {
     #[test]
     fn while_the_store_is_away_half_a_minute_waits_and_the_rest_is_counted_as_lost() {
         let mut rig = Rig::new();
-        for second in 100..200 {
+        for slot in 100..200 {
             rig.answer(1);
-            rig.tick(second);
+            rig.tick(slot);
         }
-        assert_eq!(rig.due(), (169..200).map(|second| (second, 1)).collect::<Vec<_>>());
-        assert_eq!(rig.ledger.lost(), 69);
+        // At the last tick slot 200 runs.
+        assert_eq!(rig.due(), (140..200).map(|slot| (slot, 1)).collect::<Vec<_>>());
+        assert_eq!(rig.ledger.lost(), 40);
         rig.ledger.stored(&rig.ledger.due());
         assert_eq!(rig.due(), []);
     }
 
     #[test]
-    fn what_was_counted_while_the_process_was_stopped_belongs_to_no_second() {
+    fn what_was_counted_while_the_process_was_stopped_belongs_to_no_slot() {
         let mut rig = Rig::new();
         rig.answer(7);
-        rig.tick_after(Duration::from_secs(60), 160);
+        rig.tick_after(Duration::from_secs(60), end_of(159));
         assert_eq!((rig.due(), rig.ledger.lost()), (vec![], 7));
         rig.answer(1);
         rig.tick(160);
@@ -335,6 +357,10 @@ mod tests {
 
     #[test]
     fn names_are_few_enough_to_be_kept() {
-        assert!(CodeClass::ALL.len() + Failure::ALL.len() + BUCKETS.len() + 2 <= 64);
+        let names = CodeClass::ALL.map(CodeClass::name).into_iter().chain(Failure::ALL.map(Failure::name));
+        let mut tally = Tally::default();
+        names.chain(BUCKETS).chain([FALLBACKS, DURATION_US]).for_each(|name| tally.add(name, u64::MAX));
+        assert_eq!(tally.len(), CodeClass::ALL.len() + Failure::ALL.len() + BUCKETS.len() + 2);
+        assert_eq!(Tally::parse(&tally.to_text()), tally, "the largest row is stored whole");
     }
 }

@@ -22,6 +22,7 @@ use flags::control::Control;
 use flags::store::embedded::Embedded;
 use flags::store::redis::Redis;
 use flags::store::{Store, StoreError};
+use flags::tally::Slot;
 use flags::watch::{Background, ReloadError, Watch, WatchOptions};
 use metrics::events;
 use metrics::fleet::Ledger;
@@ -42,8 +43,10 @@ use crate::{health, listener, runtime};
 /// How often the kill file is looked for.
 const KILL_FILE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How finely requests are assigned to seconds.
-const TALLY_INTERVAL: Duration = Duration::from_millis(500);
+/// How long after the end of a slot its counts are summed, at least: as long as two clocks may differ that were compared
+/// over a network. Each router adds some milliseconds of its own, so that a fleet does not speak in step.
+const TALLY_DELAY: Duration = Duration::from_millis(4);
+const TALLY_DELAY_OWN_MS: u32 = 12;
 
 /// Why a router did not start. Nothing is bound then.
 #[derive(Debug, Error)]
@@ -266,11 +269,14 @@ async fn observe(shared: Arc<Shared>) {
     }
 }
 
-/// Counts for the fleet, by the seconds of the store's clock.
+/// Counts for the fleet, just after the end of each slot of the store's clock.
 async fn tally(shared: Arc<Shared>) {
+    // Without randomness the fleet speaks in step, which is no reason not to speak.
+    let own = Duration::from_millis((getrandom::u32().unwrap_or_default() % TALLY_DELAY_OWN_MS).into());
     loop {
-        shared.ledger.tick(&shared.observer, shared.watch.store_second(), Instant::now());
-        tokio::time::sleep(TALLY_INTERVAL).await;
+        shared.ledger.tick(&shared.observer, shared.watch.store_time(), Instant::now());
+        shared.watch.counted();
+        tokio::time::sleep(Slot::left_of(shared.watch.store_time()) + TALLY_DELAY + own).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use flags::Side;
-use flags::tally::{KEPT_SECONDS, Second, Tally};
+use flags::tally::{KEPT_SECONDS, SlotCounts, Tally};
 use jiff::Timestamp;
 use metrics::fleet::{FleetCounts, duration_bounds_us};
 use metrics::outcome::{CodeClass, Failure};
@@ -60,7 +60,7 @@ pub(crate) struct CountsView {
     window_seconds: u64,
     duration_bounds_ms: Vec<f64>,
     /// Whole seconds of the store's clock, oldest first; those without counts are left out, and the
-    /// newest two may still grow.
+    /// newest may still grow.
     seconds: Vec<SecondView>,
     /// The sum of `seconds`.
     total: TotalView,
@@ -95,14 +95,18 @@ impl SideCountsView {
 }
 
 impl SecondView {
-    fn of(second: &Second) -> Self {
-        let at = i64::try_from(second.second).unwrap_or_default();
-        Self {
-            second: Timestamp::from_second(at).unwrap_or_default(),
-            legacy: SideCountsView::of(&second.legacy),
-            new: SideCountsView::of(&second.new),
-        }
+    /// The slots of one second.
+    fn of(slots: &[SlotCounts]) -> Self {
+        let second = slots.first().map_or(0, |counts| counts.slot.second());
+        let second = Timestamp::from_second(i64::try_from(second).unwrap_or_default()).unwrap_or_default();
+        Self { second, legacy: sum(slots, Side::Legacy), new: sum(slots, Side::New) }
     }
+}
+
+fn sum(slots: &[SlotCounts], side: Side) -> SideCountsView {
+    let mut sum = Tally::default();
+    slots.iter().for_each(|counts| sum.merge(counts.side(side)));
+    SideCountsView::of(&sum)
 }
 
 /// What every router of the fleet counted, summed, per second and side.
@@ -118,19 +122,14 @@ pub(crate) async fn counts(
 ) -> Result<Json<CountsView>, Problem> {
     let id = known(&shared, &id)?;
     let window = values::window(params.window.as_deref(), 60, KEPT_SECONDS)?;
-    let seconds = shared.control.counts(&id, window).await.map_err(problem)?;
-    let total = |side| {
-        let mut sum = Tally::default();
-        seconds.iter().for_each(|second| sum.merge(second.side(side)));
-        SideCountsView::of(&sum)
-    };
+    let slots = shared.control.counts(&id, window).await.map_err(problem)?;
     #[allow(clippy::cast_precision_loss, reason = "bounds are at most a minute")]
     let duration_bounds_ms = duration_bounds_us().iter().map(|bound| *bound as f64 / 1e3).collect();
     Ok(Json(CountsView {
         migration: id.to_string(),
         window_seconds: window,
         duration_bounds_ms,
-        total: TotalView { legacy: total(Side::Legacy), new: total(Side::New) },
-        seconds: seconds.iter().map(SecondView::of).collect(),
+        total: TotalView { legacy: sum(&slots, Side::Legacy), new: sum(&slots, Side::New) },
+        seconds: slots.chunk_by(|one, next| one.slot.second() == next.slot.second()).map(SecondView::of).collect(),
     }))
 }

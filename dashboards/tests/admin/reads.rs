@@ -2,7 +2,9 @@
 
 use axum::body::Body;
 use flags::control::Ask;
+use flags::tally::Slot;
 use flags::{BasisPoints, Mode, Side};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::world::{World, request};
@@ -157,12 +159,17 @@ async fn counts_are_summed_over_routers_by_second_and_side() {
     let world = World::new().await;
     let none = world.get("/api/v1/migrations/agents/counts").await.json();
     assert_eq!((&none["window_seconds"], &none["seconds"]), (&json!(60), &json!([])), "{none}");
-    for (replica, text) in
-        [("a", "2xx=3 5xx=1 timeout=1 d2=4 duration_us=12000"), ("b", "2xx=2 aborted_by_client=1 fallbacks=2")]
-    {
-        world.another_router_counts(replica, 5, text).await;
+    let now = Slot::of(Timestamp::now()).second();
+    let (first, second) = (Slot::of_second(now - 5), Slot::of_second(now - 5).next());
+    // Both halves of a second, on two routers.
+    for (replica, slot, text) in [
+        ("a", first, "2xx=1 5xx=1 timeout=1 d2=4 duration_us=12000"),
+        ("a", second, "2xx=2"),
+        ("b", second, "2xx=2 aborted_by_client=1 fallbacks=2"),
+    ] {
+        world.another_router_counts(replica, slot, text).await;
     }
-    world.another_router_counts("a", 800, "2xx=9").await;
+    world.another_router_counts("a", Slot::of_second(now - 800), "2xx=9").await;
     let counts = world.get("/api/v1/migrations/agents/counts?window=10s").await.json();
     assert_eq!(counts["seconds"].as_array().map(Vec::len), Some(1), "{counts}");
     let new = &counts["seconds"][0]["new"];

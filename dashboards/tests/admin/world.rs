@@ -19,7 +19,7 @@ use flags::snapshot::Definitions;
 use flags::state::{Heartbeat, HistoryEntry};
 use flags::store::embedded::Embedded;
 use flags::store::{Loaded, Page, Pulse, Restored, Store, StoreError, Write};
-use flags::tally::{Row, Second, Tally};
+use flags::tally::{Row, Slot, SlotCounts, Tally};
 use flags::watch::{Background, Watch, WatchOptions};
 use flags::{Migration, Mode, Revision};
 use http_body_util::BodyExt as _;
@@ -73,8 +73,12 @@ impl Store for Removable {
         self.here()?.beat(heartbeat, counted).await
     }
 
-    async fn counts(&self, migration: &MigrationId, seconds: RangeInclusive<u64>) -> Result<Vec<Second>, StoreError> {
-        self.here()?.counts(migration, seconds).await
+    async fn counts(
+        &self,
+        migration: &MigrationId,
+        slots: RangeInclusive<Slot>,
+    ) -> Result<Vec<SlotCounts>, StoreError> {
+        self.here()?.counts(migration, slots).await
     }
 
     async fn leave(&self, replica: &str) -> Result<(), StoreError> {
@@ -282,8 +286,8 @@ impl World {
         self.store.inner.beat(&heartbeat, &[]).await.unwrap();
     }
 
-    /// Another router says what it counted on new so many seconds ago.
-    pub(crate) async fn another_router_counts(&self, replica: &str, seconds_ago: u64, text: &str) {
+    /// Another router says what it counted on new in a slot.
+    pub(crate) async fn another_router_counts(&self, replica: &str, slot: Slot, text: &str) {
         let mut tally = Tally::default();
         for (name, count) in text.split(' ').filter_map(|word| word.split_once('=')) {
             tally.add(name, count.parse().unwrap());
@@ -296,9 +300,8 @@ impl World {
             time: Timestamp::now(),
             draining: false,
         };
-        let second = u64::try_from(Timestamp::now().as_second()).unwrap() - seconds_ago;
         let migration = MigrationId::new("agents").unwrap();
-        let row = Row { migration, second, side: flags::Side::New, tally };
+        let row = Row { migration, slot, side: flags::Side::New, tally };
         self.store.inner.beat(&heartbeat, &[row]).await.unwrap();
     }
 

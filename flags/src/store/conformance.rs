@@ -12,7 +12,7 @@ use crate::bucket::BasisPoints;
 use crate::migration::{Migration, MigrationId, Side};
 use crate::mode::Mode;
 use crate::state::{ChangeKind, Document, Heartbeat, HistoryEntry, Pin, Revision, broken_link};
-use crate::tally::{Row, Second, Tally};
+use crate::tally::{Row, Slot, SlotCounts, Tally};
 
 /// How long anything that must happen may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -297,10 +297,11 @@ async fn replicas_are_known_by_their_last_word(subject: &Subject) {
 
 async fn counts_are_summed_and_written_twice_they_are_the_same(subject: &Subject) {
     let store = subject.store.as_ref();
-    let now = u64::try_from(Timestamp::now().as_second()).unwrap();
-    let row = |migration: &str, second: u64, side: Side, text: &str| Row {
+    let now = Slot::of(Timestamp::now());
+    let last = now.minus(1);
+    let row = |migration: &str, slot: Slot, side: Side, text: &str| Row {
         migration: id(migration),
-        second,
+        slot,
         side,
         tally: Tally::parse(text),
     };
@@ -313,24 +314,24 @@ async fn counts_are_summed_and_written_twice_they_are_the_same(subject: &Subject
         draining: false,
     };
     for (replica, rows) in [
-        ("a:1", vec![row("m", now - 1, Side::New, "2xx=3"), row("m", now - 1, Side::Legacy, "2xx=1")]),
-        // After a time-out, and when the second has grown.
-        ("a:1", vec![row("m", now - 1, Side::New, "2xx=3")]),
-        ("a:1", vec![row("m", now - 1, Side::New, "2xx=5 timeout=1"), row("m", now, Side::New, "2xx=7")]),
-        ("b", vec![row("m", now - 1, Side::New, "2xx=10"), row("m.other", now - 1, Side::New, "2xx=100")]),
+        ("a:1", vec![row("m", last, Side::New, "2xx=3"), row("m", last, Side::Legacy, "2xx=1")]),
+        // After a time-out, and when the slot has grown.
+        ("a:1", vec![row("m", last, Side::New, "2xx=3")]),
+        ("a:1", vec![row("m", last, Side::New, "2xx=5 timeout=1"), row("m", now, Side::New, "2xx=7")]),
+        ("b", vec![row("m", last, Side::New, "2xx=10"), row("m.other", last, Side::New, "2xx=100")]),
     ] {
         assert_eq!(store.beat(&beat(replica), &rows).await.unwrap().problem, None);
     }
-    let sums = async |migration: &str, first: u64, last: u64| {
-        let seconds = store.counts(&id(migration), first..=last).await.unwrap();
-        let of = |second: &Second| (second.second, second.legacy.to_text(), second.new.to_text());
-        seconds.iter().map(of).collect::<Vec<_>>()
+    let sums = async |migration: &str, first: Slot, last: Slot| {
+        let slots = store.counts(&id(migration), first..=last).await.unwrap();
+        let of = |counts: &SlotCounts| (counts.slot, counts.legacy.to_text(), counts.new.to_text());
+        slots.iter().map(of).collect::<Vec<_>>()
     };
-    let before = (now - 1, "2xx=1".to_owned(), "2xx=15 timeout=1".to_owned());
-    assert_eq!(sums("m", now - 60, now).await, [before.clone(), (now, String::new(), "2xx=7".to_owned())]);
-    assert_eq!(sums("m", now - 60, now - 1).await, [before]);
-    assert_eq!(sums("m.other", now - 1, now - 1).await.len(), 1);
-    assert_eq!((sums("n", 0, now).await.len(), sums("m", now, now - 1).await.len()), (0, 0));
+    let before = (last, "2xx=1".to_owned(), "2xx=15 timeout=1".to_owned());
+    assert_eq!(sums("m", now.minus(120), now).await, [before.clone(), (now, String::new(), "2xx=7".to_owned())]);
+    assert_eq!(sums("m", now.minus(120), last).await, [before]);
+    assert_eq!(sums("m.other", last, last).await.len(), 1);
+    assert_eq!((sums("n", Slot(0), now).await.len(), sums("m", now, last).await.len()), (0, 0));
 }
 
 async fn concurrent_writers_make_one_line(subject: &Subject) {

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use super::{Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
-use crate::tally::{Kept, Row, Second, second_of};
+use crate::tally::{Kept, Row, Slot, SlotCounts};
 
 /// The ordinal of the whole, under the one key `revision`.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -119,12 +119,16 @@ impl Store for Embedded {
             replicas.insert(heartbeat.replica.clone(), heartbeat.clone());
         }
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.put(&heartbeat.replica, counted, second_of(time));
+        counts.put(&heartbeat.replica, counted, Slot::of(time));
         Ok(Pulse { revision: Some(*self.revision.borrow()), time, problem: None })
     }
 
-    async fn counts(&self, migration: &MigrationId, seconds: RangeInclusive<u64>) -> Result<Vec<Second>, StoreError> {
-        Ok(self.counts.lock().unwrap_or_else(PoisonError::into_inner).get(migration, seconds))
+    async fn counts(
+        &self,
+        migration: &MigrationId,
+        slots: RangeInclusive<Slot>,
+    ) -> Result<Vec<SlotCounts>, StoreError> {
+        Ok(self.counts.lock().unwrap_or_else(PoisonError::into_inner).get(migration, slots))
     }
 
     async fn leave(&self, replica: &str) -> Result<(), StoreError> {

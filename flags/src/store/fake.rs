@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{Loaded, Page, Pulse, Restored, Store, StoreError, Stored, Write};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
-use crate::tally::{Kept, Row, Second, second_of};
+use crate::tally::{Kept, Row, Slot, SlotCounts};
 
 #[derive(Debug)]
 pub(crate) struct Fake {
@@ -133,12 +133,16 @@ impl Store for Fake {
         let time = Timestamp::now();
         let mut state = self.reach()?;
         state.replicas.insert(heartbeat.replica.clone(), heartbeat.clone());
-        state.counts.put(&heartbeat.replica, counted, second_of(time));
+        state.counts.put(&heartbeat.replica, counted, Slot::of(time));
         Ok(Pulse { revision: Some(state.loaded.revision), time, problem: None })
     }
 
-    async fn counts(&self, migration: &MigrationId, seconds: RangeInclusive<u64>) -> Result<Vec<Second>, StoreError> {
-        Ok(self.reach()?.counts.get(migration, seconds))
+    async fn counts(
+        &self,
+        migration: &MigrationId,
+        slots: RangeInclusive<Slot>,
+    ) -> Result<Vec<SlotCounts>, StoreError> {
+        Ok(self.reach()?.counts.get(migration, slots))
     }
 
     async fn leave(&self, replica: &str) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@
 //! | `crossfade:{env}:pins:<id>` | hash: key -> pin |
 //! | `crossfade:{env}:history:<id>` | stream: the audit, each entry under its revision, never trimmed |
 //! | `crossfade:{env}:replicas` | hash: replica -> when it was heard, in the server's time, and what it said |
-//! | `crossfade:{env}:counts:<id>:<second>` | hash: `replica:side` -> what it counted in that second, kept for 15 min |
+//! | `crossfade:{env}:counts:<id>:<slot>` | hash: `replica:side` -> what it counted in that half second, kept for 15 min |
 //! | `crossfade:{env}:changes` | channel: the new revision |
 //!
 //! Times of heartbeats are the server's, so that a router whose clock is off is not taken for gone.
@@ -24,6 +24,7 @@
 //! Deliberately not supported: reading from replicas, whose state may be older than what was served.
 
 mod address;
+mod counts;
 mod link;
 mod mirror;
 mod primary;
@@ -49,16 +50,15 @@ use self::link::Link;
 use self::mirror::Mirror;
 use self::primary::Servers;
 use self::scripts::{
-    BEAT, COUNTS, COUNTS_MAX, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, LOAD, PIN_BYTES_MAX, REPLICAS, REPLICAS_MAX,
-    WORD_BYTES_MAX,
+    BEAT, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, LOAD, PIN_BYTES_MAX, REPLICAS, REPLICAS_MAX, WORD_BYTES_MAX,
 };
 use super::{
     Loaded, PAGE_MAX, Page, Pairs, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Stored, Write, readable,
 };
-use crate::migration::{MigrationId, Side};
+use crate::migration::MigrationId;
 use crate::mirror::{MirrorKeys, Mirrored, PlainKeys};
 use crate::state::{Heartbeat, HistoryEntry, PINS_MAX, Revision};
-use crate::tally::{KEPT_SECONDS, Row, Second, Tally};
+use crate::tally::{KEPT_SECONDS, Row, Slot, SlotCounts};
 
 /// Checks everything that could fail before it writes anything, because a script that fails midway
 /// leaves what it did. Plain keys are no reason not to store a state: `mirror` looks after those that
@@ -317,7 +317,7 @@ impl Store for Redis {
         call.arg(if looks { REPLICA_FORGOTTEN_AFTER.as_millis().to_string() } else { String::new() });
         call.arg(KEPT_SECONDS);
         for row in counted {
-            call.key(format!("{}:{}", self.key_of("counts", &row.migration), row.second));
+            call.key(format!("{}:{}", self.key_of("counts", &row.migration), row.slot));
             call.arg(format!("{}:{}", heartbeat.replica, row.side.name())).arg(row.tally.to_text());
         }
         let (revision, now, problem): (Vec<u8>, i64, String) = self.link.invoke(&call).await?;
@@ -326,26 +326,13 @@ impl Store for Redis {
         Ok(Pulse { revision, time, problem: (!problem.is_empty()).then_some(problem) })
     }
 
-    async fn counts(&self, migration: &MigrationId, seconds: RangeInclusive<u64>) -> Result<Vec<Second>, StoreError> {
-        let mut call = COUNTS.prepare_invoke();
-        call.key(format!("{}:", self.key_of("counts", migration)));
-        call.arg(*seconds.start())
-            .arg((*seconds.end()).min(seconds.start().saturating_add(KEPT_SECONDS)))
-            .arg(COUNTS_MAX);
-        let found: Vec<(u64, Vec<(String, String)>)> = self.link.invoke(&call).await?;
-        let summed = |(second, fields): (u64, Vec<(String, String)>)| {
-            let mut sum = Second { second, ..Second::default() };
-            for (field, text) in fields {
-                let side =
-                    field.rsplit_once(':').and_then(|(_, name)| Side::ALL.into_iter().find(|side| side.name() == name));
-                // What is of no side was not written by a router.
-                if let Some(side) = side {
-                    sum.add(side, &Tally::parse(&text));
-                }
-            }
-            sum
-        };
-        Ok(found.into_iter().map(summed).collect())
+    async fn counts(
+        &self,
+        migration: &MigrationId,
+        slots: RangeInclusive<Slot>,
+    ) -> Result<Vec<SlotCounts>, StoreError> {
+        let mut counted = self.counted(std::slice::from_ref(migration), slots).await?;
+        Ok(counted.pop().map(|(_, counts)| counts).unwrap_or_default())
     }
 
     async fn leave(&self, replica: &str) -> Result<(), StoreError> {

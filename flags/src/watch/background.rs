@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -36,8 +36,9 @@ const WOKEN_FOR_NOTHING: Duration = Duration::from_millis(50);
 /// How long to wait after a failed read during the start.
 const START_RETRY: Duration = Duration::from_millis(100);
 
-/// How often a heartbeat takes along what was counted, where anything was.
-const COUNTED_EVERY: Duration = Duration::from_millis(500);
+/// The least time between heartbeats that take counts along: less than a slot, so that each goes when it has ended,
+/// and enough that a clock which is set does not make them many.
+const COUNTED_GAP: Duration = Duration::from_millis(400);
 
 /// How long a heartbeat may take; longer than the store's own time-outs, which also give up a
 /// connection that is dead.
@@ -148,7 +149,8 @@ fn unread(store: Arc<dyn Store>, definitions: Definitions, options: WatchOptions
         was_saved,
         news: Notify::new(),
         told: Notify::new(),
-        clock_ahead_ms: AtomicI64::new(0),
+        counted: Notify::new(),
+        clock: Mutex::default(),
         tallies: OnceLock::new(),
     }
 }
@@ -305,20 +307,17 @@ async fn beat(watch: Arc<Watch>) {
             draining: watch.draining.load(Ordering::Relaxed),
         };
         let counted = watch.due();
-        let asked = Timestamp::now();
+        let (begun, asked) = (Instant::now(), Timestamp::now());
         let said = tokio::time::timeout(HEARTBEAT_TIMEOUT, watch.store.beat(&heartbeat, &counted)).await;
         match said {
             Ok(Ok(pulse)) => watch.heard(&pulse, asked, &counted),
             // What is wrong shows where the store is read.
             Ok(Err(_)) | Err(_) => watch.unheard(),
         }
-        let next = Instant::now() + jittered(POLL);
-        loop {
-            let pause = (Instant::now() + COUNTED_EVERY).min(next);
-            let is_news = tokio::time::timeout_at(pause, news(&watch, &mut swapped)).await.is_ok();
-            if is_news || Instant::now() >= next || !watch.due().is_empty() {
-                break;
-            }
+        tokio::select! {
+            () = news(&watch, &mut swapped) => {}
+            () = counted_since(&watch, begun) => {}
+            () = tokio::time::sleep(jittered(POLL)) => {}
         }
     }
 }
@@ -328,6 +327,16 @@ async fn news(watch: &Watch, swapped: &mut watch::Receiver<Revision>) {
     tokio::select! {
         _ = swapped.changed() => {}
         () = watch.news.notified() => {}
+    }
+}
+
+/// Resolves when a slot has ended that left something to store.
+async fn counted_since(watch: &Watch, last_beat: Instant) {
+    loop {
+        watch.counted.notified().await;
+        if !watch.due().is_empty() {
+            return tokio::time::sleep_until(last_beat + COUNTED_GAP).await;
+        }
     }
 }
 
@@ -341,9 +350,9 @@ impl Watch {
         if let Some(tallies) = self.tallies.get() {
             tallies.stored(counted);
         }
-        let took = Timestamp::now().duration_since(asked);
-        let ahead = pulse.time.duration_since(asked).saturating_sub(took / 2);
-        self.clock_ahead_ms.store(i64::try_from(ahead.as_millis()).unwrap_or_default(), Ordering::Relaxed);
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.heard(asked, pulse.time, Timestamp::now());
+        drop(clock);
         let read_last = Revision(self.read_last.load(Ordering::Relaxed));
         let is_news = pulse.revision.is_some_and(|revision| revision != read_last);
         if self.health.beaten(pulse.problem.as_deref(), pulse.revision.is_some()) || is_news {

@@ -22,9 +22,6 @@ pub(super) const DOCUMENTS_MAX: usize = 20_000;
 /// Routers whose words are read.
 pub(super) const REPLICAS_MAX: usize = 1_000;
 
-/// Routers whose counts of one second are read, on two sides each.
-pub(super) const COUNTS_MAX: usize = 2 * REPLICAS_MAX;
-
 /// The longest word of a router, in bytes.
 pub(super) const WORD_BYTES_MAX: usize = 4 * 1024;
 
@@ -114,7 +111,7 @@ pub(super) static REPLICAS: LazyLock<Script> = LazyLock::new(|| {
 /// Says that a replica lives, stores what it has counted, and answers the revision and the
 /// server's time, so that at rest nothing else is asked.
 ///
-/// A count is the whole of its second and not a difference: written twice, it is the same.
+/// A count is the whole of its slot and not a difference: written twice, it is the same.
 ///
 /// Its arguments: the replica, its word, how many milliseconds a silent one is remembered (empty: not
 /// looked at this time), how many seconds a count is kept, and for each further key a field and
@@ -156,24 +153,6 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
         end
         if revision == nil then revision = '' end
         return {revision or '0', now, problem}
-        ",
-    )
-});
-
-/// Answers what was counted from one second to another; the key is that of a second but for its
-/// number. Its arguments: the seconds, and how many fields one of them may have.
-pub(super) static COUNTS: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"
-        local found = {}
-        for second = tonumber(ARGV[1]), tonumber(ARGV[2]) do
-            local key = KEYS[1] .. string.format('%d', second)
-            local count = redis.pcall('HLEN', key)
-            if type(count) == 'number' and count > 0 and count <= tonumber(ARGV[3]) then
-                found[#found + 1] = {second, redis.call('HGETALL', key)}
-            end
-        end
-        return found
         ",
     )
 });

@@ -12,6 +12,8 @@ use self::servers::{Server, until};
 use super::super::Stored;
 use super::super::conformance::{id, next_write};
 use super::*;
+use crate::migration::Side;
+use crate::tally::Tally;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -208,16 +210,17 @@ async fn heartbeats_are_told_in_the_time_of_who_asks_and_forgotten_after_a_minut
 async fn a_heartbeat_does_what_it_can_among_damaged_keys() {
     let Some(server) = Server::start(&[]).await else { return };
     let store = open(&server.address());
-    let now = u64::try_from(Timestamp::now().as_second()).unwrap();
-    let row = |second: u64| Row { migration: id("m"), second, side: Side::New, tally: Tally::parse("2xx=1") };
-    server.run(&["SET", &format!("crossfade:{{e}}:counts:m:{}", now - 1), "text"]).await;
+    let now = Slot::of(Timestamp::now());
+    let last = now.minus(1);
+    let row = |slot: Slot| Row { migration: id("m"), slot, side: Side::New, tally: Tally::parse("2xx=1") };
+    server.run(&["SET", &format!("crossfade:{{e}}:counts:m:{last}"), "text"]).await;
     server.run(&["SET", "crossfade:{e}:replicas", "text"]).await;
     server.run(&["SET", "crossfade:{e}:revision", "7"]).await;
-    let pulse = store.beat(&beat("r", Timestamp::now()), &[row(now - 1), row(now)]).await.unwrap();
+    let pulse = store.beat(&beat("r", Timestamp::now()), &[row(last), row(now)]).await.unwrap();
     assert_eq!(pulse.revision, Some(Revision(7)));
     assert!(pulse.problem.is_some_and(|problem| problem.contains("WRONGTYPE")));
-    let counted = store.counts(&id("m"), now - 5..=now).await.unwrap();
-    assert_eq!(counted.iter().map(|second| second.second).collect::<Vec<_>>(), [now], "the others are read");
+    let counted = store.counts(&id("m"), now.minus(10)..=now).await.unwrap();
+    assert_eq!(counted.iter().map(|counts| counts.slot).collect::<Vec<_>>(), [now], "the others are read");
     let Value::Int(kept) = server.run(&["TTL", &format!("crossfade:{{e}}:counts:m:{now}")]).await else { panic!() };
     assert!((1..=i64::try_from(KEPT_SECONDS).unwrap()).contains(&kept), "{kept}");
     server.run(&["SET", "crossfade:{e}:revision", "many"]).await;
