@@ -13,6 +13,7 @@ pub mod observe;
 pub mod outcome;
 pub mod performance;
 pub mod rollback;
+pub mod sequential;
 pub mod standing;
 
 pub use observe::{MigrationCells, MirrorDrop, Observer, Shard, UpstreamCells, WorkerCells};

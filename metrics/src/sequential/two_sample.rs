@@ -1,0 +1,187 @@
+//! One measure of new against the same measure of legacy at the same time.
+//!
+//! # What a block is
+//!
+//! Counts wait until both sides have some, at most as long as the test says; then they are dropped and nothing is concluded.
+//! When a block ends depends on how many requests there were and never on how they went, so waiting cannot make evidence.
+//!
+//! # Without legacy
+//!
+//! Where everything is served by new there is nothing beside it. Then new is held against what legacy's rate was at last, with a
+//! margin as large as that rate and at least one point, because days differ. That is no longer immune to an outage of what both
+//! sides share; who acts must look whether legacy is healthy.
+
+use serde::{Deserialize, Serialize};
+
+use super::clocks::{Clocks, Damaged, Evidence, LN_MAX, ln_mean};
+use super::count::{Block, Count, rounded};
+use super::factor::{Margin, RATE_MAX, RATE_MIN, SAFETY, Test};
+
+/// What of the past still counts after one more block: about 500 blocks.
+const MEMORY: f64 = 0.999;
+
+/// The same for the trend: about five blocks.
+const TREND_MEMORY: f64 = 0.8;
+
+/// The rate of legacy before anything was seen: one half of one request.
+const PRIOR: Count = Count { total: 1.0, bad: 0.5 };
+
+/// Against a legacy that is not there any more.
+const FROZEN_MARGIN: Margin = Margin { absolute: 0.01, relative: 1.0 };
+
+/// The state of the test; its numbers come with each fold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
+pub struct TwoSample {
+    clocks: Clocks,
+    /// Counts of the past, each block a thousandth less than the next.
+    past: Block,
+    /// What waits for the other side.
+    open: Block,
+    waited: u32,
+    /// Whether the last few blocks spoke against new.
+    trend: f64,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    clocks: Clocks,
+    past: Block,
+    open: Block,
+    waited: u32,
+    trend: f64,
+}
+
+impl TryFrom<Stored> for TwoSample {
+    type Error = Damaged;
+
+    fn try_from(Stored { clocks, past, open, waited, trend }: Stored) -> Result<Self, Damaged> {
+        if !(past.is_valid() && open.is_valid()) {
+            return Err(Damaged::Counts);
+        }
+        if !(-LN_MAX..=LN_MAX).contains(&trend) {
+            return Err(Damaged::Evidence);
+        }
+        Ok(Self { clocks, past, open, waited, trend })
+    }
+}
+
+impl TwoSample {
+    /// Takes in what both sides did since the last call. Tells the logarithm of the block's factor, if one was completed.
+    pub fn fold(&mut self, seen: &Block, test: &Test, margin: Margin, deff: f64) -> Option<f64> {
+        if !seen.is_valid() {
+            return None;
+        }
+        self.open = self.open.plus(seen);
+        if self.open.is_empty() {
+            return None;
+        }
+        if self.open.legacy.total < 1.0 || self.open.new.total < 1.0 {
+            self.wait(test);
+            return None;
+        }
+        let block = self.close();
+        let legacy = self.legacy_rate();
+        let factors = test.two_sample(&block, legacy, margin.delta(legacy), deff);
+        self.learn(&block);
+        Some(self.advance(&factors))
+    }
+
+    /// The same while legacy has no traffic: new against what legacy was.
+    pub fn fold_alone(&mut self, new: Count, test: &Test, deff: f64) -> Option<f64> {
+        // Without a past there is nothing to hold it against.
+        if !new.is_valid() || new.total == 0.0 || self.past.legacy.total < 1.0 {
+            return None;
+        }
+        let legacy = self.legacy_rate();
+        let acceptable = legacy + FROZEN_MARGIN.delta(legacy) * (1.0 - legacy);
+        let factors = test.one_sample(new, acceptable, deff);
+        self.past.new = self.past.new.times(MEMORY).plus(new);
+        Some(self.advance(&factors))
+    }
+
+    pub fn evidence(&self) -> Evidence {
+        self.clocks.evidence()
+    }
+
+    /// Whether the last few blocks with traffic still spoke against new.
+    pub fn is_still_bad(&self) -> bool {
+        self.trend > 0.0
+    }
+
+    /// About the last 500 blocks, the older the less.
+    pub const fn past(&self) -> &Block {
+        &self.past
+    }
+
+    /// The rate of legacy that the past suggests.
+    pub fn legacy_rate(&self) -> f64 {
+        let seen = self.past.legacy.plus(PRIOR);
+        (seen.bad / seen.total).clamp(RATE_MIN, RATE_MAX)
+    }
+
+    /// Forgets the evidence and keeps what was learnt of the rates.
+    pub fn restart(&mut self) {
+        *self = Self { past: self.past, ..Self::default() };
+    }
+
+    fn wait(&mut self, test: &Test) {
+        self.waited += 1;
+        if self.waited >= test.wait_blocks_max {
+            let block = self.close();
+            // No evidence, but knowledge of legacy all the same.
+            self.past.legacy = self.past.legacy.times(MEMORY).plus(block.legacy);
+        }
+    }
+
+    fn close(&mut self) -> Block {
+        self.waited = 0;
+        std::mem::take(&mut self.open)
+    }
+
+    fn learn(&mut self, block: &Block) {
+        self.past.legacy = self.past.legacy.times(MEMORY).plus(block.legacy);
+        self.past.new = self.past.new.times(MEMORY).plus(block.new);
+    }
+
+    fn advance(&mut self, factors: &[f64]) -> f64 {
+        self.clocks.advance(factors);
+        let mean = ln_mean(factors);
+        self.trend = rounded((self.trend * TREND_MEMORY + mean).clamp(-LN_MAX, LN_MAX));
+        mean
+    }
+}
+
+/// Evidence that new is not worse than legacy by `delta` or more. Promotion needs it; the absence of an alarm is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Safety {
+    delta: f64,
+    stream: TwoSample,
+}
+
+impl Safety {
+    /// Takes in a block. With another `delta` than before, the evidence begins anew.
+    pub fn fold(&mut self, seen: &Block, delta: f64, deff: f64) {
+        if !(delta > 0.0 && delta < 1.0) {
+            return;
+        }
+        if self.delta.to_bits() != delta.to_bits() {
+            self.delta = delta;
+            self.stream.restart();
+        }
+        self.stream.fold(seen, &SAFETY, Margin { absolute: delta, relative: 0.0 }, deff);
+    }
+
+    /// Clock A alone: safety is shown for the whole stretch, or it is not shown.
+    pub fn evidence(&self) -> f64 {
+        self.stream.evidence().since_start
+    }
+
+    pub const fn delta(&self) -> f64 {
+        self.delta
+    }
+
+    pub fn restart(&mut self) {
+        self.stream.restart();
+    }
+}
