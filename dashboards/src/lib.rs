@@ -30,7 +30,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use flags::control::Control;
 use flags::watch::Watch;
-use metrics::standing::Board;
+use metrics::status::Board;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use health::Health;

@@ -8,7 +8,7 @@ use flags::snapshot::{MigrationIndex, Snapshot};
 use flags::state::{ChangeKind, HistoryEntry, Pin, PinChange, Position};
 use flags::{BasisPoints, HashKind, Mode, Reason, Revision, Side};
 use jiff::Timestamp;
-use metrics::standing::{Board, State};
+use metrics::status::{Board, State};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -155,7 +155,7 @@ impl MigrationView {
         upstreams: &[UpstreamHealth],
     ) -> Self {
         let migration = snapshot.migration(at);
-        let standing = board.get(&migration.id).unwrap_or_default();
+        let status = board.get(&migration.id).unwrap_or_default();
         let placed = snapshot.placed(at);
         let document = &placed.document;
         let written = document.revision > Revision::ZERO;
@@ -165,9 +165,9 @@ impl MigrationView {
             percent: document.share.percent(),
             serves_new_percent: on_new(migration, snapshot.effective_mode(at), document.share).percent(),
             revision: document.revision,
-            state: standing.state.name(),
-            evidence: standing.e_value(),
-            cooldown_until: standing.cooldown_until().filter(|until| Timestamp::now() < *until),
+            state: status.state.name(),
+            evidence: status.e_value(),
+            cooldown_until: status.cooldown_until().filter(|until| Timestamp::now() < *until),
             effective_mode: snapshot.effective_mode(at),
             labels: LabelsView { legacy: migration.labels.legacy.clone(), new: migration.labels.new.clone() },
             legacy: SideView::new(migration, Side::Legacy, upstreams),

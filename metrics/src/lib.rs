@@ -14,7 +14,7 @@ pub mod outcome;
 pub mod performance;
 pub mod rollback;
 pub mod sequential;
-pub mod standing;
+pub mod status;
 
 pub use observe::{MigrationCells, MirrorDrop, Observer, Shard, UpstreamCells, WorkerCells};
 pub use outcome::{CodeClass, Failure, Outcome};

@@ -27,7 +27,7 @@ use flags::watch::{Background, ReloadError, Watch, WatchOptions};
 use metrics::events;
 use metrics::fleet::Ledger;
 use metrics::observe::Observer;
-use metrics::standing::Board;
+use metrics::status::Board;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;

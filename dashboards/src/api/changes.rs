@@ -18,7 +18,7 @@ use flags::state::{ChangeKind, Position};
 use flags::store::StoreError;
 use flags::{Mode, Revision};
 use jiff::Timestamp;
-use metrics::standing::Standing;
+use metrics::status::Status;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
@@ -165,13 +165,13 @@ pub(crate) async fn change(shared: &Shared, id: &MigrationId, ask: Ask, asked: A
 
 /// Makes one change.
 pub(crate) async fn apply(shared: &Shared, id: &MigrationId, ask: Ask, asked: Asked) -> Result<Applied, Problem> {
-    let standing = shared.board.get(id).unwrap_or_default();
+    let status = shared.board.get(id).unwrap_or_default();
     let change = Change {
         ask,
-        held: standing
+        held: status
             .state
             .stops_progress()
-            .then(|| format!("migration \"{id}\" is {}: {}", standing.state.name(), standing.why)),
+            .then(|| format!("migration \"{id}\" is {}: {}", status.state.name(), status.why)),
         if_revision: if_revision(shared, id, &asked.if_match)?,
         actor: asked.actor,
         reason: asked.reason,
@@ -276,7 +276,7 @@ fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
     let snapshot = shared.watch.current();
     let definition = snapshot.find(&applied.migration).map(|at| snapshot.migration(at));
     let moves = definition.map_or(Movement::NONE, |migration| movement(migration, applied.before, applied.after));
-    let standing = shared.board.get(&applied.migration).unwrap_or_default();
+    let status = shared.board.get(&applied.migration).unwrap_or_default();
     ChangeView {
         migration: applied.migration.clone(),
         revision: applied.revision,
@@ -284,7 +284,7 @@ fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
         before: applied.before.into(),
         after: applied.after.into(),
         pin: applied.pin.as_ref().map(|pin| PinChangeView::new(pin, Timestamp::now())),
-        warnings: if moves.direction == "toward_new" { warnings(&standing, Timestamp::now()) } else { Vec::new() },
+        warnings: if moves.direction == "toward_new" { warnings(&status, Timestamp::now()) } else { Vec::new() },
         moves,
         changed: applied.changed,
         dry_run: applied.dry_run,
@@ -297,15 +297,15 @@ fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
 }
 
 /// Why giving new more traffic now may be too early.
-fn warnings(standing: &Standing, now: Timestamp) -> Vec<String> {
-    let cooldown = standing.cooldown_until().filter(|until| now < *until).map(|until| {
-        let times = standing.rollbacks.len();
+fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
+    let cooldown = status.cooldown_until().filter(|until| now < *until).map(|until| {
+        let times = status.rollbacks.len();
         format!("this migration was rolled back {times} times within 7 days and should rest until {until}")
     });
-    let held = standing
+    let held = status
         .state
         .stops_progress()
-        .then(|| format!("this migration is {}: {}", standing.state.name(), standing.why));
+        .then(|| format!("this migration is {}: {}", status.state.name(), status.why));
     cooldown.into_iter().chain(held).collect()
 }
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use flags::guard::GuardAction;
 use jiff::Timestamp;
-use metrics::standing::{Attempts, Standing};
+use metrics::status::{Attempts, Status};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -93,10 +93,10 @@ pub(crate) async fn evidence(
     let id = known(&shared, &id)?;
     let snapshot = shared.watch.current();
     let guard = snapshot.find(&id).map(|at| snapshot.migration(at).guard.clone()).unwrap_or_default();
-    let standing = shared.board.get(&id).unwrap_or_default();
-    let (cooldown_until, evidence) = (standing.cooldown_until(), standing.e_value());
-    let Standing { state, since, why, judged, evidence: measures, safety, legacy, new, rollbacks, record, .. } =
-        standing;
+    let status = shared.board.get(&id).unwrap_or_default();
+    let (cooldown_until, evidence) = (status.cooldown_until(), status.e_value());
+    let Status { state, since, why, judged, evidence: measures, safety, legacy, new, rollbacks, record, .. } =
+        status;
     Ok(Json(EvidenceView {
         migration: id.to_string(),
         action: action_name(guard.action),

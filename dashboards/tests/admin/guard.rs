@@ -2,7 +2,7 @@
 
 use flags::MigrationId;
 use jiff::{SignedDuration, Timestamp};
-use metrics::standing::{Attempts, Standing, State};
+use metrics::status::{Attempts, Status, State};
 use serde_json::json;
 
 use crate::world::World;
@@ -11,8 +11,8 @@ fn agents() -> MigrationId {
     MigrationId::new("agents").unwrap()
 }
 
-fn held() -> Standing {
-    Standing {
+fn held() -> Status {
+    Status {
         state: State::Held,
         since: Some(Timestamp::UNIX_EPOCH),
         why: "new fails 4 % of its requests, legacy 1 %".into(),
@@ -20,7 +20,7 @@ fn held() -> Standing {
         evidence: [("success".to_owned(), 50.0), ("all".to_owned(), 21.0)].into(),
         legacy: Attempts { total: 900.0, failed: 9.0 },
         new: Attempts { total: 100.0, failed: 4.0 },
-        ..Standing::default()
+        ..Status::default()
     }
 }
 
@@ -78,8 +78,8 @@ async fn after_a_rollback_people_are_warned_for_a_while() {
     let world = World::new().await;
     let now = Timestamp::now();
     let ago = |minutes| now.checked_sub(SignedDuration::from_mins(minutes)).unwrap();
-    let standing = Standing { rollbacks: vec![ago(5)], acknowledged: Some(ago(1)), ..Standing::default() };
-    world.board.put(&agents(), standing);
+    let status = Status { rollbacks: vec![ago(5)], acknowledged: Some(ago(1)), ..Status::default() };
+    world.board.put(&agents(), status);
     let body = r#"{"mode":"parallel","reason":"r"}"#;
     let dry = world.call("operator", "PUT", "/api/v1/migrations/agents/mode?dry_run=true", body).await.json();
     assert_eq!(dry["warnings"], json!(null), "copies move nobody");

@@ -24,7 +24,7 @@ use flags::watch::{Background, Watch, WatchOptions};
 use flags::{Migration, Mode, Revision};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use metrics::standing::Board;
+use metrics::status::Board;
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt as _;

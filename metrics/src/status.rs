@@ -71,7 +71,7 @@ pub struct Attempts {
 
 /// What the guard says of one migration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct Status {
     pub state: State,
     /// Since when.
     pub since: Option<Timestamp>,
@@ -93,7 +93,7 @@ pub struct Standing {
     pub record: Option<Value>,
 }
 
-impl Standing {
+impl Status {
     /// Until when people are warned of progress after a rollback that was acknowledged.
     pub fn cooldown_until(&self) -> Option<Timestamp> {
         let acknowledged = self.acknowledged?;
@@ -114,19 +114,19 @@ impl Standing {
 
 /// The newest word about every migration, kept by this process.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<BTreeMap<MigrationId, Standing>>);
+pub struct Board(Mutex<BTreeMap<MigrationId, Status>>);
 
 impl Board {
-    pub fn get(&self, migration: &MigrationId) -> Option<Standing> {
+    pub fn get(&self, migration: &MigrationId) -> Option<Status> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(migration).cloned()
     }
 
-    pub fn all(&self) -> BTreeMap<MigrationId, Standing> {
+    pub fn all(&self) -> BTreeMap<MigrationId, Status> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn put(&self, migration: &MigrationId, standing: Standing) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(migration.clone(), standing);
+    pub fn put(&self, migration: &MigrationId, status: Status) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(migration.clone(), status);
     }
 
     /// Forgets migrations that the file no longer names.
@@ -146,8 +146,8 @@ mod tests {
     #[track_caller]
     fn check(rollbacks: &[i64], acknowledged: Option<i64>, until: Option<i64>) {
         let rollbacks = rollbacks.iter().map(|minutes| at(*minutes)).collect();
-        let standing = Standing { rollbacks, acknowledged: acknowledged.map(at), ..Standing::default() };
-        assert_eq!(standing.cooldown_until(), until.map(at));
+        let status = Status { rollbacks, acknowledged: acknowledged.map(at), ..Status::default() };
+        assert_eq!(status.cooldown_until(), until.map(at));
     }
 
     #[test]
@@ -164,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn a_standing_reads_back() {
-        let standing = Standing {
+    fn a_status_reads_back() {
+        let status = Status {
             state: State::Held,
             since: Some(at(0)),
             evidence: [("all".to_owned(), 21.5)].into(),
-            ..Standing::default()
+            ..Status::default()
         };
-        let text = serde_json::to_string(&standing).unwrap();
-        assert_eq!(serde_json::from_str::<Standing>(&text).unwrap(), standing);
+        let text = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
     }
 }
