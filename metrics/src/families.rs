@@ -47,8 +47,10 @@ families! {
         "Requests decided, by side and by the first rule of precedence that applied.";
     FAILURES = Counter "crossfade_failures_total" ["migration", "side", "failure"]
         "Attempts at a side that gave no whole answer, whether or not a fallback saved the caller.";
-    FALLBACKS = Counter "crossfade_fallbacks_total" ["migration"]
-        "Requests that new failed and that were given to legacy.";
+    ATTEMPTS = Counter "crossfade_attempts_total" ["migration", "side", "result"]
+        "First attempts at a side by what it did: ok below 400, refused with 4xx, failed with 5xx or without an answer.";
+    FALLBACKS = Counter "crossfade_fallbacks_total" ["migration", "result"]
+        "Requests that new failed: answered by legacy, failed by it too, or refused because legacy had no place free.";
     MIRRORS = Counter "crossfade_mirrors_total" ["migration", "side"]
         "Copies sent to a side.";
     MIRRORS_FINISHED = Counter "crossfade_mirrors_finished_total" ["migration", "side", "result"]

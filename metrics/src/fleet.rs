@@ -26,8 +26,10 @@ use flags::tally::{Row, Slot, Tallies, Tally};
 use flags::{MigrationId, Side};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::observe::{DURATION_BOUNDS_US, DURATION_BUCKETS, MigrationTotals, Observer, lock};
-use crate::outcome::{CodeClass, Failure};
+use crate::observe::{
+    CELLS, DURATION_BOUNDS_US, DURATION_BUCKETS, Fallback, GROUPS, MigrationTotals, Observer, Pair, lock,
+};
+use crate::outcome::{Attempted, CodeClass, Failure};
 
 /// Slots that wait for a store that is away: half a minute.
 const PENDING_SLOTS_MAX: u64 = 30 * Slot::PER_SECOND;
@@ -47,6 +49,22 @@ const LATE_MAX: SignedDuration = SignedDuration::from_millis(40);
 
 const FALLBACKS: &str = "fallbacks";
 const DURATION_US: &str = "duration_us";
+const CHI_MILLI: &str = "chi";
+const CHI_FREEDOM: &str = "chidf";
+const SEEN_MANY: &str = "kmany";
+const PAIRS: [(&str, Pair); 3] =
+    [("pair_same", Pair::Same), ("pair_new", Pair::OnlyNew), ("pair_legacy", Pair::OnlyLegacy)];
+
+/// Names of numbered counts begin with these: of first attempts by time, of ages reached and left, and by group of callers.
+const ATTEMPTS: char = 'h';
+const AGED_TO: char = 'a';
+const AGED_FROM: char = 'z';
+const FAILED_GROUP: char = 'g';
+const REFUSED_GROUP: char = 'r';
+const SEEN_GROUP: char = 'k';
+
+/// More groups than these are told by one name; who judges wants to know whether there were only few.
+const SEEN_GROUPS_MAX: usize = 3;
 
 /// Names of the buckets of a duration; their bounds are [`DURATION_BOUNDS_US`] and infinity.
 const BUCKETS: [&str; DURATION_BUCKETS] =
@@ -62,7 +80,7 @@ pub struct Ledger {
 
 #[derive(Debug, Default)]
 struct State {
-    before: BTreeMap<MigrationId, [Tally; 2]>,
+    before: BTreeMap<MigrationId, MigrationTotals>,
     ticked: Option<Instant>,
     /// The newest slot that ran at a tick; those before it are over.
     running: Slot,
@@ -90,10 +108,12 @@ impl Ledger {
         let since = state.ticked.replace(now).map(|before| now.saturating_duration_since(before));
         let is_late = since.is_some_and(|since| since > GAP_MAX);
         let before = std::mem::take(&mut state.before);
+        let nothing = MigrationTotals::default();
         for (id, totals) in &totals {
-            let sums = Side::ALL.map(|side| tally(totals, side));
-            for (at, side) in Side::ALL.into_iter().enumerate() {
-                let difference = before.get(id).map_or_else(|| sums[at].clone(), |before| sums[at].since(&before[at]));
+            // A migration that was forgotten and came back counts from 0 again.
+            let before = before.get(id).unwrap_or(&nothing);
+            for side in Side::ALL {
+                let difference = difference(totals, before, side);
                 if difference.is_empty() {
                     continue;
                 }
@@ -108,8 +128,8 @@ impl Ledger {
                 pending.tally.merge(&difference);
                 pending.is_stored = false;
             }
-            state.before.insert(id.clone(), sums);
         }
+        state.before = totals;
         self.forget(&mut state);
     }
 
@@ -165,25 +185,70 @@ impl Tallies for Ledger {
     }
 }
 
-/// Everything of one side that the fleet sums, since the start.
-fn tally(totals: &MigrationTotals, side: Side) -> Tally {
-    let seen = totals.side(side);
+/// Everything of one side that the fleet sums, as far as it has grown.
+fn difference(now: &MigrationTotals, before: &MigrationTotals, side: Side) -> Tally {
     let mut tally = Tally::default();
+    let (seen, known) = (now.side(side), before.side(side));
+    let mut grown = |name: &str, now: u64, before: u64| tally.add(name, now.saturating_sub(before));
     for class in CodeClass::ALL {
-        tally.add(class.name(), seen.requests(class));
+        grown(class.name(), seen.requests(class), known.requests(class));
     }
     for failure in Failure::ALL {
-        tally.add(failure.name(), seen.failures(failure));
+        grown(failure.name(), seen.failures(failure), known.failures(failure));
     }
-    let (buckets, sum_us) = seen.durations();
-    for (name, count) in BUCKETS.iter().zip(buckets) {
-        tally.add(name, *count);
+    let ((buckets, sum_us), (known_buckets, known_us)) = (seen.durations(), known.durations());
+    for (at, (name, count)) in BUCKETS.iter().zip(buckets).enumerate() {
+        grown(name, *count, known_buckets.get(at).copied().unwrap_or_default());
     }
-    tally.add(DURATION_US, sum_us);
+    grown(DURATION_US, sum_us, known_us);
+    let (attempts, known_attempts) = (seen.attempts(), known.attempts());
+    for result in Attempted::ALL {
+        grown(result.name(), attempts.result(result), known_attempts.result(result));
+    }
+    grown(CHI_MILLI, attempts.chi_milli, known_attempts.chi_milli);
+    grown(CHI_FREEDOM, attempts.chi_freedom, known_attempts.chi_freedom);
     if side == Side::New {
-        tally.add(FALLBACKS, totals.fallbacks);
+        let given =
+            |totals: &MigrationTotals| totals.fallbacks(Fallback::Answered) + totals.fallbacks(Fallback::Failed);
+        grown(FALLBACKS, given(now), given(before));
+        for (name, pair) in PAIRS {
+            grown(name, now.pairs(pair), before.pairs(pair));
+        }
+    }
+    let by_cell = [
+        (ATTEMPTS, &attempts.durations, &known_attempts.durations),
+        (AGED_TO, &attempts.aged_to, &known_attempts.aged_to),
+        (AGED_FROM, &attempts.aged_from, &known_attempts.aged_from),
+    ];
+    for (letter, now, before) in by_cell {
+        numbered(&mut tally, letter, now.cells(), before.cells());
+    }
+    numbered(&mut tally, FAILED_GROUP, &attempts.failed, &known_attempts.failed);
+    if side == Side::New {
+        numbered(&mut tally, REFUSED_GROUP, &attempts.refused, &known_attempts.refused);
+        let groups = attempts.seen.iter().zip(&known_attempts.seen).filter(|(now, before)| now > before).count();
+        if groups > SEEN_GROUPS_MAX {
+            tally.add(SEEN_MANY, 1);
+        } else {
+            numbered(&mut tally, SEEN_GROUP, &attempts.seen, &known_attempts.seen);
+        }
     }
     tally
+}
+
+/// Adds what has grown of an array under its letter and number, as `h57`.
+fn numbered(tally: &mut Tally, letter: char, now: &[u64], before: &[u64]) {
+    for (at, count) in now.iter().enumerate() {
+        let more = count.saturating_sub(before.get(at).copied().unwrap_or_default());
+        if more > 0 {
+            tally.add(&format!("{letter}{at}"), more);
+        }
+    }
+}
+
+/// The number of a name like `h57` with this letter.
+fn number(name: &str, letter: char) -> Option<usize> {
+    name.strip_prefix(letter)?.parse().ok()
 }
 
 /// What the fleet counted on one side, in words of this crate.
@@ -215,6 +280,64 @@ impl FleetCounts<'_> {
     pub fn duration_us(&self) -> u64 {
         self.0.get(DURATION_US)
     }
+
+    /// First attempts, by what the side did.
+    pub fn attempts(&self, result: Attempted) -> u64 {
+        self.0.get(result.name())
+    }
+
+    /// First attempts by how long they took: one number for each cell from `cell_start_us` on.
+    pub fn attempt_cells(&self) -> Vec<u64> {
+        self.by_number(ATTEMPTS, CELLS)
+    }
+
+    /// Attempts in flight that have reached the age of a cell, less those that have left it.
+    pub fn moved_cells(&self) -> Vec<i64> {
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let (to, from) = (self.by_number(AGED_TO, CELLS), self.by_number(AGED_FROM, CELLS));
+        to.into_iter().zip(from).map(|(to, from)| signed(to).saturating_sub(signed(from))).collect()
+    }
+
+    /// The groups of callers in which an attempt failed, a bit each.
+    pub fn failed_groups(&self) -> u64 {
+        self.groups(FAILED_GROUP)
+    }
+
+    /// The groups of callers in which an attempt was refused, a bit each; counted on new.
+    pub fn refused_groups(&self) -> u64 {
+        self.groups(REFUSED_GROUP)
+    }
+
+    /// The groups of callers that were seen, a bit each, counted on new; `None` where they were more than a few.
+    pub fn seen_groups(&self) -> Option<u64> {
+        (self.0.get(SEEN_MANY) == 0).then(|| self.groups(SEEN_GROUP))
+    }
+
+    /// How failures scatter over groups of callers: chi-square, and its degrees of freedom.
+    pub fn scatter(&self) -> (f64, u64) {
+        (self.0.get(CHI_MILLI) as f64 / 1000.0, self.0.get(CHI_FREEDOM))
+    }
+
+    /// Requests that both sides were given in mode `parallel`, by who failed; counted on new.
+    pub fn pairs(&self, pair: Pair) -> u64 {
+        PAIRS.iter().filter(|(_, own)| *own == pair).map(|(name, _)| self.0.get(name)).sum()
+    }
+
+    /// The counts under a letter; what has a number beyond was not written by a router.
+    fn by_number(&self, letter: char, numbers: usize) -> Vec<u64> {
+        let mut counts = vec![0_u64; numbers];
+        for (name, count) in self.0.iter() {
+            if let Some(own) = number(name, letter).and_then(|at| counts.get_mut(at)) {
+                *own = own.saturating_add(count);
+            }
+        }
+        counts
+    }
+
+    fn groups(&self, letter: char) -> u64 {
+        let named = self.0.iter().filter_map(|(name, _)| number(name, letter));
+        named.filter(|at| *at < GROUPS).fold(0, |groups, at| groups | 1 << at)
+    }
 }
 
 /// Upper bounds of all buckets of a duration but the last, in microseconds.
@@ -227,6 +350,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::observe::{Age, Group, cell_start_us};
+    use crate::outcome::Outcome;
 
     struct Rig {
         observer: Arc<Observer>,
@@ -315,7 +440,8 @@ mod tests {
         rig.answer(1);
         rig.cells.failed(Side::New, Failure::Timeout);
         rig.cells.failed(Side::New, Failure::AbortedByClient);
-        rig.cells.fallback();
+        rig.cells.fallback(Fallback::Answered);
+        rig.cells.fallback(Fallback::Refused);
         rig.cells.answered(Side::Legacy, 503, Duration::from_secs(90), Duration::ZERO);
         rig.tick(100);
         let rows = rig.ledger.due();
@@ -355,12 +481,63 @@ mod tests {
         assert_eq!(rig.due(), [(160, 1)]);
     }
 
+    fn attempt(rig: &Rig, side: Side, key: &str, answer: Result<u16, Failure>) {
+        let outcome = Outcome { latency: Duration::from_millis(3), answer };
+        rig.cells.attempted(side, Group::of(None, Some(key.as_bytes()), 0), &outcome);
+    }
+
+    fn bit(key: &str) -> u64 {
+        1 << Group::of(None, Some(key.as_bytes()), 0).index()
+    }
+
     #[test]
-    fn names_are_few_enough_to_be_kept() {
-        let names = CodeClass::ALL.map(CodeClass::name).into_iter().chain(Failure::ALL.map(Failure::name));
+    fn attempts_come_back_as_they_were_counted() {
+        let mut rig = Rig::new();
+        attempt(&rig, Side::New, "ann", Ok(200));
+        attempt(&rig, Side::New, "bob", Ok(404));
+        attempt(&rig, Side::New, "ann", Err(Failure::Reset));
+        attempt(&rig, Side::Legacy, "ann", Ok(500));
+        attempt(&rig, Side::Legacy, "ann", Ok(403));
+        let ages = [100, 400].map(|millis| Age::of(Duration::from_millis(millis)));
+        rig.cells.aged(Side::New, None, ages[0]);
+        rig.cells.paired(Pair::OnlyNew);
+        rig.tick(100);
+        let rows = rig.ledger.due();
+        let of = |side| FleetCounts(&rows.iter().find(|row| row.side == side).unwrap().tally);
+        let (legacy, new) = (of(Side::Legacy), of(Side::New));
+        assert_eq!(Attempted::ALL.map(|result| new.attempts(result)), [1, 1, 1]);
+        assert_eq!(Attempted::ALL.map(|result| legacy.attempts(result)), [0, 1, 1]);
+        let cells = new.attempt_cells();
+        assert_eq!((cells.len(), cells.iter().sum::<u64>()), (CELLS, 3));
+        let cell = cells.iter().position(|count| *count == 3).unwrap();
+        assert!(cell_start_us(cell) <= 3_000 && cell_start_us(cell + 1) > 3_000);
+        assert_eq!((new.failed_groups(), new.refused_groups()), (bit("ann"), bit("bob")));
+        assert_eq!((legacy.failed_groups(), legacy.refused_groups()), (bit("ann"), 0));
+        assert_eq!(new.seen_groups(), Some(bit("ann") | bit("bob")));
+        assert_eq!(Pair::ALL.map(|pair| new.pairs(pair)), [0, 1, 0]);
+        let moved = new.moved_cells();
+        assert_eq!(moved.iter().sum::<i64>(), 1);
+
+        rig.cells.aged(Side::New, ages[0], ages[1]);
+        for key in ["ann", "bob", "cyd", "dan", "eve", "fay"] {
+            attempt(&rig, Side::New, key, Ok(200));
+        }
+        rig.tick(101);
+        let rows = rig.ledger.due();
+        let new = FleetCounts(&rows.iter().find(|row| row.slot == Slot(101)).unwrap().tally);
+        assert_eq!((new.attempts(Attempted::Ok), new.failed_groups(), new.seen_groups()), (6, 0, None));
+        let moved = new.moved_cells();
+        assert_eq!((moved.iter().sum::<i64>(), moved.iter().map(|cell| cell.abs()).sum::<i64>()), (0, 2));
+    }
+
+    #[test]
+    fn what_no_router_wrote_is_left_out() {
         let mut tally = Tally::default();
-        names.chain(BUCKETS).chain([FALLBACKS, DURATION_US]).for_each(|name| tally.add(name, u64::MAX));
-        assert_eq!(tally.len(), CodeClass::ALL.len() + Failure::ALL.len() + BUCKETS.len() + 2);
-        assert_eq!(Tally::parse(&tally.to_text()), tally, "the largest row is stored whole");
+        for name in ["h999", "h-1", "hx", "g64", "g", "k07x"] {
+            tally.add(name, 5);
+        }
+        let counts = FleetCounts(&tally);
+        assert_eq!(counts.attempt_cells().iter().sum::<u64>(), 0);
+        assert_eq!((counts.failed_groups(), counts.seen_groups()), (0, Some(0)));
     }
 }

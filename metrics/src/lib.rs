@@ -17,4 +17,4 @@ pub mod sequential;
 pub mod status;
 
 pub use observe::{MigrationCells, MirrorDrop, Observer, Shard, UpstreamCells, WorkerCells};
-pub use outcome::{CodeClass, Failure, Outcome};
+pub use outcome::{Attempted, CodeClass, Failure, Outcome};

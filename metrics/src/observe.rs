@@ -12,7 +12,9 @@
 //!
 //! Not here: what the counts mean (guards), and any label that a caller can choose.
 
+mod attempts;
 mod cells;
+mod dispersion;
 mod exposition;
 mod histogram;
 mod process;
@@ -24,8 +26,10 @@ use std::time::{Duration, Instant};
 use flags::{MigrationId, Side, Snapshot};
 use prometheus::Registry;
 
-use cells::{CLASSES, DROPS, FAILURES, REASONS};
-pub use cells::{MigrationCells, MirrorDrop, TunnelEnd, UpstreamCells, WorkerCells};
+pub use attempts::{AGE_MIN, Age, AttemptTotals, GROUPS, Group, SideAttempts};
+use cells::{CLASSES, DROPS, FAILURES, FALLBACKS, PAIRS, REASONS};
+pub use cells::{Fallback, MigrationCells, MirrorDrop, Pair, TunnelEnd, UpstreamCells, WorkerCells};
+use dispersion::Dispersion;
 use histogram::BucketTotals;
 pub use histogram::{CELLS, Durations, cell_start_us};
 pub(crate) use histogram::{DURATION_BOUNDS_US, DURATION_BUCKETS};
@@ -52,6 +56,7 @@ pub struct Observer {
     resident: Arc<ShardCells>,
     process: ProcessCells,
     ticks: Mutex<VecDeque<Tick>>,
+    dispersion: Mutex<Dispersion>,
 }
 
 /// The cells of one worker.
@@ -122,6 +127,7 @@ impl Observer {
             resident: ShardCells::new(refusal_codes.len()),
             process: ProcessCells::new(Instant::now()),
             ticks: Mutex::default(),
+            dispersion: Mutex::default(),
         });
         registry.register(Box::new(exposition::Exposition::of(&observer)?))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
@@ -188,6 +194,7 @@ impl Observer {
     pub fn tick(&self, now: Instant) {
         self.prune();
         let totals = self.totals();
+        lock(&self.dispersion).tick(&totals, now);
         let decisions =
             totals.iter().map(|(id, total)| (id.clone(), Side::ALL.map(|side| total.side(side).decided()))).collect();
         let mut ticks = lock(&self.ticks);
@@ -225,15 +232,33 @@ impl Observer {
                 totals.entry(id.clone()).or_default().add(cells);
             }
         }
+        lock(&self.dispersion).add_to(&mut totals);
         totals
     }
 
-    /// How long requests of one side took since the start, at full resolution.
+    /// How first attempts at legacy and at new ended since the start, and the groups in which any failed since the last call.
+    ///
+    /// Light enough to be asked many times a second; by one reader, because asking takes the groups away.
+    pub fn attempts(&self) -> BTreeMap<MigrationId, [SideAttempts; 2]> {
+        let mut attempts = BTreeMap::<MigrationId, [SideAttempts; 2]>::new();
+        for shard in self.all_shards() {
+            for (id, cells) in lock(&shard.migrations).iter() {
+                let sums = match attempts.get_mut(id) {
+                    Some(sums) => sums,
+                    None => attempts.entry(id.clone()).or_default(),
+                };
+                sums.iter_mut().zip(&cells.sides).for_each(|(sum, side)| side.attempts.take(sum));
+            }
+        }
+        attempts
+    }
+
+    /// How long first attempts at one side took since the start, at full resolution.
     pub fn durations(&self, id: &MigrationId, side: Side) -> Durations {
         let mut durations = Durations::default();
         for shard in self.all_shards() {
             if let Some(cells) = lock(&shard.migrations).get(id) {
-                cells.side(side).cells.add_to(&mut durations);
+                cells.side(side).attempts.add_durations(&mut durations);
             }
         }
         durations
@@ -250,7 +275,8 @@ impl Observer {
 #[derive(Clone, Debug, Default)]
 pub struct MigrationTotals {
     sides: [SideTotals; 2],
-    pub fallbacks: u64,
+    fallbacks: [u64; FALLBACKS],
+    pairs: [u64; PAIRS],
     pub(crate) mirrors_dropped: [u64; DROPS],
 }
 
@@ -262,11 +288,22 @@ impl MigrationTotals {
         }
     }
 
+    /// Requests that new failed, by what came of asking legacy.
+    pub const fn fallbacks(&self, result: Fallback) -> u64 {
+        self.fallbacks[result as usize]
+    }
+
+    /// Requests that both sides were given, by who failed.
+    pub const fn pairs(&self, pair: Pair) -> u64 {
+        self.pairs[pair as usize]
+    }
+
     fn add(&mut self, cells: &MigrationCells) {
         for (total, side) in self.sides.iter_mut().zip(&cells.sides) {
             total.add(side);
         }
-        self.fallbacks += cells.fallbacks.get();
+        add(&mut self.fallbacks, &cells.fallbacks);
+        add(&mut self.pairs, &cells.pairs);
         add(&mut self.mirrors_dropped, &cells.mirrors_dropped);
     }
 }
@@ -277,6 +314,7 @@ pub struct SideTotals {
     decisions: [u64; REASONS],
     requests: [u64; CLASSES],
     failures: [u64; FAILURES],
+    attempts: AttemptTotals,
     pub mirrored: u64,
     pub mirror_finished: u64,
     pub mirror_failed: u64,
@@ -300,6 +338,11 @@ impl SideTotals {
         self.failures[failure as usize]
     }
 
+    /// First attempts, by what the side did.
+    pub const fn attempts(&self) -> &AttemptTotals {
+        &self.attempts
+    }
+
     /// Requests by how long they took, in the buckets that are scraped, and how long they took together.
     pub(crate) fn durations(&self) -> (&[u64], u64) {
         (&self.duration.counts, self.duration.sum_us)
@@ -309,6 +352,7 @@ impl SideTotals {
         add(&mut self.decisions, &cells.decisions);
         add(&mut self.requests, &cells.requests);
         add(&mut self.failures, &cells.failures);
+        self.attempts.add(&cells.attempts);
         self.mirrored += cells.mirrored.get();
         self.mirror_finished += cells.mirror_finished.get();
         self.mirror_failed += cells.mirror_failed.get();

@@ -117,22 +117,46 @@ impl fmt::Display for Failure {
     }
 }
 
+/// How a guard counts an attempt that says something about its side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attempted {
+    /// A status below 400, or 101.
+    Ok,
+    /// 4xx: the caller's fault, or the side's that misunderstands it.
+    Refused,
+    /// 5xx, or no whole answer.
+    Failed,
+}
+
+impl Attempted {
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Refused, Self::Failed];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What one side did with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// From the first byte sent to the side until the last one received, or until it failed.
+    /// From when the side was asked until the last byte of a short answer, the head of a long one, or until it failed,
+    /// without the time for which the caller was waited for.
     pub latency: Duration,
     pub answer: Result<u16, Failure>,
 }
 
 impl Outcome {
-    /// A status below 500: what the caller asked may be wrong, but the side has done its work.
-    ///
     /// `None` where the outcome says nothing about the side.
-    pub const fn succeeded(&self) -> Option<bool> {
+    pub const fn attempted(&self) -> Option<Attempted> {
         match self.answer {
-            Ok(status) => Some(status < 500),
-            Err(failure) if failure.blames_the_side() => Some(false),
+            Ok(..400) => Some(Attempted::Ok),
+            Ok(400..500) => Some(Attempted::Refused),
+            Ok(500..) => Some(Attempted::Failed),
+            Err(failure) if failure.blames_the_side() => Some(Attempted::Failed),
             Err(_) => None,
         }
     }
@@ -143,17 +167,21 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(answer: Result<u16, Failure>, succeeded: Option<bool>) {
-        assert_eq!(Outcome { latency: Duration::ZERO, answer }.succeeded(), succeeded, "{answer:?}");
+    fn check(answer: Result<u16, Failure>, attempted: Option<Attempted>) {
+        assert_eq!(Outcome { latency: Duration::ZERO, answer }.attempted(), attempted, "{answer:?}");
     }
 
     #[test]
     fn a_side_answers_for_its_failures_and_not_for_its_callers() {
-        check(Ok(200), Some(true));
-        check(Ok(404), Some(true));
-        check(Ok(500), Some(false));
-        check(Err(Failure::Connect), Some(false));
-        check(Err(Failure::Shed), Some(false));
+        check(Ok(101), Some(Attempted::Ok));
+        check(Ok(200), Some(Attempted::Ok));
+        check(Ok(399), Some(Attempted::Ok));
+        check(Ok(400), Some(Attempted::Refused));
+        check(Ok(499), Some(Attempted::Refused));
+        check(Ok(500), Some(Attempted::Failed));
+        check(Ok(999), Some(Attempted::Failed));
+        check(Err(Failure::Connect), Some(Attempted::Failed));
+        check(Err(Failure::Shed), Some(Attempted::Failed));
         check(Err(Failure::AbortedByClient), None);
     }
 

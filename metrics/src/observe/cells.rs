@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use flags::{Reason, Side};
 
-use super::histogram::{ADDED, Buckets, Cells, DURATION};
+use super::attempts::{Age, AttemptCells, Group};
+use super::histogram::{ADDED, Buckets, DURATION};
 use crate::events::LogLimit;
-use crate::outcome::{CodeClass, Failure};
+use crate::outcome::{CodeClass, Failure, Outcome};
 
 /// A monotonic count with one writer and any number of readers.
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ pub(super) const REASONS: usize = Reason::ALL.len();
 pub(super) const CLASSES: usize = CodeClass::ALL.len();
 pub(super) const FAILURES: usize = Failure::ALL.len();
 pub(super) const DROPS: usize = MirrorDrop::ALL.len();
+pub(super) const FALLBACKS: usize = Fallback::ALL.len();
+pub(super) const PAIRS: usize = Pair::ALL.len();
 pub(super) const TUNNEL_ENDS: usize = TunnelEnd::ALL.len();
 
 /// Why a copy was not sent.
@@ -64,6 +67,42 @@ impl MirrorDrop {
             Self::Draining => "draining",
         }
     }
+}
+
+/// What came of asking legacy for what new had failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fallback {
+    /// Legacy answered below 500.
+    Answered,
+    /// Legacy failed as well, or the caller left first.
+    Failed,
+    /// Legacy had no place free, so the caller met what new did.
+    Refused,
+}
+
+impl Fallback {
+    pub const ALL: [Self; 3] = [Self::Answered, Self::Failed, Self::Refused];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Who failed of two that were given the same request, in mode `parallel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pair {
+    /// Both or neither.
+    Same,
+    OnlyNew,
+    OnlyLegacy,
+}
+
+impl Pair {
+    pub const ALL: [Self; 3] = [Self::Same, Self::OnlyNew, Self::OnlyLegacy];
 }
 
 /// Why a tunnel is over.
@@ -94,7 +133,7 @@ impl TunnelEnd {
 
 /// What one worker saw of one side of one migration.
 ///
-/// In this order and at the start of a line of memory, so that an answer that took no longer than usual counts in four lines:
+/// In this order and at the start of a line of memory, so that an answer that took no longer than usual counts in six lines:
 /// with many migrations a request finds none of them in the cache.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
@@ -103,7 +142,7 @@ pub(super) struct SideCells {
     pub(super) duration: Buckets<16>,
     pub(super) added: Buckets<13>,
     pub(super) decisions: Counters<REASONS>,
-    pub(super) cells: Cells,
+    pub(super) attempts: AttemptCells,
     pub(super) failures: Counters<FAILURES>,
     pub(super) mirrored: Counter,
     pub(super) mirror_finished: Counter,
@@ -114,7 +153,8 @@ pub(super) struct SideCells {
 #[derive(Debug, Default)]
 pub struct MigrationCells {
     pub(super) sides: [SideCells; 2],
-    pub(super) fallbacks: Counter,
+    pub(super) fallbacks: Counters<FALLBACKS>,
+    pub(super) pairs: Counters<PAIRS>,
     pub(super) mirrors_dropped: Counters<DROPS>,
     pub(crate) mirror_log: LogLimit,
 }
@@ -142,8 +182,7 @@ impl MigrationCells {
     pub fn answered(&self, side: Side, status: u16, duration: Duration, added: Duration) {
         let cells = self.side(side);
         cells.requests[CodeClass::of(status) as usize].add(1);
-        let cell = cells.duration.record(&DURATION, duration);
-        cells.cells.count(cell);
+        cells.duration.record(&DURATION, duration);
         cells.added.record(&ADDED, added);
     }
 
@@ -153,10 +192,32 @@ impl MigrationCells {
         self.side(side).failures[failure as usize].add(1);
     }
 
-    /// A request that new failed was given to legacy.
+    /// The first attempt at the side that was decided is over, or that of a copy. Not legacy's for what new had failed.
+    ///
+    /// Every forwarded request of a migration, exactly once; one whose caller left counts nowhere.
     #[inline]
-    pub fn fallback(&self) {
-        self.fallbacks.add(1);
+    pub fn attempted(&self, side: Side, group: Group, outcome: &Outcome) {
+        self.side(side).attempts.ended(group, outcome);
+    }
+
+    /// An attempt in flight has reached another age, `from` none when it was not noticed before; or it ended (`to` none).
+    ///
+    /// An end comes together with [`Self::attempted`], so that nobody reads one without the other for long.
+    #[inline]
+    pub fn aged(&self, side: Side, from: Option<Age>, to: Option<Age>) {
+        self.side(side).attempts.aged(from, to);
+    }
+
+    /// Legacy was asked for what new had failed.
+    #[inline]
+    pub fn fallback(&self, result: Fallback) {
+        self.fallbacks[result as usize].add(1);
+    }
+
+    /// Both attempts at one request of mode `parallel` are over.
+    #[inline]
+    pub fn paired(&self, pair: Pair) {
+        self.pairs[pair as usize].add(1);
     }
 
     /// A copy was sent to this side.

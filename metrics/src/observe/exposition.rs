@@ -8,12 +8,12 @@ use flags::{Mode, Reason, Side};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::cells::{CLASSES, MirrorDrop, TUNNEL_ENDS, TunnelEnd, UpstreamCells, WorkerCells};
+use super::cells::{CLASSES, Fallback, MirrorDrop, TUNNEL_ENDS, TunnelEnd, UpstreamCells, WorkerCells};
 use super::histogram::{ADDED, BucketTotals, DURATION};
 use super::process::ProcessTotals;
 use super::{EndpointName, MigrationTotals, Observer, add, lock};
 use crate::families::{self, Family, Kind};
-use crate::outcome::{CodeClass, Failure};
+use crate::outcome::{Attempted, CodeClass, Failure};
 
 /// All families as one collector, so that one scrape reads each cell once.
 #[derive(Debug)]
@@ -118,6 +118,10 @@ impl Page {
             for class in CodeClass::ALL {
                 self.counter(&families::REQUESTS, &[id, side, class.name()], seen.requests(class));
             }
+            for result in Attempted::ALL {
+                let value = seen.attempts().result(result);
+                self.counter(&families::ATTEMPTS, &[id, side, result.name()], value);
+            }
             for failure in Failure::ALL {
                 self.counter(&families::FAILURES, &[id, side, failure.name()], seen.failures(failure));
             }
@@ -127,7 +131,9 @@ impl Page {
             self.histogram(&families::REQUEST_DURATION, &[id, side], &DURATION.bounds_us, &seen.duration);
             self.histogram(&families::ADDED_LATENCY, &[id, side], &ADDED.bounds_us, &seen.added);
         }
-        self.counter(&families::FALLBACKS, &[id], totals.fallbacks);
+        for result in Fallback::ALL {
+            self.counter(&families::FALLBACKS, &[id, result.name()], totals.fallbacks(result));
+        }
         for drop in MirrorDrop::ALL {
             let value = totals.mirrors_dropped[drop as usize];
             self.counter(&families::MIRRORS_DROPPED, &[id, drop.name()], value);

@@ -22,7 +22,7 @@ const OCTAVES: usize = 31;
 pub const CELLS: usize = SUB * OCTAVES;
 
 /// The cell that counts a duration of so many microseconds.
-const fn cell_of(micros: u64) -> usize {
+pub(super) const fn cell_of(micros: u64) -> usize {
     if micros < SUB as u64 {
         return micros as usize;
     }
@@ -104,13 +104,12 @@ impl<const N: usize> Default for Buckets<N> {
 }
 
 impl<const N: usize> Buckets<N> {
-    pub(super) fn record<const M: usize>(&self, scale: &Scale<M>, duration: Duration) -> usize {
+    pub(super) fn record<const M: usize>(&self, scale: &Scale<M>, duration: Duration) {
         const { assert!(M + 1 == N, "one bucket more than bounds") };
         let micros = micros(duration);
         let cell = cell_of(micros);
         self.counts[scale.bucket_of(cell, micros)].add(1);
         self.sum_us.add(micros);
-        cell
     }
 
     pub(super) fn add_to(&self, sum: &mut BucketTotals) {
@@ -154,7 +153,7 @@ impl Cells {
     }
 }
 
-/// How long requests took, in [`CELLS`] cells that begin at [`cell_start_us`].
+/// How many took how long, in [`CELLS`] cells that begin at [`cell_start_us`]; no cells at all is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Durations(Vec<u64>);
 

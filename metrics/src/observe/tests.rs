@@ -10,6 +10,7 @@ use flags::{Migration, Mode, Reason, Revision};
 
 use super::*;
 use crate::events::MigrationChanged;
+use crate::outcome::Outcome;
 
 const CODES: &[&str] = &["no_route", "upstream_timeout"];
 
@@ -106,15 +107,16 @@ fn shards_are_summed() {
         let cells = shard.migration(&id("sessions"));
         cells.decided(Side::New, Reason::Percent);
         cells.failed(Side::New, Failure::Timeout);
-        cells.fallback();
+        cells.fallback(Fallback::Answered);
         cells.answered(Side::Legacy, 200, Duration::from_millis(3), Duration::from_micros(40));
+        cells.attempted(Side::Legacy, group(), &Outcome { latency: Duration::from_millis(2), answer: Ok(200) });
         shard.worker().connection_opened();
         shard.worker().refused(1);
         shard.worker().refused(99);
     }
     check(&observer, r#"crossfade_decisions_total{migration="sessions",side="new",reason="percent"}"#, "2");
     check(&observer, r#"crossfade_failures_total{migration="sessions",side="new",failure="timeout"}"#, "2");
-    check(&observer, r#"crossfade_fallbacks_total{migration="sessions"}"#, "2");
+    check(&observer, r#"crossfade_fallbacks_total{migration="sessions",result="answered"}"#, "2");
     check(&observer, r#"crossfade_requests_total{migration="sessions",side="legacy",code_class="2xx"}"#, "2");
     let duration = |suffix: &str| format!(r#"crossfade_request_duration_seconds_{suffix}"#);
     check(&observer, &duration(r#"bucket{migration="sessions",side="legacy",le="0.0025"}"#), "0");
@@ -132,8 +134,81 @@ fn shards_are_summed() {
     assert_eq!(totals.side(Side::Legacy).requests(CodeClass::Success), 2);
     let durations = observer.durations(&id("sessions"), Side::Legacy);
     assert_eq!(durations.count(), 2);
-    assert!(durations.quantile(0.5).unwrap() >= Duration::from_millis(3));
+    assert!((2..3).contains(&durations.quantile(0.5).unwrap().as_millis()), "the attempt's time and not the caller's");
     assert_eq!(observer.durations(&id("sessions"), Side::New).count(), 0);
+}
+
+fn group() -> Group {
+    Group::of(None, Some(b"ann"), 0)
+}
+
+#[test]
+fn an_attempt_is_counted_once_by_what_the_side_did() {
+    let observer = fresh();
+    let (one, other) = (observer.shard(), observer.shard());
+    let attempt = |shard: &Shard, key: &str, answer| {
+        let group = Group::of(None, Some(key.as_bytes()), 0);
+        let outcome = Outcome { latency: Duration::from_millis(2), answer };
+        shard.migration(&id("sessions")).attempted(Side::New, group, &outcome);
+    };
+    attempt(&one, "ann", Ok(204));
+    attempt(&other, "ann", Ok(404));
+    attempt(&one, "ann", Ok(503));
+    attempt(&other, "bob", Err(Failure::Connect));
+    attempt(&other, "eve", Err(Failure::AbortedByClient));
+    let series =
+        |result: &str| format!(r#"crossfade_attempts_total{{migration="sessions",side="new",result="{result}"}}"#);
+    for (result, expected) in [("ok", "1"), ("refused", "1"), ("failed", "2")] {
+        check(&observer, &series(result), expected);
+    }
+    let bit = |key: &str| 1_u64 << Group::of(None, Some(key.as_bytes()), 0).index();
+    let expected = SideAttempts { ok: 1, refused: 1, failed: 2, failing: bit("ann") | bit("bob") };
+    assert_eq!(observer.attempts()[&id("sessions")], [SideAttempts::default(), expected]);
+    assert_eq!(observer.attempts()[&id("sessions")][1].failing, 0, "asked for once, then only what is new");
+    let totals = observer.totals();
+    let attempts = totals[&id("sessions")].side(Side::New).attempts();
+    let ann = Group::of(None, Some(b"ann"), 0).index();
+    assert_eq!((attempts.seen[ann], attempts.refused[ann], attempts.failed[ann]), (3, 1, 1));
+    assert_eq!((attempts.durations().count(), attempts.seen.iter().sum::<u64>()), (4, 4));
+}
+
+#[test]
+fn what_is_in_flight_moves_from_age_to_age() {
+    let observer = fresh();
+    let cells = observer.shard().migration(&id("sessions"));
+    let age = |millis| Age::of(Duration::from_millis(millis));
+    cells.aged(Side::New, None, age(100));
+    cells.aged(Side::New, age(100), age(100));
+    cells.aged(Side::New, age(100), age(900));
+    cells.aged(Side::New, age(900), None);
+    let totals = observer.totals();
+    let attempts = totals[&id("sessions")].side(Side::New).attempts();
+    assert_eq!((attempts.aged_to.count(), attempts.aged_from.count()), (2, 2));
+    assert_eq!(attempts.aged_to, attempts.aged_from, "what has ended is of no age");
+}
+
+#[test]
+fn failures_of_one_caller_scatter_more_than_chance() {
+    let observer = fresh();
+    let cells = observer.shard().migration(&id("sessions"));
+    let start = Instant::now();
+    observer.tick(start);
+    for key in ["ann", "bob"] {
+        let answer = Ok(if key == "ann" { 500 } else { 200 });
+        for _ in 0..10 {
+            let group = Group::of(None, Some(key.as_bytes()), 0);
+            cells.attempted(Side::New, group, &Outcome { latency: Duration::ZERO, answer });
+        }
+    }
+    let scatter = |second| {
+        observer.tick(start + Duration::from_secs(second));
+        let totals = observer.totals();
+        let attempts = totals[&id("sessions")].side(Side::New).attempts();
+        (attempts.chi_milli, attempts.chi_freedom)
+    };
+    assert_eq!(scatter(59), (0, 0), "the window is not over");
+    assert_eq!(scatter(60), (20_000, 1));
+    assert_eq!(scatter(120), (20_000, 1), "nothing happened meanwhile");
 }
 
 #[test]
@@ -195,8 +270,8 @@ fn what_the_file_no_longer_names_is_forgotten_once_no_worker_holds_it() {
     let shard = observer.shard();
     let cells = shard.migration(&id("sessions"));
     let endpoint = shard.upstream("python", "127.0.0.1:3002");
-    let series = r#"crossfade_fallbacks_total{migration="sessions"}"#;
-    cells.fallback();
+    let series = r#"crossfade_fallbacks_total{migration="sessions",result="answered"}"#;
+    cells.fallback(Fallback::Answered);
     observer.declare_migrations(&[id("orders")]);
     observer.declare_upstreams(&[]);
     observer.tick(Instant::now());
@@ -205,7 +280,7 @@ fn what_the_file_no_longer_names_is_forgotten_once_no_worker_holds_it() {
     observer.tick(Instant::now());
     assert_eq!(value(&observer, series), None);
     assert!(!observer.gather().unwrap().contains("127.0.0.1:3002"));
-    check(&observer, r#"crossfade_fallbacks_total{migration="orders"}"#, "0");
+    check(&observer, r#"crossfade_fallbacks_total{migration="orders",result="answered"}"#, "0");
 }
 
 #[test]
