@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use flags::{Decision, MigrationIndex, Snapshot};
 use metrics::outcome::Failure;
 
+use crate::attempts::Attempt;
 use crate::error::ProxyError;
 use crate::h1::head::RequestHead;
 use crate::headers::{self, Peer};
@@ -23,6 +24,8 @@ pub(crate) struct Access {
     ended: Option<Instant>,
     pub(crate) identity: headers::Identity,
     decision: Option<(Rc<Tables>, MigrationIndex, Decision)>,
+    /// The first attempt at the side that was decided, while it is under way.
+    pub(crate) attempt: Option<Attempt>,
     pub(crate) error: Option<&'static str>,
     pub(crate) failure: Option<Failure>,
     pub(crate) bytes: u64,
@@ -37,6 +40,7 @@ impl Access {
             ended: None,
             identity,
             decision: None,
+            attempt: None,
             error: None,
             failure: None,
             bytes: 0,
@@ -58,6 +62,23 @@ impl Access {
     pub(crate) fn failed(&mut self, error: &ProxyError) {
         self.error = Some(error.code());
         self.failure = error.failure();
+        if self.attempt.is_some() {
+            self.settle(error.failure().map(Err), Instant::now());
+        }
+    }
+
+    /// The first attempt is over, if there was one and it is not over yet. Without an answer it said nothing about its side.
+    pub(crate) fn settle(&mut self, answer: Option<Result<u16, Failure>>, now: Instant) {
+        if let (Some(attempt), Some(answer)) = (self.attempt.take(), answer) {
+            attempt.end(answer, now);
+        }
+    }
+
+    /// What came after the head is not the side's time.
+    pub(crate) fn stop(&self, head: Instant) {
+        if let Some(attempt) = &self.attempt {
+            attempt.stop(head);
+        }
     }
 
     /// Time spent in this router: before the upstream got the request, and after its answer began.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::attempts::Attempt;
 use crate::body::{BodyError, Outbound, Relay, RelayError};
 use crate::caller::Caller;
 use crate::error::ProxyError;
@@ -54,6 +55,8 @@ pub(crate) struct Request<'a> {
     pub(crate) limits: HeadLimits,
     /// When this attempt began.
     pub(crate) now: Instant,
+    /// Told when the caller is waited for, where the attempt is observed.
+    pub(crate) observed: Option<&'a Attempt>,
 }
 
 /// An upstream that has begun to answer.
@@ -125,6 +128,7 @@ pub(crate) async fn attempt<C: Caller>(
         let harmless = || conn.written == 0 || (is_idempotent(request.head.method()) && !request.head.has_body());
         match ran {
             Ok(()) if untouched && exchange.interims == 0 && is_for_silence(answer) && may_retry(harmless()) => {
+                exchange.charge(false);
                 reuse = false;
             }
             Ok(()) => {
@@ -135,6 +139,7 @@ pub(crate) async fn attempt<C: Caller>(
             Err(error) => {
                 let unanswered = matches!(error, ProxyError::Reset) && conn.pending().is_empty();
                 if untouched && unanswered && may_retry(harmless()) {
+                    exchange.charge(false);
                     reuse = false;
                     continue;
                 }
@@ -181,7 +186,7 @@ pub(crate) fn write_request(conn: &mut Conn, request: &Request<'_>) {
 }
 
 /// Whether an upstream says this to a connection on which it waited in vain, and closes it.
-const fn is_for_silence(answer: &ResponseHead) -> bool {
+pub(crate) const fn is_for_silence(answer: &ResponseHead) -> bool {
     answer.status == 408 && answer.persistence.close
 }
 
@@ -201,6 +206,8 @@ struct Exchange<'a> {
     /// No time went by since the attempt began, because nothing was waited for or connected.
     at_once: bool,
     uploaded: bool,
+    /// The rest of the caller's body is waited for.
+    awaits_caller: bool,
     interims: u8,
     to_head: bool,
 }
@@ -215,6 +222,7 @@ impl<'a> Exchange<'a> {
             held_back: request.onward.expect && !body_has_begun,
             at_once,
             uploaded: false,
+            awaits_caller: false,
             interims: 0,
             to_head: request.head.method() == b"HEAD",
         }
@@ -281,7 +289,9 @@ impl<'a> Exchange<'a> {
             return Ok(());
         }
         let mut moved = false;
-        match self.upload.poll(cx, caller, conn, &mut moved) {
+        let polled = self.upload.poll(cx, caller, conn, &mut moved);
+        self.charge(polled.is_pending() && !self.upload.waits_for_sink());
+        match polled {
             Poll::Ready(Ok(())) => {
                 self.uploaded = true;
                 // Most requests leave whole at once; reading the clock again would tell nothing new.
@@ -298,6 +308,19 @@ impl<'a> Exchange<'a> {
             Poll::Pending => {}
         }
         Ok(())
+    }
+
+    /// Time goes by at the caller's expense, or at the side's.
+    fn charge(&mut self, awaits_caller: bool) {
+        if self.awaits_caller == awaits_caller {
+            return;
+        }
+        self.awaits_caller = awaits_caller;
+        match self.request.observed {
+            Some(attempt) if awaits_caller => attempt.hold(Instant::now()),
+            Some(attempt) => attempt.resume(Instant::now()),
+            None => {}
+        }
     }
 
     fn poll_head<C: Caller>(

@@ -5,6 +5,7 @@
 
 mod access;
 pub mod app;
+mod attempts;
 mod body;
 mod buffers;
 mod caller;

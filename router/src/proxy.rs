@@ -7,18 +7,23 @@
 mod local;
 pub(crate) mod place;
 pub(crate) mod pure_path;
+mod relay;
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use flags::route::Respond;
+use flags::{Decision, MigrationIndex};
 use local::{expose, write_local};
 use place::{Destination, KeyBody, Looked, Place, look};
+use relay::{Broken, is_long, relay_both};
 
 use crate::access::Access;
-use crate::body::{BodyError, Relay, RelayError};
+use crate::attempts::Subject;
+use crate::body::Relay;
 use crate::buffers::{BUFFER_BYTES, Buffers};
 use crate::caller::Caller;
 use crate::error::{self, ProxyError};
@@ -89,12 +94,7 @@ impl<C: Caller> Call<'_, C> {
         };
         match &place.to {
             Destination::Respond(respond) => return self.answer_locally(respond).await,
-            Destination::Migration(at, decision) => {
-                self.access.decided(&place.tables, *at, *decision);
-                if decision.mirror.is_some() {
-                    mirror::send(self.worker, self.peer, &place.tables, *at, decision, &self.exchange.request);
-                }
-            }
+            Destination::Migration(at, decision) => self.decided(&place, *at, *decision),
             Destination::Upstream(_) => {}
         }
         let upstream = place.upstream();
@@ -105,6 +105,7 @@ impl<C: Caller> Call<'_, C> {
         let first_byte = Instant::now();
         self.access.first_byte = Some(first_byte);
         if self.exchange.answer.status == 101 {
+            self.access.settle(Some(Ok(101)), first_byte);
             drop(upstream);
             return self.switch(place, answered).await;
         }
@@ -145,6 +146,21 @@ impl<C: Caller> Call<'_, C> {
         }
     }
 
+    /// Counts the decision, begins to observe what the side does, and copies the request to the other one.
+    fn decided(&mut self, place: &Place, at: MigrationIndex, decision: Decision) {
+        self.access.decided(&place.tables, at, decision);
+        let cells = Arc::clone(&place.tables.migration(at).cells);
+        let subject = Subject { cells, side: decision.serve, group: place.group };
+        let copied = decision.mirror.and_then(|side| {
+            let subject = Subject { side, ..subject.clone() };
+            mirror::send(self.worker, self.peer, &place.tables, at, subject, &self.exchange.request)
+        });
+        let now = *self.access.sent.insert(Instant::now());
+        let mut attempt = self.worker.attempts.begin(subject, now);
+        attempt.meet(copied);
+        self.access.attempt = Some(attempt);
+    }
+
     async fn forward(&mut self, place: &Place, upstream: &Upstream) -> Result<Answered, ProxyError> {
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
@@ -155,7 +171,7 @@ impl<C: Caller> Call<'_, C> {
         if let Destination::Migration(at, decision) = &place.to {
             additions.extend_from_slice(place.tables.migration(*at).stamp(decision.serve));
         }
-        let now = Instant::now();
+        let now = *self.access.sent.get_or_insert_with(Instant::now);
         let onward = forward::Request {
             head: request,
             onward: Onward {
@@ -169,8 +185,8 @@ impl<C: Caller> Call<'_, C> {
             body_idle: generation.timeouts.body_idle,
             limits: place.tables.head_limits,
             now,
+            observed: self.access.attempt.as_ref(),
         };
-        self.access.sent = Some(now);
         forward::attempt(self.worker, upstream, self.caller, &onward, answer, self.timer).await
     }
 
@@ -211,11 +227,14 @@ impl<C: Caller> Call<'_, C> {
         }
         self.caller.begin_answer(answer, additions, bodiless_length, Relayed { framing: relayed_framing, close });
         let mut download = Relay::default();
-        let relayed =
-            relay_both(self.caller, &mut answered, &mut download, self.timer, (begun, generation.timeouts.body_idle))
-                .await;
+        let idle = generation.timeouts.body_idle;
+        let attempt = self.access.attempt.as_ref();
+        let relayed = relay_both(self.caller, &mut answered, &mut download, self.timer, attempt, (begun, idle)).await;
         self.access.bytes = download.bytes;
-        let streamed = download.bytes > BUFFER_BYTES as u64 || answer.framing == Framing::UntilClose;
+        let streamed = is_long(&download) || answer.framing == Framing::UntilClose;
+        if streamed || !answered.upload.is_finished() {
+            self.access.stop(begun);
+        }
         let status = answer.status;
         let upload_finished = answered.upload.is_finished();
         let after = match relayed {
@@ -229,6 +248,7 @@ impl<C: Caller> Call<'_, C> {
             Err(broken) => {
                 self.access.error = Some(broken.code());
                 self.access.failure = Some(broken.failure());
+                self.access.settle(Some(Err(broken.failure())), Instant::now());
                 if let Some(index) = error::index_of(broken.code()) {
                     self.worker.cells().refused(index);
                 }
@@ -236,6 +256,8 @@ impl<C: Caller> Call<'_, C> {
                 After::Abort
             }
         };
+        let ended = self.access.end();
+        self.access.settle(Some(Ok(status)), ended);
         self.access.finish(self.worker, status, &self.exchange.request, self.peer, streamed);
         after
     }
@@ -316,83 +338,4 @@ impl<C: Caller> Call<'_, C> {
             (true, false) => After::KeepAlive,
         }
     }
-}
-
-/// Why an answer that had begun did not reach the caller whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Broken {
-    /// The upstream broke off, or broke the rules.
-    Upstream,
-    UpstreamSilent,
-    Caller,
-    /// The rest of the request broke the rules, for the reason with this code.
-    Request(&'static str),
-}
-
-impl Broken {
-    const fn code(self) -> &'static str {
-        match self {
-            Self::Upstream => "upstream_truncated",
-            Self::UpstreamSilent => "upstream_stalled",
-            Self::Caller => "client_closed_request",
-            Self::Request(code) => code,
-        }
-    }
-
-    const fn failure(self) -> metrics::outcome::Failure {
-        use metrics::outcome::Failure;
-        match self {
-            Self::Upstream => Failure::Truncated,
-            Self::UpstreamSilent => Failure::Timeout,
-            Self::Caller | Self::Request(_) => Failure::AbortedByClient,
-        }
-    }
-}
-
-/// Moves the answer to the caller and the rest of the request to the upstream until the answer is whole.
-async fn relay_both<C: Caller>(
-    caller: &mut C,
-    answered: &mut Answered,
-    download: &mut Relay,
-    timer: &mut Timer,
-    (begun, idle): (Instant, Duration),
-) -> Result<(), Broken> {
-    timer.set_from(begun, idle);
-    poll_fn(|cx| {
-        let (mut moved, mut refused) = (false, None);
-        if !answered.upload.is_finished() && !answered.upload_broken {
-            match answered.upload.poll(cx, caller, &mut *answered.conn, &mut moved) {
-                Poll::Ready(Err(RelayError::Sink(_))) => answered.upload_broken = true,
-                Poll::Ready(Err(RelayError::Source(BodyError::Truncated | BodyError::Io(_)))) => {
-                    return Poll::Ready(Err(Broken::Caller));
-                }
-                // The rest of the request is not forwarded. The answer is, as far as it is there already.
-                Poll::Ready(Err(RelayError::Source(error))) => {
-                    answered.upload_broken = true;
-                    refused = Some(Broken::Request(forward::caller_error(&error).code()));
-                }
-                Poll::Ready(Ok(())) | Poll::Pending => {}
-            }
-        }
-        match download.poll(cx, &mut *answered.conn, caller, &mut moved) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(RelayError::Source(_))) => return Poll::Ready(Err(Broken::Upstream)),
-            Poll::Ready(Err(RelayError::Sink(_))) => return Poll::Ready(Err(Broken::Caller)),
-            Poll::Pending => {}
-        }
-        // An answer that waits for the rest of the request would wait in vain.
-        if let Some(broken) = refused {
-            return Poll::Ready(Err(broken));
-        }
-        if answered.upload.is_finished() && caller.poll_gone(cx).is_ready() {
-            return Poll::Ready(Err(Broken::Caller));
-        }
-        if moved {
-            timer.set(idle);
-        }
-        // A caller that stops reading holds the upstream back, which must not be held against the upstream.
-        let silent = if download.waits_for_sink() { Broken::Caller } else { Broken::UpstreamSilent };
-        timer.poll(cx).map(|()| Err(silent))
-    })
-    .await
 }

@@ -89,6 +89,7 @@ async fn run(
         }
     }
     tokio::task::spawn_local(Rc::clone(&worker).tend());
+    tokio::task::spawn_local(Rc::clone(&worker.attempts).watch());
     tokio::task::spawn_local(tunnel::follow(Rc::clone(&worker)));
     let Some(deadline) = receive(&worker, &mut handed, ending).await else { return };
     let turned_away = listening.iter().filter(|own| listener::turn_away(own)).count();

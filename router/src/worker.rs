@@ -24,6 +24,7 @@ use ipnet::IpNet;
 use metrics::observe::{MigrationCells, Shard};
 use tokio::time::Instant;
 
+use crate::attempts::Attempts;
 use crate::buffers::Buffers;
 use crate::config::{self, Limits, RouteSettings, Timeouts};
 use crate::h1::head::HeadLimits;
@@ -223,6 +224,7 @@ pub(crate) struct Worker {
     log_budget: Cell<u32>,
     pub(crate) connections: Cell<usize>,
     pub(crate) mirrors: Cell<usize>,
+    pub(crate) attempts: Rc<Attempts>,
     /// One entry a connection, so that a drain can wake those that wait for a request.
     sleepers: RefCell<Sleepers>,
     /// One entry a tunnel, so that a change of state can wake them.
@@ -278,6 +280,7 @@ impl Worker {
             log_budget: Cell::new(LOG_LINES_PER_SECOND),
             connections: Cell::new(0),
             mirrors: Cell::new(0),
+            attempts: Rc::default(),
             sleepers: RefCell::default(),
             tunnels: RefCell::default(),
             changes: Cell::new(0),

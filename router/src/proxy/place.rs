@@ -6,6 +6,7 @@ use std::time::Duration;
 use flags::key::{Claims, extract};
 use flags::route::{Found, Respond, RouteIndex, Target};
 use flags::{Decision, Facts, MigrationIndex, Snapshot, decide};
+use metrics::observe::Group;
 
 use crate::error::ProxyError;
 use crate::h1::framing::Framing;
@@ -23,6 +24,8 @@ pub(crate) struct Place {
     pub(crate) to: Destination,
     /// The die that was cast, should the decision have asked for one.
     pub(crate) chance: u32,
+    /// The callers among whom this one is counted.
+    pub(crate) group: Group,
 }
 
 pub(crate) enum Destination {
@@ -86,7 +89,7 @@ pub(crate) fn look(
     {
         return Err(Refusal::BodyTooLarge.into());
     }
-    let to = match (snapshot.routes().migration(route), &snapshot.routes().get(route).target) {
+    let (to, group) = match (snapshot.routes().migration(route), &snapshot.routes().get(route).target) {
         (Some(at), _) => {
             match body {
                 KeyBody::Unread if tables.migration(at).reads_body => {
@@ -101,10 +104,14 @@ pub(crate) fn look(
             let key = extract(&snapshot.migration(at).key, &seen, claims);
             let facts =
                 Facts { migration: at, request: &seen, key: key.as_deref(), now: worker.unix_seconds(), chance };
-            Destination::Migration(at, decide(snapshot, &facts))
+            let decision = decide(snapshot, &facts);
+            (Destination::Migration(at, decision), Group::of(decision.bucket, key.as_deref(), chance))
         }
-        (None, Target::Respond(respond)) => Destination::Respond(respond.clone()),
-        (None, _) => Destination::Upstream(settings.upstream.ok_or(ProxyError::NoRoute)?),
+        (None, Target::Respond(respond)) => (Destination::Respond(respond.clone()), Group::of(None, None, chance)),
+        (None, _) => {
+            let upstream = settings.upstream.ok_or(ProxyError::NoRoute)?;
+            (Destination::Upstream(upstream), Group::of(None, None, chance))
+        }
     };
-    Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to, chance }))
+    Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to, chance, group }))
 }

@@ -22,6 +22,7 @@ use metrics::observe::Observer;
 use super::place::{Destination, KeyBody, Looked, look};
 use super::{Exchange, write};
 use crate::access::Access;
+use crate::attempts::Subject;
 use crate::config::Config;
 use crate::error::CODES;
 use crate::h1::head::Version;
@@ -82,6 +83,9 @@ impl PurePath {
         let Looked::Placed(place) = looked.ok()? else { return None };
         let Destination::Migration(at, decision) = &place.to else { return None };
         access.decided(&place.tables, *at, *decision);
+        let cells = Arc::clone(&place.tables.migration(*at).cells);
+        let subject = Subject { cells, side: decision.serve, group: place.group };
+        access.attempt = Some(worker.attempts.begin(subject, Instant::now()));
         let upstream = place.upstream();
 
         exchange.additions.clear();
@@ -106,6 +110,8 @@ impl PurePath {
         let close = head.version == Version::Http10 || head.persistence.close;
         write::begin_response(to_caller, &exchange.answer, bodiless_length);
         write::end_response(to_caller, Relayed { framing, close });
+        let ended = access.end();
+        access.settle(Some(Ok(exchange.answer.status)), ended);
         access.finish(worker, exchange.answer.status, head, peer, false);
         Some(Passed { to_upstream, to_caller })
     }
