@@ -8,6 +8,7 @@
 pub mod events;
 pub mod families;
 pub mod fleet;
+pub mod guard;
 pub mod notice;
 pub mod observe;
 pub mod outcome;

@@ -57,8 +57,9 @@ mod tests;
 
 pub use betting::Betting;
 pub use clocks::{Clocks, Damaged, Evidence};
+pub(crate) use count::is_unused;
 pub use count::{Block, Count};
 pub use factor::{FAST, FLEET, FLOOR, Margin, PAIRED, SAFETY, Test, fast_threshold};
 pub use one_sample::OneSample;
 pub use quality::{Cohorts, HORIZONS_SECONDS, Matured, REPORTING_DIFFERS};
-pub use two_sample::{Safety, TwoSample};
+pub use two_sample::{Closed, Safety, TwoSample};

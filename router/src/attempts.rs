@@ -273,7 +273,7 @@ mod tests {
         /// The starts of the cells in which new's attempts have ended and are under way, in milliseconds.
         #[track_caller]
         fn check(&self, done: &[u64], ages: &[u64]) {
-            self.ledger.tick(&self.observer, jiff::Timestamp::from_second(1).unwrap(), self.start);
+            self.ledger.tick(&self.observer, jiff::Timestamp::from_millisecond(1_200).unwrap(), self.start);
             let rows = flags::tally::Tallies::due(&self.ledger);
             let (mut ended, mut moved) = (Vec::new(), Vec::new());
             for row in rows.iter().filter(|row| row.side == Side::New) {

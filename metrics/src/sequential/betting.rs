@@ -9,6 +9,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::clocks::{Clocks, Evidence};
+use super::count::is_unused;
+use super::factor::tempering;
 use crate::observe::{CELLS, cell_start_us};
 
 const STAKES: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 5.5];
@@ -18,6 +20,7 @@ const MEAN: f64 = 1.0 / 6.0;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Betting {
+    #[serde(default, skip_serializing_if = "is_unused")]
     clocks: Clocks,
 }
 
@@ -29,19 +32,22 @@ impl Betting {
             return;
         }
         let largest_us = limit_seconds * 1e6 / MEAN;
-        let deff = if deff.is_nan() { 20.0 } else { deff.clamp(1.0, 20.0) };
         let won = |stake: f64| {
             let of = |(cell, count): &(u16, u32)| {
                 let part = (cell_start_us(usize::from(*cell)) as f64).min(largest_us) / largest_us;
                 f64::from(*count) * (stake * (part - MEAN)).ln_1p()
             };
-            done.iter().map(of).sum::<f64>() / deff
+            done.iter().map(of).sum::<f64>() / tempering(deff)
         };
         self.clocks.advance(&STAKES.map(won));
     }
 
     pub fn evidence(&self) -> Evidence {
         self.clocks.evidence()
+    }
+
+    pub fn is_still_bad(&self) -> bool {
+        self.clocks.is_still_bad()
     }
 
     pub fn restart(&mut self) {

@@ -10,10 +10,13 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::count::rounded_down;
+use super::count::{is_unused, rounded, rounded_down};
 
 /// The largest logarithm, and minus the smallest.
 pub(super) const LN_MAX: f64 = 60.0;
+
+/// What of the trend still counts after one more block: about five blocks.
+const TREND_MEMORY: f64 = 0.8;
 
 /// More alternatives than any test has.
 const ALTERNATIVES_MAX: usize = 16;
@@ -71,39 +74,47 @@ impl Evidence {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Clocks {
+    #[serde(default, skip_serializing_if = "is_unused")]
     a: Vec<f64>,
+    #[serde(default, skip_serializing_if = "is_unused")]
     b: Vec<f64>,
+    /// Whether the last few blocks spoke against new: the logarithms of their mean factors, the older the less.
+    #[serde(default, skip_serializing_if = "is_unused")]
+    trend: f64,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Stored {
     a: Vec<f64>,
     b: Vec<f64>,
+    trend: f64,
 }
 
 impl TryFrom<Stored> for Clocks {
     type Error = Damaged;
 
-    fn try_from(Stored { a, b }: Stored) -> Result<Self, Damaged> {
+    fn try_from(Stored { a, b, trend }: Stored) -> Result<Self, Damaged> {
         let is_sound = a.len() == b.len()
             && a.len() <= ALTERNATIVES_MAX
             && a.iter().all(|ln| (-LN_MAX..=LN_MAX).contains(ln))
-            && b.iter().all(|ln| (0.0..=LN_MAX).contains(ln));
-        if is_sound { Ok(Self { a, b }) } else { Err(Damaged::Evidence) }
+            && b.iter().all(|ln| (0.0..=LN_MAX).contains(ln))
+            && (-LN_MAX..=LN_MAX).contains(&trend);
+        if is_sound { Ok(Self { a, b, trend }) } else { Err(Damaged::Evidence) }
     }
 }
 
 impl Clocks {
-    /// Takes in the factors of one block, as logarithms, one per alternative.
+    /// Takes in the factors of one block, as logarithms, one per alternative. Tells the logarithm of their mean.
     ///
     /// Clocks that have another number of alternatives, from another release, begin anew.
-    pub(super) fn advance(&mut self, ln_factors: &[f64]) {
+    pub(super) fn advance(&mut self, ln_factors: &[f64]) -> f64 {
         if self.a.len() != ln_factors.len() {
             self.a = vec![0.0; ln_factors.len()];
             self.b = vec![0.0; ln_factors.len()];
         }
         if ln_factors.iter().any(|ln| ln.is_nan()) {
-            return;
+            return 0.0;
         }
         for ((a, b), ln) in self.a.iter_mut().zip(&mut self.b).zip(ln_factors) {
             *a = rounded_down((*a + ln).clamp(-LN_MAX, LN_MAX));
@@ -111,6 +122,14 @@ impl Clocks {
             let grown = (*b + ln).min(LN_MAX);
             *b = rounded_down(grown.exp().ln_1p().min(LN_MAX));
         }
+        let mean = ln_mean(ln_factors);
+        self.trend = rounded((self.trend * TREND_MEMORY + mean).clamp(-LN_MAX, LN_MAX));
+        mean
+    }
+
+    /// Whether the last few blocks with traffic still spoke against new.
+    pub fn is_still_bad(&self) -> bool {
+        self.trend > 0.0
     }
 
     pub fn evidence(&self) -> Evidence {
@@ -125,7 +144,7 @@ impl Clocks {
 }
 
 /// The logarithm of the mean of what the logarithms stand for.
-pub(super) fn ln_mean(lns: &[f64]) -> f64 {
+fn ln_mean(lns: &[f64]) -> f64 {
     let largest = lns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if !largest.is_finite() {
         return 0.0;

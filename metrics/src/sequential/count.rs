@@ -61,13 +61,37 @@ impl Count {
     pub(crate) fn times(self, factor: f64) -> Self {
         Self { total: rounded(self.total * factor), bad: rounded(self.bad * factor) }
     }
+
+    /// This and then the newer, at most `last` together: the older ones leave in proportion.
+    #[must_use]
+    pub(crate) fn then(self, newer: Self, last: f64) -> Self {
+        if newer.total >= last {
+            return newer.times(last / newer.total);
+        }
+        let room = last - newer.total;
+        let kept = if self.total > room { self.times(room / self.total) } else { self };
+        kept.plus(newer)
+    }
 }
 
-/// Both sides in the same stretch of time.
+/// Both sides in the same stretch of time. Stored as four numbers, legacy's total and bad and new's total and bad.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "[f64; 4]", into = "[f64; 4]")]
 pub struct Block {
     pub legacy: Count,
     pub new: Count,
+}
+
+impl From<[f64; 4]> for Block {
+    fn from([legacy, legacy_bad, new, new_bad]: [f64; 4]) -> Self {
+        Self::new(Count::new(legacy, legacy_bad), Count::new(new, new_bad))
+    }
+}
+
+impl From<Block> for [f64; 4] {
+    fn from(Block { legacy, new }: Block) -> Self {
+        [legacy.total, legacy.bad, new.total, new.bad]
+    }
 }
 
 impl Block {
@@ -89,4 +113,9 @@ impl Block {
     pub fn plus(&self, other: &Self) -> Self {
         Self { legacy: self.legacy.plus(other.legacy), new: self.new.plus(other.new) }
     }
+}
+
+/// Whether a value is what an unused stream has; such values are not stored.
+pub(crate) fn is_unused<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -17,6 +17,11 @@ pub(super) const RATE_MAX: f64 = 0.9;
 /// Bounds of the tempering.
 const DEFF_MAX: f64 = 20.0;
 
+/// A design effect as it may be used; one that is no number is the worst one.
+pub(super) fn tempering(deff: f64) -> f64 {
+    if deff.is_nan() { DEFF_MAX } else { deff.clamp(1.0, DEFF_MAX) }
+}
+
 /// Which rates of failure a test has in mind, given the rate that is still acceptable.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Alternatives {
@@ -103,25 +108,25 @@ impl Test {
             Alternatives::Odds(numbers) | Alternatives::Toward(numbers) => numbers,
             Alternatives::Same => &[1.0],
         };
-        numbers.iter().map(move |number| self.rate(*number, acceptable, legacy).min(ALTERNATIVE_MAX))
+        numbers.iter().map(move |number| self.rate(*number, acceptable, legacy))
     }
 
     fn rate(&self, number: f64, acceptable: f64, legacy: f64) -> f64 {
-        match self.alternatives {
+        let worse = match self.alternatives {
+            Alternatives::Same => return legacy,
             Alternatives::Odds(_) => {
                 let odds = number * acceptable / (1.0 - acceptable);
                 odds / (1.0 + odds)
             }
             Alternatives::Toward(_) => acceptable + number * (1.0 - acceptable),
-            Alternatives::Same => legacy,
-        }
+        };
+        // Never below what is acceptable, or good answers would be evidence against new.
+        worse.min(ALTERNATIVE_MAX).max(acceptable)
     }
 
     /// Tempered for callers that fail together, and capped.
     fn limited(&self, ln_factor: f64, deff: f64) -> f64 {
-        // A design effect that is no number is the worst one.
-        let deff = if deff.is_nan() { DEFF_MAX } else { deff.clamp(1.0, DEFF_MAX) };
-        (ln_factor / deff).clamp(-LN_MAX, self.ln_cap)
+        (ln_factor / tempering(deff)).clamp(-LN_MAX, self.ln_cap)
     }
 
     /// Logarithms of the factors of a block with both sides in it.

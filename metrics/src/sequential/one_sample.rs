@@ -9,11 +9,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::clocks::{Clocks, Evidence};
-use super::count::Count;
+use super::count::{Count, is_unused};
 use super::factor::Test;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OneSample {
+    #[serde(default, skip_serializing_if = "is_unused")]
     clocks: Clocks,
 }
 
@@ -32,6 +33,10 @@ impl OneSample {
 
     pub fn evidence(&self) -> Evidence {
         self.clocks.evidence()
+    }
+
+    pub fn is_still_bad(&self) -> bool {
+        self.clocks.is_still_bad()
     }
 
     pub fn restart(&mut self) {

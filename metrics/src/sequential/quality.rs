@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clocks::Evidence;
-use super::count::Block;
+use super::count::{Block, is_unused};
 use super::factor::{FLEET, Margin};
 use super::two_sample::TwoSample;
 
@@ -33,13 +33,16 @@ pub struct Matured {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Horizon {
+    #[serde(default, skip_serializing_if = "is_unused")]
     quality: TwoSample,
+    #[serde(default, skip_serializing_if = "is_unused")]
     reporting: TwoSample,
 }
 
 /// One pair of streams per horizon.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cohorts {
+    #[serde(default, skip_serializing_if = "is_unused")]
     horizons: [Horizon; 3],
 }
 
@@ -60,6 +63,13 @@ impl Cohorts {
     /// Whether some horizon is silent because new reports less than legacy.
     pub fn reporting_differs(&self) -> bool {
         self.horizons.iter().any(Horizon::reporting_differs)
+    }
+
+    /// The stream that says most against new.
+    pub(crate) fn leading(&self) -> &TwoSample {
+        let [first, rest @ ..] = &self.horizons;
+        let is_stronger = |one: &Horizon, other: &Horizon| one.evidence().value() > other.evidence().value();
+        &rest.iter().fold(first, |most, next| if is_stronger(next, most) { next } else { most }).quality
     }
 
     pub fn restart(&mut self) {

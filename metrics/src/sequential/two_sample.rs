@@ -13,15 +13,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::clocks::{Clocks, Damaged, Evidence, LN_MAX, ln_mean};
-use super::count::{Block, Count, rounded};
+use super::clocks::{Clocks, Damaged, Evidence};
+use super::count::{Block, Count, is_unused};
 use super::factor::{Margin, RATE_MAX, RATE_MIN, SAFETY, Test};
 
 /// What of the past still counts after one more block: about 500 blocks.
 const MEMORY: f64 = 0.999;
-
-/// The same for the trend: about five blocks.
-const TREND_MEMORY: f64 = 0.8;
 
 /// The rate of legacy before anything was seen: one half of one request.
 const PRIOR: Count = Count { total: 1.0, bad: 0.5 };
@@ -29,46 +26,53 @@ const PRIOR: Count = Count { total: 1.0, bad: 0.5 };
 /// Against a legacy that is not there any more.
 const FROZEN_MARGIN: Margin = Margin { absolute: 0.01, relative: 1.0 };
 
+/// A block in which both sides had requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Closed {
+    pub block: Block,
+    /// Logarithm of what the block said, as the mean over the alternatives.
+    pub ln_factor: f64,
+}
+
 /// The state of the test; its numbers come with each fold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct TwoSample {
+    #[serde(default, skip_serializing_if = "is_unused")]
     clocks: Clocks,
     /// Counts of the past, each block a thousandth less than the next.
+    #[serde(default, skip_serializing_if = "is_unused")]
     past: Block,
     /// What waits for the other side.
+    #[serde(default, skip_serializing_if = "is_unused")]
     open: Block,
+    #[serde(default, skip_serializing_if = "is_unused")]
     waited: u32,
-    /// Whether the last few blocks spoke against new.
-    trend: f64,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Stored {
     clocks: Clocks,
     past: Block,
     open: Block,
     waited: u32,
-    trend: f64,
 }
 
 impl TryFrom<Stored> for TwoSample {
     type Error = Damaged;
 
-    fn try_from(Stored { clocks, past, open, waited, trend }: Stored) -> Result<Self, Damaged> {
+    fn try_from(Stored { clocks, past, open, waited }: Stored) -> Result<Self, Damaged> {
         if !(past.is_valid() && open.is_valid()) {
             return Err(Damaged::Counts);
         }
-        if !(-LN_MAX..=LN_MAX).contains(&trend) {
-            return Err(Damaged::Evidence);
-        }
-        Ok(Self { clocks, past, open, waited, trend })
+        Ok(Self { clocks, past, open, waited })
     }
 }
 
 impl TwoSample {
-    /// Takes in what both sides did since the last call. Tells the logarithm of the block's factor, if one was completed.
-    pub fn fold(&mut self, seen: &Block, test: &Test, margin: Margin, deff: f64) -> Option<f64> {
+    /// Takes in what both sides did since the last call. Tells of the block, if one was completed.
+    pub fn fold(&mut self, seen: &Block, test: &Test, margin: Margin, deff: f64) -> Option<Closed> {
         if !seen.is_valid() {
             return None;
         }
@@ -84,20 +88,22 @@ impl TwoSample {
         let legacy = self.legacy_rate();
         let factors = test.two_sample(&block, legacy, margin.delta(legacy), deff);
         self.learn(&block);
-        Some(self.advance(&factors))
+        Some(Closed { block, ln_factor: self.clocks.advance(&factors) })
     }
 
     /// The same while legacy has no traffic: new against what legacy was.
-    pub fn fold_alone(&mut self, new: Count, test: &Test, deff: f64) -> Option<f64> {
+    pub fn fold_alone(&mut self, new: Count, test: &Test, deff: f64) {
         // Without a past there is nothing to hold it against.
         if !new.is_valid() || new.total == 0.0 || self.past.legacy.total < 1.0 {
-            return None;
+            return;
         }
+        // What waited for legacy waits in vain.
+        self.close();
         let legacy = self.legacy_rate();
         let acceptable = legacy + FROZEN_MARGIN.delta(legacy) * (1.0 - legacy);
         let factors = test.one_sample(new, acceptable, deff);
         self.past.new = self.past.new.times(MEMORY).plus(new);
-        Some(self.advance(&factors))
+        self.clocks.advance(&factors);
     }
 
     pub fn evidence(&self) -> Evidence {
@@ -106,7 +112,7 @@ impl TwoSample {
 
     /// Whether the last few blocks with traffic still spoke against new.
     pub fn is_still_bad(&self) -> bool {
-        self.trend > 0.0
+        self.clocks.is_still_bad()
     }
 
     /// About the last 500 blocks, the older the less.
@@ -143,19 +149,14 @@ impl TwoSample {
         self.past.legacy = self.past.legacy.times(MEMORY).plus(block.legacy);
         self.past.new = self.past.new.times(MEMORY).plus(block.new);
     }
-
-    fn advance(&mut self, factors: &[f64]) -> f64 {
-        self.clocks.advance(factors);
-        let mean = ln_mean(factors);
-        self.trend = rounded((self.trend * TREND_MEMORY + mean).clamp(-LN_MAX, LN_MAX));
-        mean
-    }
 }
 
 /// Evidence that new is not worse than legacy by `delta` or more. Promotion needs it; the absence of an alarm is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Safety {
+    #[serde(default, skip_serializing_if = "is_unused")]
     delta: f64,
+    #[serde(default, skip_serializing_if = "is_unused")]
     stream: TwoSample,
 }
 
