@@ -5,6 +5,7 @@
 //! A judgement must be replayable from counts, without a connection in sight; and the data plane
 //! must be able to count without knowing who reads. This crate knows nothing about HTTP servers.
 
+pub mod block;
 pub mod events;
 pub mod families;
 pub mod fleet;
