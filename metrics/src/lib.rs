@@ -10,6 +10,7 @@ pub mod events;
 pub mod families;
 pub mod fleet;
 pub mod guard;
+pub mod judge;
 pub mod notice;
 pub mod observe;
 pub mod outcome;

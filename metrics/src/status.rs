@@ -15,6 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::guard;
+
 /// The first cooldown after a rollback; each further one within a week doubles it.
 const COOLDOWN_FIRST: SignedDuration = SignedDuration::from_mins(15);
 const COOLDOWN_MAX: SignedDuration = SignedDuration::from_hours(24);
@@ -58,6 +60,18 @@ impl State {
         match self {
             Self::Held | Self::Braked => true,
             Self::Running | Self::Paused | Self::NoData | Self::AwaitingApproval => false,
+        }
+    }
+}
+
+impl From<State> for guard::State {
+    /// As an engine distinguishes them; what people stop is no matter of evidence.
+    fn from(state: State) -> Self {
+        match state {
+            State::Running | State::Paused | State::AwaitingApproval => Self::Running,
+            State::Held => Self::Held,
+            State::Braked => Self::Braked,
+            State::NoData => Self::NoData,
         }
     }
 }

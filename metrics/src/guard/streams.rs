@@ -194,6 +194,11 @@ impl Streams {
         self.window.legacy_rate()
     }
 
+    /// What both sides did in the last ten seconds.
+    pub fn last_seconds(&self) -> Block {
+        self.window.sum()
+    }
+
     pub const fn keys(&self) -> &Keys {
         &self.keys
     }

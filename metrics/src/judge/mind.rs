@@ -1,0 +1,431 @@
+//! What a judge keeps of one migration, and what follows from what was counted.
+//!
+//! # Why it remembers what it has said
+//!
+//! A verdict says what should be so, again with every block. A brake is made once, and people are told once, so what was
+//! decided before is part of what is kept, and survives the router that decided it.
+//!
+//! Not here: the store, other migrations, and making anything happen.
+
+use flags::control::Ask;
+use flags::guard::{GuardAction, LegacyWarmth};
+use flags::state::{Document, Position};
+use flags::tally::{Slot, SlotCounts};
+use flags::{BasisPoints, Migration, Mode, Revision, Side};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::block::{Context, Thresholds, seen};
+use crate::events::MigrationChanged;
+use crate::fleet::FleetCounts;
+use crate::guard::{Action, GuardSettings, Measure, Pace, Record, Standing, Streams, Verdict, Why, judge};
+use crate::notice::{Kind, Notice};
+use crate::outcome::Attempted;
+use crate::rollback::{self, SLICES};
+use crate::sequential::{Block, Matured};
+use crate::status::{Attempts, ROLLBACKS_REMEMBERED, State, Status};
+
+/// Slots between two slices of a rollback to a cold legacy.
+const SLICE_SLOTS: u64 = rollback::SLICE.as_secs() * Slot::PER_SECOND;
+
+/// Rollbacks that are remembered for the length of a cooldown.
+const ROLLBACKS_MAX: usize = 32;
+
+/// What a slot leaves of the requests of ten minutes.
+const SERVED_MEMORY: f64 = 1.0 - 1.0 / 1_200.0;
+
+/// What a minute leaves of the scatter of failures over a day.
+const SCATTER_MEMORY: f64 = 1.0 - 1.0 / 1_440.0;
+
+/// Degrees of freedom without which scatter is chance.
+const SCATTER_MIN: f64 = 120.0;
+
+/// One migration as it stands, for a judgement.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation<'a> {
+    pub(super) definition: &'a Migration,
+    pub(super) document: &'a Document,
+    /// In which this router serves it; a rollback that is not stored yet is ahead.
+    pub(super) mode: Mode,
+    /// What health checks say of legacy.
+    pub(super) legacy_probe: Option<bool>,
+    pub(super) now: Timestamp,
+    /// The slot that runs.
+    pub(super) slot: Slot,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Order {
+    /// Everybody to legacy, latched.
+    RollBack { why: String, record: Value },
+    /// Less for new.
+    Lower { asks: Vec<Ask>, why: String, record: Value },
+    Tell(Notice),
+}
+
+/// All that a further block needs, kept in the store between two of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Engine {
+    /// The newest slot that was folded.
+    pub(super) slot: u64,
+    /// Of the newest change that was followed.
+    revision: Revision,
+    position: Option<Position>,
+    /// The slot since which new should have traffic.
+    exposed: Option<u64>,
+    /// The newest slot with a request of new.
+    new_last: u64,
+    streams: Streams,
+    pub(super) thresholds: Thresholds,
+    served: Served,
+    scatter: Scatter,
+    /// The newest cohort of quality that was judged, by horizon.
+    pub(super) matured: [u64; 3],
+    /// When new was last bad enough and then was not any more.
+    hit: Option<Timestamp>,
+    slices: Option<Slices>,
+    /// What people were told of a hold that goes on.
+    told: Option<Why>,
+    told_duration: bool,
+}
+
+/// Requests of legacy, the older the less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Served {
+    requests: f64,
+    seconds: f64,
+}
+
+/// How failures scatter over groups of callers: chi-square, and its degrees of freedom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Scatter {
+    chi: f64,
+    freedom: f64,
+}
+
+/// A rollback on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Slices {
+    from: Position,
+    step: u16,
+    /// When the next one is due.
+    slot: u64,
+    why: String,
+    record: Value,
+}
+
+/// One migration, for the router that judges.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mind {
+    /// Of what is stored.
+    pub(super) version: u64,
+    pub(super) engine: Engine,
+    pub(super) status: Status,
+}
+
+impl Scatter {
+    fn deff(self) -> f64 {
+        if self.freedom < SCATTER_MIN { 1.0 } else { (self.chi / self.freedom).clamp(1.0, 20.0) }
+    }
+}
+
+impl Situation<'_> {
+    /// The share of callers that new serves, as far as the mode tells; 0..=1.
+    fn exposure(&self) -> f64 {
+        match self.mode {
+            Mode::LegacyOnly | Mode::EmergencyRollback => 0.0,
+            Mode::Gradual => f64::from(self.document.share.get()) / 10_000.0,
+            Mode::NewOnly => 1.0,
+            Mode::Parallel if self.definition.parallel.serve == Side::New => 1.0,
+            Mode::Parallel => 0.0,
+        }
+    }
+
+    /// Whether new should have traffic, of callers or of copies.
+    fn expects_new(&self) -> bool {
+        self.exposure() > 0.0 || (self.mode == Mode::Parallel && self.definition.parallel.share > BasisPoints::ZERO)
+    }
+
+    /// Whether there is nothing beside new to compare it with.
+    fn is_alone(&self) -> bool {
+        self.mode == Mode::NewOnly || (self.mode == Mode::Gradual && self.document.share == BasisPoints::ALL)
+    }
+
+    fn settings(&self) -> GuardSettings {
+        let guard = &self.definition.guard;
+        let share = |share: BasisPoints| f64::from(share.get()) / 10_000.0;
+        let usual = GuardSettings::default();
+        // What the file allows is within what a guard allows, so that nothing is ever left at its default here.
+        let settings = usual.with_success_floor(share(guard.success_floor)).unwrap_or(usual);
+        let limit = guard.mean_duration_limit.as_secs_f64();
+        let settings = settings.with_mean_duration_limit_seconds(limit).unwrap_or(settings);
+        let settings = settings.with_margin(share(guard.margin)).unwrap_or(settings);
+        let settings = settings.with_alpha(share(guard.alpha)).unwrap_or(settings);
+        settings
+            .with_quality_can_rollback(guard.quality_can_rollback)
+            .with_reversible(self.definition.reversible && guard.action == GuardAction::Rollback)
+    }
+}
+
+impl Mind {
+    /// Takes in what was decided elsewhere since the last time: by people, by a plan, by a router alone.
+    pub(super) fn follow(&mut self, at: &Situation<'_>) -> Vec<Order> {
+        let Document { revision, actor, reason, time, .. } = at.document;
+        let to = at.document.position();
+        let engine = &mut self.engine;
+        let from = engine.position.replace(to);
+        let is_news = *revision > engine.revision && from.is_some_and(|from| from != to);
+        engine.revision = *revision;
+        self.follow_exposure(at);
+        let Some(from) = from.filter(|_| is_news) else { return Vec::new() };
+        let rolled_back = |position: Position| position.mode == Mode::EmergencyRollback;
+        if rolled_back(to) && !rolled_back(from) {
+            self.status.rollbacks.push(*time);
+            let cut = self.status.rollbacks.len().saturating_sub(ROLLBACKS_MAX);
+            self.status.rollbacks.drain(..cut);
+        } else if rolled_back(from) && !rolled_back(to) {
+            self.status.acknowledged = Some(*time);
+        }
+        let oldest = at.now.checked_sub(ROLLBACKS_REMEMBERED).unwrap_or_default();
+        self.status.rollbacks.retain(|time| *time >= oldest);
+        let migration = &at.definition.id;
+        let change = MigrationChanged { migration, from, to, revision: *revision, actor, reason };
+        let mut notice = Notice::of_change(&change, *time);
+        if actor == rollback::ACTOR
+            && let Some(record) = &self.status.record
+        {
+            notice.record = record.clone();
+        }
+        vec![Order::Tell(notice)]
+    }
+
+    /// New gets traffic from here on, or has lost it: evidence is of one stretch of exposure.
+    fn follow_exposure(&mut self, at: &Situation<'_>) {
+        let engine = &mut self.engine;
+        if !at.expects_new() {
+            if engine.exposed.take().is_some() {
+                engine.streams.restart();
+                (engine.slices, engine.told, engine.told_duration, engine.hit) = (None, None, false, None);
+                self.settle(State::Running, String::new(), at.now);
+                self.status.evidence.clear();
+                self.status.safety = 1.0;
+            }
+        } else if engine.exposed.is_none() {
+            engine.streams.restart();
+            engine.exposed = Some(at.slot.0);
+        }
+    }
+
+    /// Takes in the counts of one slot.
+    pub(super) fn fold(&mut self, counts: &SlotCounts, at: &Situation<'_>, matured: [Matured; 3]) {
+        let engine = &mut self.engine;
+        let context = Context {
+            thresholds: &engine.thresholds,
+            deff: engine.scatter.deff(),
+            is_alone: at.is_alone(),
+            matured,
+        };
+        let seen = seen(counts, &context);
+        let settings = at.settings();
+        engine.streams.fold(&seen, &settings);
+        engine.streams.fold_safety(&seen, f64::from(at.definition.guard.margin.get()) / 10_000.0);
+        if seen.requests.new.total > 0.0 {
+            engine.new_last = counts.slot.0;
+        }
+        let slot_seconds = 1.0 / Slot::PER_SECOND as f64;
+        let Served { requests, seconds } = &mut engine.served;
+        *requests = *requests * SERVED_MEMORY + seen.requests.legacy.total;
+        *seconds = *seconds * SERVED_MEMORY + slot_seconds;
+        let (chi, freedom) = FleetCounts(&counts.legacy).scatter();
+        if freedom > 0 {
+            engine.scatter.chi = engine.scatter.chi * SCATTER_MEMORY + chi;
+            engine.scatter.freedom = engine.scatter.freedom * SCATTER_MEMORY + freedom as f64;
+        }
+        engine.slot = counts.slot.0;
+    }
+
+    /// Decides on what was folded so far.
+    pub(super) fn decide(&mut self, at: &Situation<'_>) -> Vec<Order> {
+        let settings = at.settings();
+        let verdict = judge(&self.engine.streams, &settings, &self.standing(at));
+        self.describe(&verdict, at);
+        if self.engine.exposed.is_none() {
+            return Vec::new();
+        }
+        if self.engine.slices.is_some() {
+            return self.next_slice(&verdict, at);
+        }
+        let record = verdict.record.as_ref();
+        let why = record.map(|record| record.why.clone()).unwrap_or_default();
+        let value = record.map(|record| decision(record, &verdict, at)).unwrap_or_default();
+        match verdict.action {
+            Action::None => Vec::new(),
+            Action::Notify { .. } => {
+                let is_new = !std::mem::replace(&mut self.engine.told_duration, true);
+                if is_new { vec![tell(Kind::MeanDuration, &why, value, at)] } else { Vec::new() }
+            }
+            Action::NoData { why: kind } => self.stop(State::NoData, Kind::NoData, kind, why, value, at),
+            Action::Hold { why: kind, .. } => {
+                let state = if self.status.state == State::Braked { State::Braked } else { State::Held };
+                let notice = if kind == Why::SharedDependency { Kind::SharedDependency } else { Kind::Hold };
+                self.stop(state, notice, kind, why, value, at)
+            }
+            Action::ReleaseHold => {
+                let was = self.status.state;
+                (self.engine.told, self.engine.told_duration) = (None, false);
+                self.settle(State::Running, String::new(), at.now);
+                let kind = if was == State::NoData { Kind::Recovered } else { Kind::Release };
+                if was == State::Running { Vec::new() } else { vec![tell(kind, &why, value, at)] }
+            }
+            Action::Brake { why: kind } => self.brake(kind, why, value, at),
+            Action::RollBack { pace, .. } => {
+                self.status.record = Some(value.clone());
+                if pace == Pace::Slices {
+                    let from = at.document.position();
+                    self.engine.slices = Some(Slices { from, step: 0, slot: 0, why, record: value });
+                    return self.next_slice(&verdict, at);
+                }
+                vec![Order::RollBack { why, record: value }]
+            }
+        }
+    }
+
+    /// Progress stops for a reason; people are told once for each.
+    fn stop(&mut self, state: State, kind: Kind, reason: Why, why: String, record: Value, at: &Situation<'_>) -> Vec<Order> {
+        let is_new = self.engine.told.replace(reason) != Some(reason) || self.status.state != state;
+        self.settle(state, why.clone(), at.now);
+        if !is_new {
+            return Vec::new();
+        }
+        self.status.record = Some(record.clone());
+        vec![tell(kind, &why, record, at)]
+    }
+
+    fn brake(&mut self, reason: Why, why: String, record: Value, at: &Situation<'_>) -> Vec<Order> {
+        let asks = rollback::brake(at.document.position(), at.document.hash);
+        let mut orders = self.stop(State::Braked, Kind::Brake, reason, why.clone(), record.clone(), at);
+        if reason == Why::Recovered {
+            self.engine.hit = Some(at.now);
+            self.engine.streams.restart();
+        }
+        if !asks.is_empty() {
+            orders.insert(0, Order::Lower { asks, why, record });
+        }
+        orders
+    }
+
+    /// A quarter of new's share at a time, halted while legacy fails, and at once when new is hopeless.
+    fn next_slice(&mut self, verdict: &Verdict, at: &Situation<'_>) -> Vec<Order> {
+        let is_hopeless = matches!(verdict.action, Action::RollBack { pace: Pace::AtOnce, .. });
+        let legacy_fails = at.legacy_probe == Some(false) || matches!(verdict.action, Action::Hold { why: Why::LegacyUnhealthy | Why::SharedDependency, .. });
+        let Some(slices) = &mut self.engine.slices else { return Vec::new() };
+        if !is_hopeless && (at.slot.0 < slices.slot || legacy_fails) {
+            return Vec::new();
+        }
+        slices.step = if is_hopeless { SLICES } else { slices.step + 1 };
+        slices.slot = at.slot.0 + SLICE_SLOTS;
+        let (why, record) = (slices.why.clone(), slices.record.clone());
+        if slices.step >= SLICES {
+            self.engine.slices = None;
+            return vec![Order::RollBack { why, record }];
+        }
+        let asks = rollback::slice(slices.from, at.document.position(), slices.step, at.document.hash);
+        if asks.is_empty() { Vec::new() } else { vec![Order::Lower { asks, why, record }] }
+    }
+
+    fn standing(&self, at: &Situation<'_>) -> Standing {
+        let engine = &self.engine;
+        let seconds = |slots: u64| slots as f64 / Slot::PER_SECOND as f64;
+        let silent_since = engine.new_last.max(engine.exposed.unwrap_or(at.slot.0));
+        let now = engine.streams.last_seconds();
+        let served = engine.served.requests / engine.served.seconds.max(1.0);
+        Standing {
+            // Rules and pins give new traffic that no share tells of.
+            exposure: if at.mode == Mode::Gradual && now.new.total > 0.0 { at.exposure().max(1e-4) } else { at.exposure() },
+            expects_new_traffic: at.expects_new(),
+            new_silent_seconds: seconds(at.slot.0.saturating_sub(silent_since)),
+            counts_age_seconds: 0.0,
+            legacy_probe: at.legacy_probe,
+            legacy_per_second: match at.definition.guard.legacy {
+                LegacyWarmth::Measured => served,
+                LegacyWarmth::Warm => f64::MAX,
+                LegacyWarmth::Cold => -1.0,
+            },
+            requests_per_second: (now.legacy.total + now.new.total) / 10.0,
+            last_hit_seconds: engine.hit.map(|hit| at.now.duration_since(hit).as_secs_f64()),
+            state: self.status.state.into(),
+        }
+    }
+
+    /// Writes down what everybody may see.
+    fn describe(&mut self, verdict: &Verdict, at: &Situation<'_>) {
+        let Engine { streams, slot, .. } = &self.engine;
+        let status = &mut self.status;
+        let end = i64::try_from((slot + 1).saturating_mul(Slot::MILLIS)).unwrap_or_default();
+        status.judged = Timestamp::from_millisecond(end).ok();
+        let measures = Measure::ALL.map(|measure| (measure.name().to_owned(), streams.evidence(measure).value()));
+        status.evidence = measures.into_iter().chain([("all".to_owned(), verdict.rollback_evidence)]).collect();
+        status.safety = verdict.safety_evidence;
+        let Block { legacy, new } = streams.last_seconds();
+        status.legacy = Attempts { total: legacy.total, failed: legacy.bad };
+        status.new = Attempts { total: new.total, failed: new.bad };
+        status.since.get_or_insert(at.now);
+    }
+
+    fn settle(&mut self, state: State, why: String, now: Timestamp) {
+        if self.status.state != state {
+            self.status.since = Some(now);
+        }
+        (self.status.state, self.status.why) = (state, why);
+    }
+}
+
+/// The record of a decision, with what it was made on besides the counts.
+fn decision(record: &Record, verdict: &Verdict, at: &Situation<'_>) -> Value {
+    let mut value = serde_json::to_value(record).unwrap_or_default();
+    value["action"] = serde_json::to_value(verdict.action).unwrap_or_default();
+    value["revision"] = json!(at.document.revision);
+    value["position"] = serde_json::to_value(at.document.position()).unwrap_or_default();
+    value["decided_by"] = json!("fleet");
+    value["time"] = json!(at.now);
+    value
+}
+
+fn tell(kind: Kind, why: &str, record: Value, at: &Situation<'_>) -> Order {
+    let (migration, revision, position) = (&at.definition.id, at.document.revision, at.document.position());
+    let title = match kind {
+        Kind::Hold => format!("{migration} is held: new looks worse than legacy"),
+        Kind::Brake => format!("{migration} is braked: new is worse than legacy"),
+        Kind::Release => format!("{migration} goes on"),
+        Kind::NoData => format!("{migration}: nothing is known of new"),
+        Kind::Recovered => format!("{migration}: new is seen again"),
+        Kind::SharedDependency => format!("{migration}: both systems fail"),
+        Kind::MeanDuration => format!("{migration}: work on new takes longer than its limit"),
+        other => format!("{migration}: {other}"),
+    };
+    Order::Tell(Notice {
+        // The second hold after the same change is another one.
+        id: format!("{}/{}", Notice::id_of(kind, migration, revision), at.now.as_second()),
+        migration: migration.clone(),
+        kind,
+        severity: kind.severity(),
+        title,
+        text: why.to_owned(),
+        time: at.now,
+        revision,
+        from: position,
+        to: position,
+        actor: rollback::ACTOR.into(),
+        record,
+        dashboard_url: None,
+    })
+}
+
+/// How much a side was asked, all first attempts.
+pub(super) fn attempts(counts: &SlotCounts, side: Side) -> u64 {
+    let counts = FleetCounts(counts.side(side));
+    Attempted::ALL.map(|result| counts.attempts(result)).iter().sum()
+}
