@@ -19,6 +19,7 @@ mod adopt;
 mod change;
 mod error;
 mod next;
+mod records;
 mod reseed;
 #[cfg(test)]
 mod tests;
@@ -75,9 +76,7 @@ impl Control {
     /// Makes one change of one migration.
     pub async fn apply(&self, migration: &MigrationId, change: Change) -> Result<Applied, ControlError> {
         check_reason(&change.reason)?;
-        if self.watch.current().find(migration).is_none() {
-            return Err(ControlError::Unknown(migration.clone()));
-        }
+        self.check_known([migration])?;
         if change.ask == Ask::RollBack && !change.dry_run {
             return self.roll_back(migration, &change).await;
         }
@@ -113,9 +112,7 @@ impl Control {
 
     /// The audit of one migration, newest first.
     pub async fn history(&self, migration: &MigrationId, page: Page) -> Result<Vec<HistoryEntry>, ControlError> {
-        if self.watch.current().find(migration).is_none() {
-            return Err(ControlError::Unknown(migration.clone()));
-        }
+        self.check_known([migration])?;
         Ok(self.store.history(migration, page).await?)
     }
 
@@ -123,9 +120,7 @@ impl Control {
     ///
     /// The newest may still grow, for the few milliseconds until every router's heartbeat is stored.
     pub async fn counts(&self, migration: &MigrationId, window_seconds: u64) -> Result<Vec<SlotCounts>, ControlError> {
-        if self.watch.current().find(migration).is_none() {
-            return Err(ControlError::Unknown(migration.clone()));
-        }
+        self.check_known([migration])?;
         // The first slot of this second is in no whole one yet.
         let now = Slot::of_second(self.watch.store_slot().second());
         let window = Slot::of_second(window_seconds.min(KEPT_SECONDS));

@@ -15,6 +15,7 @@ pub(crate) mod conformance;
 pub mod embedded;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod records;
 pub mod redis;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use thiserror::Error;
+
+pub use self::records::Records;
 
 use crate::migration::MigrationId;
 use crate::mirror::{MirrorKeys, Mirrored, PlainKeys};
@@ -204,7 +207,7 @@ fn misread(document: &[u8], error: &serde_json::Error) -> String {
 }
 
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Records {
     /// Reads everything at one revision.
     async fn load(&self) -> Result<Loaded, StoreError>;
 

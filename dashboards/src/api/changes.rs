@@ -339,7 +339,8 @@ pub(crate) fn problem(error: ControlError) -> Problem {
         ControlError::InvalidReason(InvalidReason::Blank) => Problem::new(Code::ReasonRequired, detail),
         ControlError::InvalidReason(InvalidReason::TooLong(_) | InvalidReason::ControlCharacter)
         | ControlError::InvalidPin(InvalidPin::EmptyKey | InvalidPin::KeyTooLong(_) | InvalidPin::AlreadyOver(_))
-        | ControlError::NotWholePercent(_) => Problem::new(Code::InvalidValue, detail),
+        | ControlError::NotWholePercent(_)
+        | ControlError::NotRecorded(_) => Problem::new(Code::InvalidValue, detail),
         ControlError::InvalidPin(InvalidPin::TooMany) | ControlError::Refused(_) => Problem::new(Code::Refused, detail),
         ControlError::Stale { expected, actual, actor, time } => Problem::new(Code::StaleRevision, detail)
             .with("expected", expected.0)

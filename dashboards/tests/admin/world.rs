@@ -1,5 +1,6 @@
 //! One router's admin side, and requests to it.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,7 @@ use flags::route::{Route, Target};
 use flags::snapshot::Definitions;
 use flags::state::{Heartbeat, HistoryEntry};
 use flags::store::embedded::Embedded;
+use flags::store::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
 use flags::store::{Loaded, Page, Pulse, Restored, Store, StoreError, Write};
 use flags::tally::{Row, Slot, SlotCounts, Tally};
 use flags::watch::{Background, Watch, WatchOptions};
@@ -87,6 +89,49 @@ impl Store for Removable {
 
     async fn replicas(&self) -> Result<Vec<Heartbeat>, StoreError> {
         self.here()?.replicas().await
+    }
+}
+
+#[async_trait]
+impl Records for Removable {
+    async fn counts_of(
+        &self,
+        migrations: &[MigrationId],
+        slots: RangeInclusive<Slot>,
+    ) -> Result<Vec<(MigrationId, Vec<SlotCounts>)>, StoreError> {
+        self.here()?.counts_of(migrations, slots).await
+    }
+
+    async fn lease(&self, holder: &str, for_ms: u64) -> Result<bool, RecordError> {
+        self.here()?.lease(holder, for_ms).await
+    }
+
+    async fn release(&self, holder: &str) -> Result<(), StoreError> {
+        self.here()?.release(holder).await
+    }
+
+    async fn judged(&self) -> Result<BTreeMap<MigrationId, Judged>, StoreError> {
+        self.here()?.judged().await
+    }
+
+    async fn judged_status(&self) -> Result<BTreeMap<MigrationId, JudgedStatus>, StoreError> {
+        self.here()?.judged_status().await
+    }
+
+    async fn put_judged(&self, writes: Vec<JudgedWrite>) -> Result<Vec<bool>, RecordError> {
+        self.here()?.put_judged(writes).await
+    }
+
+    async fn put_minutes(&self, minutes: Vec<Minute>) -> Result<(), RecordError> {
+        self.here()?.put_minutes(minutes).await
+    }
+
+    async fn minutes(
+        &self,
+        migration: &MigrationId,
+        minutes: RangeInclusive<u64>,
+    ) -> Result<Vec<(u64, String)>, StoreError> {
+        self.here()?.minutes(migration, minutes).await
     }
 }
 

@@ -8,6 +8,7 @@ use crate::migration::MigrationId;
 use crate::mode;
 use crate::state::{PIN_KEY_BYTES_MAX, PINS_MAX, REASON_BYTES_MAX, Revision};
 use crate::store::StoreError;
+use crate::store::records::RecordError;
 
 #[derive(Debug, Error)]
 pub enum ControlError {
@@ -52,6 +53,8 @@ pub enum ControlError {
         "the store did not answer whether it wrote the change, so that it may be in force now or soon: look at `crossfade history` before you repeat it"
     )]
     Unconfirmed(#[source] StoreError),
+    #[error(transparent)]
+    NotRecorded(RecordError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

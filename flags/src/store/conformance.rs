@@ -1,5 +1,7 @@
 //! What every store promises, as one suite that each implementation's tests run.
 
+pub(crate) mod records;
+
 use std::future::Future;
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub(crate) struct Subject {
     pub(crate) store: Arc<dyn Store>,
     /// Overwrites the stored document of a migration.
     pub(crate) damage: Box<dyn Fn(MigrationId, &'static str) -> Done + Send + Sync>,
+    /// Overwrites what a record holds.
+    pub(crate) damage_record: Box<dyn Fn(records::Record, String) -> Done + Send + Sync>,
     /// What must live as long as the store does.
     pub(crate) _keeps: Box<dyn std::any::Any + Send + Sync>,
 }
@@ -41,6 +45,7 @@ pub(crate) async fn run<F: Future<Output = Subject>>(empty: impl Fn() -> F) {
     replicas_are_known_by_their_last_word(&empty().await).await;
     counts_are_summed_and_written_twice_they_are_the_same(&empty().await).await;
     concurrent_writers_make_one_line(&empty().await).await;
+    records::run(empty).await;
 }
 
 pub(crate) fn id(text: &str) -> MigrationId {
@@ -268,22 +273,26 @@ async fn a_change_wakes_and_is_not_slept_through(subject: &Subject) {
     }
 }
 
-async fn replicas_are_known_by_their_last_word(subject: &Subject) {
-    let store = subject.store.as_ref();
-    let beat = |replica: &str, revision: u64| Heartbeat {
+/// What a replica says of itself.
+fn word(replica: &str, revision: u64) -> Heartbeat {
+    Heartbeat {
         replica: replica.into(),
         revision: Revision(revision),
         config_hash: "c".into(),
         version: "0.1.0".into(),
         time: Timestamp::now(),
         draining: false,
-    };
+    }
+}
+
+async fn replicas_are_known_by_their_last_word(subject: &Subject) {
+    let store = subject.store.as_ref();
     for (replica, revision) in [("b", 1), ("a", 1), ("b", 2)] {
-        let pulse = store.beat(&beat(replica, revision), &[]).await.unwrap();
+        let pulse = store.beat(&word(replica, revision), &[]).await.unwrap();
         assert_eq!((pulse.revision, pulse.problem), (Some(Revision::ZERO), None));
     }
     change(store, &id("m"), 1).await;
-    let pulse = store.beat(&beat("b", 2), &[]).await.unwrap();
+    let pulse = store.beat(&word("b", 2), &[]).await.unwrap();
     assert_eq!(pulse.revision, Some(Revision(1)), "a heartbeat is told the revision");
     assert!(Timestamp::now().duration_since(pulse.time).abs() < jiff::SignedDuration::from_secs(30));
     let known = store.replicas().await.unwrap();
@@ -305,14 +314,6 @@ async fn counts_are_summed_and_written_twice_they_are_the_same(subject: &Subject
         side,
         tally: Tally::parse(text),
     };
-    let beat = |replica: &str| Heartbeat {
-        replica: replica.into(),
-        revision: Revision(1),
-        config_hash: "c".into(),
-        version: "0.1.0".into(),
-        time: Timestamp::now(),
-        draining: false,
-    };
     for (replica, rows) in [
         ("a:1", vec![row("m", last, Side::New, "2xx=3"), row("m", last, Side::Legacy, "2xx=1")]),
         // After a time-out, and when the slot has grown.
@@ -320,7 +321,7 @@ async fn counts_are_summed_and_written_twice_they_are_the_same(subject: &Subject
         ("a:1", vec![row("m", last, Side::New, "2xx=5 timeout=1"), row("m", now, Side::New, "2xx=7")]),
         ("b", vec![row("m", last, Side::New, "2xx=10"), row("m.other", last, Side::New, "2xx=100")]),
     ] {
-        assert_eq!(store.beat(&beat(replica), &rows).await.unwrap().problem, None);
+        assert_eq!(store.beat(&word(replica, 1), &rows).await.unwrap().problem, None);
     }
     let sums = async |migration: &str, first: Slot, last: Slot| {
         let slots = store.counts(&id(migration), first..=last).await.unwrap();

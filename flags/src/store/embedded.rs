@@ -7,6 +7,8 @@
 //!
 //! Deliberately not supported: two routers on one file. The second is told who is in its way.
 
+mod records;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use super::records::Lease;
 use super::{Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
@@ -41,6 +44,7 @@ pub struct Embedded {
     /// One process, so what replicas say of themselves need not outlive it.
     replicas: Mutex<BTreeMap<String, Heartbeat>>,
     counts: Mutex<Kept>,
+    lease: Mutex<Lease>,
 }
 
 struct File {
@@ -60,8 +64,23 @@ impl Embedded {
         let path = path.into();
         let opened = path.clone();
         let (file, revision) = blocking(&path, move || open(opened)).await?;
+        Ok(Self::of(file, revision))
+    }
+
+    fn of(file: File, revision: Revision) -> Self {
         let (revision, _) = watch::channel(revision);
-        Ok(Self { file: Arc::new(file), revision, replicas: Mutex::default(), counts: Mutex::default() })
+        let (replicas, counts, lease) = Default::default();
+        Self { file: Arc::new(file), revision, replicas, counts, lease }
+    }
+
+    /// One that ends with its process.
+    #[cfg(test)]
+    pub(super) fn in_memory() -> Self {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = Database::builder().create_with_backend(backend).unwrap();
+        let file = File { path: "memory".into(), database };
+        file.make().unwrap();
+        Self::of(file, Revision::ZERO)
     }
 
     async fn run<T: Send + 'static>(
@@ -257,6 +276,17 @@ impl File {
             .collect()
     }
 
+    /// Makes the tables at once, so that readers need not tell a new file from a damaged one.
+    fn make(&self) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write().map_err(|error| self.failed(error))?;
+        transaction.open_table(META).map_err(|error| self.failed(error))?;
+        transaction.open_table(DOCUMENTS).map_err(|error| self.failed(error))?;
+        transaction.open_table(PINS).map_err(|error| self.failed(error))?;
+        transaction.open_table(HISTORY).map_err(|error| self.failed(error))?;
+        records::make(&transaction).map_err(|error| self.failed(error))?;
+        transaction.commit().map_err(|error| self.failed(error))
+    }
+
     fn failed(&self, error: impl Into<redb::Error>) -> StoreError {
         explain(&self.path, error.into())
     }
@@ -265,13 +295,7 @@ impl File {
 fn open(path: PathBuf) -> Result<(File, Revision), StoreError> {
     let database = Database::create(&path).map_err(|error| explain(&path, error.into()))?;
     let file = File { path, database };
-    // Made at once, so that readers need not tell a new file from a damaged one.
-    let transaction = file.database.begin_write().map_err(|error| file.failed(error))?;
-    transaction.open_table(META).map_err(|error| file.failed(error))?;
-    transaction.open_table(DOCUMENTS).map_err(|error| file.failed(error))?;
-    transaction.open_table(PINS).map_err(|error| file.failed(error))?;
-    transaction.open_table(HISTORY).map_err(|error| file.failed(error))?;
-    transaction.commit().map_err(|error| file.failed(error))?;
+    file.make()?;
     let revision = file.load()?.revision;
     Ok((file, revision))
 }
@@ -325,13 +349,14 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::conformance::records::Record;
     use super::super::conformance::{self, Subject, id, next_write};
     use super::*;
 
     async fn subject() -> Subject {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(Embedded::open(directory.path().join("state.redb")).await.unwrap());
-        let file = Arc::clone(&store.file);
+        let (file, records) = (Arc::clone(&store.file), Arc::clone(&store));
         let damage = move |migration: MigrationId, text: &'static str| {
             let file = Arc::clone(&file);
             let overwrite = move || {
@@ -341,7 +366,12 @@ mod tests {
             };
             Box::pin(async move { tokio::task::spawn_blocking(overwrite).await.unwrap() }) as _
         };
-        Subject { store, damage: Box::new(damage), _keeps: Box::new(directory) }
+        let damage_record = move |record: Record, text: String| {
+            records.damage(record, &text);
+            Box::pin(async {}) as _
+        };
+        let damage_record = Box::new(damage_record);
+        Subject { store, damage: Box::new(damage), damage_record, _keeps: Box::new(directory) }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::embedded::Embedded;
+use super::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
 use super::{Loaded, Page, Pulse, Restored, Store, StoreError, Stored, Write};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
-use crate::tally::{Kept, Row, Slot, SlotCounts};
+use crate::tally::{Row, Slot, SlotCounts};
 
 #[derive(Debug)]
 pub(crate) struct Fake {
@@ -28,6 +30,8 @@ pub(crate) struct Fake {
     pub(crate) mute: AtomicBool,
     /// Reads so far, those that failed too.
     pub(crate) reads: AtomicU64,
+    /// Counts and records are kept as the embedded store keeps them; made at the first use.
+    records: OnceLock<Arc<Embedded>>,
 }
 
 #[derive(Debug, Default)]
@@ -35,14 +39,13 @@ pub(crate) struct State {
     pub(crate) loaded: Loaded,
     pub(crate) history: BTreeMap<MigrationId, Vec<HistoryEntry>>,
     pub(crate) replicas: BTreeMap<String, Heartbeat>,
-    pub(crate) counts: Kept,
 }
 
 impl Default for Fake {
     fn default() -> Self {
         let (revision, _) = watch::channel(Revision::ZERO);
         let (down, refusing, contended, mute, reads) = Default::default();
-        Self { state: Mutex::default(), revision, down, refusing, contended, mute, reads }
+        Self { state: Mutex::default(), revision, down, refusing, contended, mute, reads, records: OnceLock::new() }
     }
 }
 
@@ -53,6 +56,11 @@ impl Fake {
 
     pub(crate) fn set(&self, switch: impl Fn(&Self) -> &AtomicBool, on: bool) {
         switch(self).store(on, Ordering::SeqCst);
+    }
+
+    pub(crate) fn records(&self) -> Result<Arc<Embedded>, StoreError> {
+        drop(self.reach()?);
+        Ok(Arc::clone(self.records.get_or_init(|| Arc::new(Embedded::in_memory()))))
     }
 
     fn reach(&self) -> Result<MutexGuard<'_, State>, StoreError> {
@@ -130,11 +138,15 @@ impl Store for Fake {
     }
 
     async fn beat(&self, heartbeat: &Heartbeat, counted: &[Row]) -> Result<Pulse, StoreError> {
-        let time = Timestamp::now();
-        let mut state = self.reach()?;
-        state.replicas.insert(heartbeat.replica.clone(), heartbeat.clone());
-        state.counts.put(&heartbeat.replica, counted, Slot::of(time));
-        Ok(Pulse { revision: Some(state.loaded.revision), time, problem: None })
+        let revision = {
+            let mut state = self.reach()?;
+            state.replicas.insert(heartbeat.replica.clone(), heartbeat.clone());
+            state.loaded.revision
+        };
+        if !counted.is_empty() {
+            self.records()?.beat(heartbeat, counted).await?;
+        }
+        Ok(Pulse { revision: Some(revision), time: Timestamp::now(), problem: None })
     }
 
     async fn counts(
@@ -142,7 +154,7 @@ impl Store for Fake {
         migration: &MigrationId,
         slots: RangeInclusive<Slot>,
     ) -> Result<Vec<SlotCounts>, StoreError> {
-        Ok(self.reach()?.counts.get(migration, slots))
+        self.records()?.counts(migration, slots).await
     }
 
     async fn leave(&self, replica: &str) -> Result<(), StoreError> {
@@ -158,10 +170,53 @@ impl Store for Fake {
     }
 }
 
+#[async_trait]
+impl Records for Fake {
+    async fn counts_of(
+        &self,
+        migrations: &[MigrationId],
+        slots: RangeInclusive<Slot>,
+    ) -> Result<Vec<(MigrationId, Vec<SlotCounts>)>, StoreError> {
+        self.records()?.counts_of(migrations, slots).await
+    }
+
+    async fn lease(&self, holder: &str, for_ms: u64) -> Result<bool, RecordError> {
+        self.records()?.lease(holder, for_ms).await
+    }
+
+    async fn release(&self, holder: &str) -> Result<(), StoreError> {
+        self.records()?.release(holder).await
+    }
+
+    async fn judged(&self) -> Result<BTreeMap<MigrationId, Judged>, StoreError> {
+        self.records()?.judged().await
+    }
+
+    async fn judged_status(&self) -> Result<BTreeMap<MigrationId, JudgedStatus>, StoreError> {
+        self.records()?.judged_status().await
+    }
+
+    async fn put_judged(&self, writes: Vec<JudgedWrite>) -> Result<Vec<bool>, RecordError> {
+        self.records()?.put_judged(writes).await
+    }
+
+    async fn put_minutes(&self, minutes: Vec<Minute>) -> Result<(), RecordError> {
+        self.records()?.put_minutes(minutes).await
+    }
+
+    async fn minutes(
+        &self,
+        migration: &MigrationId,
+        minutes: RangeInclusive<u64>,
+    ) -> Result<Vec<(u64, String)>, StoreError> {
+        self.records()?.minutes(migration, minutes).await
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_fake_does_what_every_store_does() {
+    use super::conformance::records::Record;
     use super::conformance::{Subject, run};
-    use std::sync::Arc;
     run(async || {
         let store = Arc::new(Fake::default());
         let damaged = Arc::clone(&store);
@@ -170,7 +225,12 @@ async fn the_fake_does_what_every_store_does() {
             damaged.state().loaded.migrations.insert(migration, stored);
             Box::pin(async {}) as _
         };
-        Subject { store, damage: Box::new(damage), _keeps: Box::new(()) }
+        let records = store.records().unwrap();
+        let damage_record = move |record: Record, text: String| {
+            records.damage(record, &text);
+            Box::pin(async {}) as _
+        };
+        Subject { store, damage: Box::new(damage), damage_record: Box::new(damage_record), _keeps: Box::new(()) }
     })
     .await;
 }

@@ -14,6 +14,10 @@
 //! | `crossfade:{env}:history:<id>` | stream: the audit, each entry under its revision, never trimmed |
 //! | `crossfade:{env}:replicas` | hash: replica -> when it was heard, in the server's time, and what it said |
 //! | `crossfade:{env}:counts:<id>:<slot>` | hash: `replica:side` -> what it counted in that half second, kept for 15 min |
+//! | `crossfade:{env}:judge` | who judges, until the lease ends |
+//! | `crossfade:{env}:evidence` | hash: migration -> version and what a judge goes on from |
+//! | `crossfade:{env}:judged` | hash: migration -> the same version and what is shown of it |
+//! | `crossfade:{env}:minutes:<id>:<day>` | hash: minute since 1970 -> what happened in it, kept for 31 days |
 //! | `crossfade:{env}:changes` | channel: the new revision |
 //!
 //! Times of heartbeats are the server's, so that a router whose clock is off is not taken for gone.
@@ -28,6 +32,7 @@ mod counts;
 mod link;
 mod mirror;
 mod primary;
+mod records;
 mod scripts;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 mod bad_input;
 mod mirror;
+mod records;
 mod servers;
 mod topologies;
 

@@ -6,24 +6,39 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::servers::{Certificates, Cluster, Sentinels, Server, until};
 use super::*;
 use crate::migration::MigrationId;
+use crate::store::conformance::records::Record;
 use crate::store::conformance::{self, Subject};
 
-/// Runs the suite on one environment after the other.
+/// Runs the suite on one environment after the other; `run` sends a command past the store.
 async fn check<F: Future<Output = ()> + Send + 'static>(
     options: RedisOptions,
-    overwrite: impl Fn(String, MigrationId, &'static str) -> F + Clone + Send + Sync + 'static,
+    run: impl Fn(Vec<String>) -> F + Clone + Send + Sync + 'static,
 ) {
     let environments = AtomicU32::new(0);
     conformance::run(async || {
         let environment = format!("e{}", environments.fetch_add(1, Ordering::Relaxed));
-        let key = format!("crossfade:{{{environment}}}:migrations");
+        let prefix = format!("crossfade:{{{environment}}}");
         let store = Arc::new(Redis::open(options.clone(), &environment));
-        let overwrite = overwrite.clone();
-        let damage =
-            move |migration: MigrationId, text: &'static str| Box::pin(overwrite(key.clone(), migration, text)) as _;
-        Subject { store, damage: Box::new(damage), _keeps: Box::new(()) }
+        let run = run.clone();
+        let hset = move |key: String, field: &str, text: &str| {
+            Box::pin(run(vec!["HSET".into(), key, field.into(), text.into()])) as _
+        };
+        let (also, key) = (hset.clone(), format!("{prefix}:migrations"));
+        let damage = move |migration: MigrationId, text: &'static str| also(key.clone(), migration.as_str(), text);
+        let damage_record = move |record: Record, text: String| match record {
+            Record::Evidence(id) => hset(format!("{prefix}:evidence"), id, &text),
+            Record::Judged(id) => hset(format!("{prefix}:judged"), id, &text),
+            Record::Minute(id, minute) => {
+                hset(format!("{prefix}:minutes:{id}:{}", minute / 1_440), &minute.to_string(), &text)
+            }
+        };
+        Subject { store, damage: Box::new(damage), damage_record: Box::new(damage_record), _keeps: Box::new(()) }
     })
     .await;
+}
+
+fn strs(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }
 
 fn options(address: &str) -> RedisOptions {
@@ -35,11 +50,12 @@ async fn one_server_does_what_every_store_does() {
     let Some(server) = Server::start(&[]).await else { return };
     let server = Arc::new(server);
     let address = format!("{}/9", server.address());
-    check(options(&address), move |key, migration, text| {
+    check(options(&address), move |command| {
         let server = Arc::clone(&server);
         async move {
-            let script = "redis.call('SELECT', 9) return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])";
-            server.run(&["EVAL", script, "1", &key, migration.as_str(), text]).await;
+            let mut words = vec!["EVAL", "redis.call('SELECT', 9) return redis.call(unpack(ARGV))", "0"];
+            words.extend(command.iter().map(String::as_str));
+            server.run(&words).await;
         }
     })
     .await;
@@ -62,12 +78,12 @@ async fn tls_and_a_user_of_its_own_do_what_every_store_does() {
     .unwrap();
     let authorities = Some(Authorities::from_pem(pem).unwrap());
     let address = format!("rediss://crossfade:p%40ss%2Fw%3Ard%25@localhost:{}", server.port);
-    check(RedisOptions { authorities, ..options(&address) }, move |key, migration, text| {
+    check(RedisOptions { authorities, ..options(&address) }, move |words| {
         let client = client.clone();
         async move {
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-            let mut command = redis::cmd("HSET");
-            command.arg(key).arg(migration.as_str()).arg(text);
+            let mut command = redis::cmd(&words[0]);
+            command.arg(&words[1..]);
             let _: Value = command.query_async(&mut connection).await.unwrap();
         }
     })
@@ -79,9 +95,9 @@ async fn a_primary_behind_sentinels_does_what_every_store_does() {
     let Some(all) = Sentinels::start().await else { return };
     let address = all.address();
     let all = Arc::new(all);
-    check(options(&address), move |key, migration, text| {
+    check(options(&address), move |command| {
         let all = Arc::clone(&all);
-        async move { drop(all.on_primary(&["HSET", &key, migration.as_str(), text]).await) }
+        async move { drop(all.on_primary(&strs(&command)).await) }
     })
     .await;
 }
@@ -91,9 +107,9 @@ async fn a_cluster_does_what_every_store_does() {
     let Some(cluster) = Cluster::start().await else { return };
     let address = cluster.address();
     let cluster = Arc::new(cluster);
-    check(options(&address), move |key, migration, text| {
+    check(options(&address), move |command| {
         let cluster = Arc::clone(&cluster);
-        async move { drop(cluster.run(&["HSET", &key, migration.as_str(), text]).await) }
+        async move { drop(cluster.run(&strs(&command)).await) }
     })
     .await;
 }

@@ -1,0 +1,122 @@
+//! What is damaged by hand among records costs what it holds and nothing else, and everything ends.
+
+use super::servers::Server;
+use super::*;
+use crate::store::Records;
+use crate::store::records::{JudgedWrite, LEASE_MS_MAX, Minute};
+
+fn judgement(migration: &str, expected: u64) -> JudgedWrite {
+    JudgedWrite { migration: id(migration), expected, engine: "e".into(), status: "s".into() }
+}
+
+fn now_s() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap()
+}
+
+/// How many seconds a key still lives; it must end.
+#[track_caller]
+fn check_ends_within(key: &str, seconds: &Value, longest: u64) {
+    let Value::Int(seconds) = seconds else { panic!("{key}: {seconds:?}") };
+    assert!((1..=i64::try_from(longest).unwrap()).contains(seconds), "{key} ends in {seconds} s");
+}
+
+#[tokio::test]
+async fn a_lease_without_an_end_is_nobodys() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    let key = "crossfade:{e}:judge";
+    assert!(store.lease("a", LEASE_MS_MAX).await.unwrap());
+    check_ends_within(key, &server.run(&["TTL", key]).await, LEASE_MS_MAX / 1_000);
+    for damage in [vec!["SET", key, "b"], vec!["SET", key, "b", "EX", "3600"]] {
+        server.run(&damage).await;
+        assert!(store.lease("a", LEASE_MS_MAX).await.unwrap(), "{damage:?}");
+        assert!(!store.lease("c", LEASE_MS_MAX).await.unwrap(), "{damage:?}");
+    }
+    server.run(&["DEL", key]).await;
+    server.run(&["LPUSH", key, "x"]).await;
+    store.release("a").await.unwrap();
+    assert!(store.lease("a", LEASE_MS_MAX).await.unwrap());
+}
+
+#[tokio::test]
+async fn evidence_under_a_wrong_type_begins_anew() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    for key in ["crossfade:{e}:evidence", "crossfade:{e}:judged"] {
+        store.put_judged(vec![judgement("m", 0)]).await.unwrap();
+        server.run(&["DEL", key]).await;
+        server.run(&["SET", key, "text"]).await;
+        assert!(store.judged().await.unwrap().is_empty(), "{key}");
+        assert_eq!(store.put_judged(vec![judgement("m", 0), judgement("n", 0)]).await.unwrap(), [true, true], "{key}");
+        assert_eq!((store.judged().await.unwrap().len(), store.judged_status().await.unwrap().len()), (2, 2));
+        server.run(&["DEL", "crossfade:{e}:evidence", "crossfade:{e}:judged"]).await;
+    }
+    // Members that are no migration or no text.
+    server.run(&["HSET", "crossfade:{e}:evidence", "NO ID", "1 e", "m", "1 e"]).await;
+    server.run(&["HSET", "crossfade:{e}:judged", "NO ID", "1 s"]).await;
+    server.run(&["EVAL", "redis.call('HSET', 'crossfade:{e}:judged', 'm', '1 \\255')", "0"]).await;
+    assert_eq!(store.judged().await.unwrap().keys().collect::<Vec<_>>(), [&id("m")]);
+    assert_eq!(store.put_judged(vec![judgement("m", 1)]).await.unwrap(), [true], "it is not stuck");
+
+    fill(&server, "crossfade:{e}:evidence", DOCUMENTS_MAX).await;
+    let refused = store.put_judged(vec![judgement("one-more", 0)]).await.unwrap_err();
+    assert!(refused.to_string().contains("are kept at most"), "{refused}");
+    assert_eq!(store.put_judged(vec![judgement("m", 2)]).await.unwrap(), [true], "those that are there go on");
+    let refused = store.judged().await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Corrupt(why) if why.to_string().contains("evidence holds")), "{refused}");
+}
+
+#[tokio::test]
+async fn minutes_end_and_what_is_damaged_among_them_is_left_out() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    let now = now_s() / 60;
+    let minute = |ago: u64| Minute { migration: id("m"), minute: now - ago, text: "t".into() };
+    let key = |ago: u64| format!("crossfade:{{e}}:minutes:m:{}", (now - ago) / 1_440);
+    store.put_minutes(vec![minute(0), minute(1_440), minute(2_880)]).await.unwrap();
+    for ago in [0, 1_440, 2_880] {
+        check_ends_within(&key(ago), &server.run(&["TTL", &key(ago)]).await, 31 * 24 * 60 * 60);
+    }
+    let known = async || {
+        let minutes = store.minutes(&id("m"), 0..=u64::MAX).await.unwrap();
+        minutes.into_iter().map(|(minute, _)| now - minute).collect::<Vec<_>>()
+    };
+    assert_eq!(known().await, [2_880, 1_440, 0]);
+    server.run(&["SET", &key(1_440), "text"]).await;
+    let large = "x".repeat(5_000);
+    server
+        .run(&["HSET", &key(2_880), "x", "t", "-1", "t", "1e9", "t", "1.5", "t", &(now - 2_881).to_string(), &large])
+        .await;
+    assert_eq!(known().await, [2_880, 0]);
+    fill(&server, &key(2_880), 2_000).await;
+    assert_eq!(known().await, [0]);
+    store.put_minutes(vec![minute(1_440)]).await.unwrap();
+    assert_eq!(known().await, [1_440, 0]);
+}
+
+/// More than one answer holds, with what is damaged among it.
+#[tokio::test]
+async fn counts_of_a_large_fleet_are_read_in_parts() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    let now = Slot::of(Timestamp::now());
+    let script = "for slot = 0, 59 do for router = 1, 20 do
+        redis.call('HSET', KEYS[1] .. ARGV[1] - slot, 'r' .. router .. ':new', 'a=1 ' .. string.rep('x=0 ', 1800))
+    end end";
+    for migration in ["m", "n"] {
+        server.run(&["EVAL", script, "1", &format!("crossfade:{{e}}:counts:{migration}:"), &now.to_string()]).await;
+    }
+    let damaged = format!("crossfade:{{e}}:counts:m:{now}");
+    server.run(&["HSET", &damaged, "large:new", &" a=1".repeat(3_000)]).await;
+    server.run(&["HSET", &damaged, "no side", "a=1", "r:other", "a=1"]).await;
+    server.run(&["EVAL", "redis.call('HSET', KEYS[1], '\\255:new', 'a=1', 'r:legacy', '\\255')", "1", &damaged]).await;
+    let migrations = [id("m"), id("none"), id("n")];
+    let counted = store.counts_of(&migrations, now.minus(100)..=now).await.unwrap();
+    assert_eq!(counted.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["m", "n"]);
+    for (id, slots) in counted {
+        assert!(slots.iter().map(|counts| counts.slot).eq((0..60).rev().map(|ago| now.minus(ago))), "{id}");
+        assert!(slots.iter().all(|counts| counts.new.get("a") == 20 && counts.legacy.is_empty()), "{id}");
+    }
+    // However many slots are asked for, no more are looked at than are kept.
+    assert_eq!(store.counts(&id("m"), now.minus(100)..=Slot(u64::MAX)).await.unwrap().len(), 60);
+}
