@@ -32,10 +32,8 @@ pub fn seen(counts: &SlotCounts, context: &Context<'_>) -> Seen {
     let [legacy, new] = Side::ALL.map(|side| FleetCounts(counts.side(side)));
     let both = |of: &dyn Fn(&FleetCounts<'_>) -> Count| Block { legacy: of(&legacy), new: of(&new) };
     let (old, young) = (movements(&legacy), movements(&new));
-    let late = |threshold: &Threshold| Block {
-        legacy: count(&old, threshold.legacy),
-        new: count(&young, threshold.new),
-    };
+    let late =
+        |threshold: &Threshold| Block { legacy: count(&old, threshold.legacy), new: count(&young, threshold.new) };
     let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     let done = young.iter().filter(|own| own.done > 0).map(|own| (own.cell, small(own.done)));
     Seen {
@@ -86,7 +84,9 @@ mod tests {
     fn names_of_counts_become_sides_of_a_block() {
         let counts = SlotCounts {
             legacy: tally("ok=90 refused=8 failed=2 h10=60 h20=40 g3=2 work_ok=3 work_bad=1"),
-            new: tally("ok=5 refused=3 failed=2 h10=4 h20=6 a30=2 z25=1 g3=1 g9=1 r5=3 kmany=1 pair_new=4 pair_legacy=1 pair_same=9"),
+            new: tally(
+                "ok=5 refused=3 failed=2 h10=4 h20=6 a30=2 z25=1 g3=1 g9=1 r5=3 kmany=1 pair_new=4 pair_legacy=1 pair_same=9",
+            ),
             ..SlotCounts::default()
         };
         let mut thresholds = Thresholds::default();
@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_slot_without_counts_is_a_block_without_evidence() {
-        let context = Context { thresholds: &Default::default(), deff: 1.0, is_alone: true, matured: Default::default() };
+        let context =
+            Context { thresholds: &Default::default(), deff: 1.0, is_alone: true, matured: Default::default() };
         let seen = seen(&SlotCounts::default(), &context);
         assert!(seen.requests.is_empty() && !seen.has_many_keys && seen.is_alone);
     }

@@ -67,6 +67,16 @@ families! {
         "1 while the stored state of the migration is not the one served from; the status says why.";
     ROLLBACKS = Counter "crossfade_rollbacks_total" ["migration"]
         "Entries into emergency_rollback that this router has followed.";
+    GUARD_STATE = Gauge "crossfade_guard_state" ["migration", "state"]
+        "1 for what the guard makes of the migration's progress, 0 for the others.";
+    GUARD_EVIDENCE = Gauge "crossfade_guard_evidence" ["migration", "measure"]
+        "E-value against new by measure, and their weighted mean as `all`: 1 says nothing, 20 holds, 100 brakes, 1/alpha rolls back.";
+    GUARD_THRESHOLD = Gauge "crossfade_guard_threshold" ["migration", "action"]
+        "Evidence at which the guard acts.";
+    GUARD_JUDGED = Gauge "crossfade_guard_judged_seconds" ["migration"]
+        "Age of the newest half second that was judged; NaN before the first.";
+    GUARD_ACTIONS = Counter "crossfade_guard_actions_total" ["migration", "action"]
+        "What this router's guard has done by itself.";
     OTHER_REQUESTS = Counter "crossfade_other_requests_total" ["code_class"]
         "Requests of routes without a migration.";
     OTHER_DURATION = Histogram "crossfade_other_request_duration_seconds" []

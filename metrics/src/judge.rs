@@ -1,2 +1,376 @@
-//! placeholder
+//! The one router that judges for its fleet: what everybody counted becomes evidence, and evidence what is done.
+//!
+//! # Why one router, and which
+//!
+//! Evidence must be the same wherever one looks, and must survive the router that found it. So the counts of all routers meet in
+//! the store, one router at a time holds a lease to judge, and what it keeps between two slots is stored under a version that
+//! nobody can write over unread. A router that dies is followed by another within [`LEASE_MS`], which goes on from there. The
+//! others read what it has found.
+//!
+//! # One turn
+//!
+//! ```text
+//! lease -> counts of the slots that are over -> fold -> decide -> store -> act -> tell
+//! ```
+//!
+//! What was decided is stored before it is done: a judge that dies in between is followed by one that decides the same again.
+//!
+//! # Without the store
+//!
+//! Nobody judges then, and after [`BLIND_AFTER`] that is what is shown: no data. A router alone still trips (`fast`).
+//!
+//! Not here: when a turn is due (the composition root), and what evidence is (`sequential`, `guard`).
+
 mod mind;
+mod past;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flags::control::{Control, ControlError};
+use flags::guard::GuardAction;
+use flags::snapshot::Snapshot;
+use flags::store::records::{JudgedWrite, Minute};
+use flags::tally::{Slot, SlotCounts};
+use flags::watch::Watch;
+use flags::{MigrationId, MigrationIndex, Mode, Side};
+use jiff::Timestamp;
+
+use self::mind::{Engine, Mind, Order, Situation};
+use self::past::Past;
+pub use self::past::{minute, minute_text};
+use crate::events::GuardActed;
+use crate::notice::Notify;
+use crate::observe::Observer;
+use crate::rollback::Hand;
+use crate::status::{State, Status};
+
+/// How long the lease to judge lasts unless it is kept.
+pub const LEASE_MS: u64 = 2_500;
+
+/// How long counts of a slot are waited for after its end.
+pub const SETTLE: Duration = Duration::from_millis(200);
+
+/// Without a judgement for so long, nothing is known.
+const BLIND_AFTER: Duration = Duration::from_secs(5);
+
+/// Slots that a new judge goes back to at most: half a minute.
+const CATCH_UP_SLOTS: u64 = 60;
+
+/// Minutes that are made late at most, of those whose slots are still there.
+const MINUTES_LATE: u64 = 13;
+
+/// A minute is made when its last slot has settled.
+const MINUTE_SETTLE_SECONDS: u64 = 2;
+
+/// Migrations whose counts are asked for at once.
+const AT_ONCE: usize = 500;
+
+/// Turns between two looks of a router that does not judge.
+const LOOK_EVERY: u64 = 2;
+
+/// What health checks say of an upstream.
+pub type Probe = dyn Fn(&str) -> Option<bool> + Send + Sync;
+
+/// See the module.
+pub struct Judge {
+    control: Control,
+    watch: Arc<Watch>,
+    observer: Arc<Observer>,
+    notify: Arc<dyn Notify>,
+    probe: Box<Probe>,
+    hand: Hand,
+    /// Some while this router judges.
+    minds: Option<BTreeMap<MigrationId, Mind>>,
+    pasts: BTreeMap<MigrationId, Past>,
+    /// The newest minute that was made.
+    minute: u64,
+    turns: u64,
+    /// When something was known last.
+    seen: Instant,
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge").field("judges", &self.minds.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Judge {
+    pub fn new(
+        control: Control,
+        watch: Arc<Watch>,
+        observer: Arc<Observer>,
+        notify: Arc<dyn Notify>,
+        probe: Box<Probe>,
+    ) -> Self {
+        Self {
+            hand: Hand::new(control.clone()),
+            control,
+            watch,
+            observer,
+            notify,
+            probe,
+            minds: None,
+            pasts: BTreeMap::new(),
+            minute: 0,
+            turns: 0,
+            seen: Instant::now(),
+        }
+    }
+
+    /// Judges, or looks what another has found; called [`SETTLE`] after the end of each slot.
+    pub async fn turn(&mut self) {
+        self.turns = self.turns.wrapping_add(1);
+        match self.try_turn().await {
+            Ok(()) => self.seen = Instant::now(),
+            Err(error) => {
+                // Whatever was written or not, the next turn reads it again.
+                self.minds = None;
+                tracing::debug!(%error, "nothing was judged");
+                if self.seen.elapsed() >= BLIND_AFTER {
+                    self.tell_blind();
+                }
+            }
+        }
+    }
+
+    /// Lets another router judge at once.
+    pub async fn leave(mut self) {
+        if self.minds.take().is_some() {
+            // It ends by itself soon, too.
+            let _ = self.control.release().await;
+        }
+    }
+
+    /// Whether this router is the one that judges.
+    pub const fn judges(&self) -> bool {
+        self.minds.is_some()
+    }
+
+    async fn try_turn(&mut self) -> Result<(), ControlError> {
+        let snapshot = self.watch.current();
+        let named: BTreeSet<MigrationId> = snapshot.iter().map(|(_, own, _)| own.id.clone()).collect();
+        self.observer.board().retain(&named);
+        if !self.control.lease(LEASE_MS).await? {
+            self.minds = None;
+            return if self.turns.is_multiple_of(LOOK_EVERY) { self.look(&named).await } else { Ok(()) };
+        }
+        let mut minds = match self.minds.take() {
+            Some(minds) => minds,
+            None => self.take_over().await?,
+        };
+        minds.retain(|id, _| named.contains(id));
+        let judged = self.judge(&snapshot, &mut minds).await?;
+        self.make_minutes(&snapshot, &mut minds).await?;
+        // A judgement that another has written is read again.
+        self.minds = judged.then_some(minds);
+        Ok(())
+    }
+
+    /// Takes what the router that judges has found.
+    async fn look(&self, named: &BTreeSet<MigrationId>) -> Result<(), ControlError> {
+        for (id, judged) in self.control.judged_status().await? {
+            if let (true, Ok(status)) = (named.contains(&id), serde_json::from_str(&judged.status)) {
+                self.observer.board().put(&id, status);
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_over(&mut self) -> Result<BTreeMap<MigrationId, Mind>, ControlError> {
+        let mut minds = BTreeMap::new();
+        for (id, judged) in self.control.judged().await? {
+            let mut mind = Mind { version: judged.version, ..Mind::default() };
+            match (serde_json::from_str(&judged.engine), serde_json::from_str(&judged.status)) {
+                (Ok(engine), Ok(status)) => (mind.engine, mind.status) = (engine, status),
+                (Err(error), _) | (_, Err(error)) => {
+                    tracing::warn!(migration = %id, %error, "the stored evidence does not read and begins anew");
+                }
+            }
+            minds.insert(id, mind);
+        }
+        self.pasts.clear();
+        self.minute = minute_of(self.watch.store_slot()).saturating_sub(MINUTES_LATE + 1);
+        tracing::info!(migrations = minds.len(), "this router judges for the fleet now");
+        Ok(minds)
+    }
+
+    /// Folds, decides, stores and acts; false where another router has stored something meanwhile.
+    async fn judge(
+        &mut self,
+        snapshot: &Snapshot,
+        minds: &mut BTreeMap<MigrationId, Mind>,
+    ) -> Result<bool, ControlError> {
+        let running = self.watch.store_slot();
+        let newest = running.minus(1);
+        let oldest = running.minus(CATCH_UP_SLOTS);
+        let judged: Vec<_> =
+            snapshot.iter().filter(|(_, own, _)| own.guard.action != GuardAction::Off).map(|(at, _, _)| at).collect();
+        let ids: Vec<_> = judged.iter().map(|at| snapshot.migration(*at).id.clone()).collect();
+        let next = |id: &MigrationId| minds.get(id).map_or(newest.0, |mind| mind.engine.slot + 1);
+        let first = ids.iter().map(next).min().unwrap_or(newest.0).clamp(oldest.0, newest.0);
+        let counts = self.counts(&ids, Slot(first), newest).await?;
+        let (mut writes, mut orders) = (Vec::new(), Vec::new());
+        for at in judged {
+            let id = &snapshot.migration(at).id;
+            let mind = minds.entry(id.clone()).or_default();
+            let situation = self.situation(snapshot, at, running);
+            let slots = counts.get(id).map_or(&[][..], Vec::as_slice);
+            let before = mind.status.clone();
+            let ordered = self.consider(mind, &situation, slots);
+            mind.engine.slot = mind.engine.slot.max(newest.0);
+            let has_changed = before.state != mind.status.state || before.rollbacks != mind.status.rollbacks;
+            if !slots.is_empty() || !ordered.is_empty() || has_changed {
+                writes.push(write(id, mind));
+            }
+            orders.extend(ordered.into_iter().map(|order| (id.clone(), order)));
+            self.observer.board().put(id, mind.status.clone());
+        }
+        let written: Vec<_> = writes.iter().map(|write| write.migration.clone()).collect();
+        let stored = if writes.is_empty() { Vec::new() } else { self.control.put_judged(writes).await? };
+        let refused: BTreeSet<_> =
+            written.iter().zip(&stored).filter(|(_, stored)| !**stored).map(|(id, _)| id).collect();
+        for id in written.iter().filter(|id| !refused.contains(id)) {
+            if let Some(mind) = minds.get_mut(id) {
+                mind.version += 1;
+            }
+        }
+        for (id, order) in orders.into_iter().filter(|(id, _)| !refused.contains(id)) {
+            self.act(&id, order).await;
+        }
+        Ok(refused.is_empty())
+    }
+
+    fn situation<'a>(&self, snapshot: &'a Snapshot, at: MigrationIndex, slot: Slot) -> Situation<'a> {
+        let definition = snapshot.migration(at);
+        Situation {
+            definition,
+            document: &snapshot.placed(at).document,
+            mode: snapshot.effective_mode(at),
+            legacy_probe: (self.probe)(definition.upstream(Side::Legacy)),
+            now: self.watch.store_time(),
+            slot,
+        }
+    }
+
+    fn consider(&mut self, mind: &mut Mind, situation: &Situation<'_>, slots: &[SlotCounts]) -> Vec<Order> {
+        let mut orders = mind.follow(situation);
+        let past = self.pasts.entry(situation.definition.id.clone()).or_default();
+        let newest = mind.engine.slot;
+        for counts in slots.iter().filter(|counts| counts.slot.0 > newest) {
+            // By what was known before this slot, or a threshold would depend on what it judges.
+            if mind.engine.thresholds.iter().all(Option::is_none) {
+                mind.engine.thresholds = past.thresholds(minute_of(counts.slot));
+            }
+            mind.fold(counts, situation, Default::default());
+            past.slot(counts);
+        }
+        orders.extend(mind.decide(situation));
+        orders
+    }
+
+    async fn counts(
+        &self,
+        ids: &[MigrationId],
+        first: Slot,
+        last: Slot,
+    ) -> Result<BTreeMap<MigrationId, Vec<SlotCounts>>, ControlError> {
+        let mut counts = BTreeMap::new();
+        for ids in ids.chunks(AT_ONCE) {
+            counts.extend(self.control.counts_of(ids, first..=last).await?);
+        }
+        Ok(counts)
+    }
+
+    /// Makes the minutes that are over, and what is late by them.
+    async fn make_minutes(
+        &mut self,
+        snapshot: &Snapshot,
+        minds: &mut BTreeMap<MigrationId, Mind>,
+    ) -> Result<(), ControlError> {
+        let now = self.watch.store_slot().minus(MINUTE_SETTLE_SECONDS * Slot::PER_SECOND);
+        let over = minute_of(now).saturating_sub(1);
+        while self.minute < over {
+            let minute = self.minute + 1;
+            let first = Slot::of_second(minute * 60);
+            let ids: Vec<_> = snapshot.iter().map(|(_, own, _)| own.id.clone()).collect();
+            let counts = self.counts(&ids, first, first.plus(60 * Slot::PER_SECOND - 1)).await?;
+            let mut made = Vec::new();
+            for (id, slots) in &counts {
+                let Some(text) = minute_text(slots) else { continue };
+                self.pasts.entry(id.clone()).or_default().minute(minute, &past::minute(&text));
+                made.push(Minute { migration: id.clone(), minute, text });
+            }
+            self.control.put_minutes(made).await?;
+            self.minute = minute;
+            for (id, mind) in minds.iter_mut() {
+                if let Some(past) = self.pasts.get(id) {
+                    mind.engine.thresholds = past.thresholds(minute + 1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn act(&self, id: &MigrationId, order: Order) {
+        let process = self.observer.process();
+        let done = match order {
+            Order::Tell(notice) => {
+                self.notify.notify(notice);
+                return;
+            }
+            Order::RollBack { why, record } => {
+                GuardActed::RolledBack { migration: id, why: &why }.emit(process);
+                self.hand.roll_back(id, &why, &record).await.map(drop)
+            }
+            Order::Lower { asks, why, record } => {
+                GuardActed::Lowered { migration: id, why: &why }.emit(process);
+                self.hand.lower(id, asks, &why, &record).await.map(drop)
+            }
+            Order::Stopped { why } => {
+                GuardActed::Held { migration: id, why: &why }.emit(process);
+                return;
+            }
+        };
+        if let Err(error) = done {
+            // Decided again with the next block, for as long as it should be done.
+            tracing::error!(migration = %id, %error, "what the guard decided could not be done, and is tried again");
+        }
+    }
+
+    /// Shows that nothing is known, where something should be.
+    fn tell_blind(&self) {
+        let snapshot = self.watch.current();
+        let board = self.observer.board();
+        for (at, definition, _) in snapshot.iter() {
+            let has_new = match snapshot.effective_mode(at) {
+                Mode::LegacyOnly | Mode::EmergencyRollback => false,
+                Mode::Parallel | Mode::Gradual | Mode::NewOnly => true,
+            };
+            let status = board.get(&definition.id).unwrap_or_default();
+            if has_new && definition.guard.action != GuardAction::Off && status.state != State::NoData {
+                let why =
+                    "the fleet's counts do not arrive, because the store is away: nothing is judged until it is back";
+                let since = Some(Timestamp::now());
+                board.put(&definition.id, Status { state: State::NoData, since, why: why.into(), ..status });
+            }
+        }
+    }
+}
+
+fn write(id: &MigrationId, mind: &Mind) -> JudgedWrite {
+    JudgedWrite {
+        migration: id.clone(),
+        expected: mind.version,
+        engine: serde_json::to_string::<Engine>(&mind.engine).unwrap_or_default(),
+        status: serde_json::to_string(&mind.status).unwrap_or_default(),
+    }
+}
+
+/// The minute since 1970 of a slot.
+const fn minute_of(slot: Slot) -> u64 {
+    slot.second() / 60
+}

@@ -36,6 +36,7 @@ pub(crate) use histogram::{DURATION_BOUNDS_US, DURATION_BUCKETS};
 pub use process::ProcessCells;
 
 use crate::outcome::{CodeClass, Failure};
+use crate::status::Board;
 
 /// How far back the observed share looks.
 pub const OBSERVED_WINDOW: Duration = Duration::from_secs(60);
@@ -56,6 +57,7 @@ pub struct Observer {
     resident: Arc<ShardCells>,
     process: ProcessCells,
     ticks: Mutex<VecDeque<Tick>>,
+    board: Arc<Board>,
     dispersion: Mutex<Dispersion>,
 }
 
@@ -127,6 +129,7 @@ impl Observer {
             resident: ShardCells::new(refusal_codes.len()),
             process: ProcessCells::new(Instant::now()),
             ticks: Mutex::default(),
+            board: Arc::default(),
             dispersion: Mutex::default(),
         });
         registry.register(Box::new(exposition::Exposition::of(&observer)?))?;
@@ -144,6 +147,11 @@ impl Observer {
     /// What belongs to the process and to no worker: snapshot, store, file.
     pub const fn process(&self) -> &ProcessCells {
         &self.process
+    }
+
+    /// What the guards say, for whoever looks.
+    pub const fn board(&self) -> &Arc<Board> {
+        &self.board
     }
 
     /// The router serves from this snapshot now.

@@ -302,10 +302,8 @@ fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
         let times = status.rollbacks.len();
         format!("this migration was rolled back {times} times within 7 days and should rest until {until}")
     });
-    let held = status
-        .state
-        .stops_progress()
-        .then(|| format!("this migration is {}: {}", status.state.name(), status.why));
+    let held =
+        status.state.stops_progress().then(|| format!("this migration is {}: {}", status.state.name(), status.why));
     cooldown.into_iter().chain(held).collect()
 }
 

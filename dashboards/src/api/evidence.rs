@@ -95,8 +95,7 @@ pub(crate) async fn evidence(
     let guard = snapshot.find(&id).map(|at| snapshot.migration(at).guard.clone()).unwrap_or_default();
     let status = shared.board.get(&id).unwrap_or_default();
     let (cooldown_until, evidence) = (status.cooldown_until(), status.e_value());
-    let Status { state, since, why, judged, evidence: measures, safety, legacy, new, rollbacks, record, .. } =
-        status;
+    let Status { state, since, why, judged, evidence: measures, safety, legacy, new, rollbacks, record, .. } = status;
     Ok(Json(EvidenceView {
         migration: id.to_string(),
         action: action_name(guard.action),

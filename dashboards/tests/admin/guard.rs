@@ -2,7 +2,7 @@
 
 use flags::MigrationId;
 use jiff::{SignedDuration, Timestamp};
-use metrics::status::{Attempts, Status, State};
+use metrics::status::{Attempts, State, Status};
 use serde_json::json;
 
 use crate::world::World;

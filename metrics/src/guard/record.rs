@@ -72,7 +72,8 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    pub(super) fn of(alpha: f64) -> Self {
+    /// For a chance `alpha` of a false rollback.
+    pub fn of(alpha: f64) -> Self {
         let rollback = 1.0 / alpha;
         Self { release: 5.0, hold: rollback.min(20.0), brake: rollback.min(100.0), rollback }
     }

@@ -21,7 +21,6 @@ use crate::events::MigrationChanged;
 use crate::fleet::FleetCounts;
 use crate::guard::{Action, GuardSettings, Measure, Pace, Record, Standing, Streams, Verdict, Why, judge};
 use crate::notice::{Kind, Notice};
-use crate::outcome::Attempted;
 use crate::rollback::{self, SLICES};
 use crate::sequential::{Block, Matured};
 use crate::status::{Attempts, ROLLBACKS_REMEMBERED, State, Status};
@@ -59,9 +58,20 @@ pub(super) struct Situation<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Order {
     /// Everybody to legacy, latched.
-    RollBack { why: String, record: Value },
+    RollBack {
+        why: String,
+        record: Value,
+    },
     /// Less for new.
-    Lower { asks: Vec<Ask>, why: String, record: Value },
+    Lower {
+        asks: Vec<Ask>,
+        why: String,
+        record: Value,
+    },
+    /// Progress stops, which is nothing but said.
+    Stopped {
+        why: String,
+    },
     Tell(Notice),
 }
 
@@ -222,12 +232,8 @@ impl Mind {
     /// Takes in the counts of one slot.
     pub(super) fn fold(&mut self, counts: &SlotCounts, at: &Situation<'_>, matured: [Matured; 3]) {
         let engine = &mut self.engine;
-        let context = Context {
-            thresholds: &engine.thresholds,
-            deff: engine.scatter.deff(),
-            is_alone: at.is_alone(),
-            matured,
-        };
+        let context =
+            Context { thresholds: &engine.thresholds, deff: engine.scatter.deff(), is_alone: at.is_alone(), matured };
         let seen = seen(counts, &context);
         let settings = at.settings();
         engine.streams.fold(&seen, &settings);
@@ -294,14 +300,22 @@ impl Mind {
     }
 
     /// Progress stops for a reason; people are told once for each.
-    fn stop(&mut self, state: State, kind: Kind, reason: Why, why: String, record: Value, at: &Situation<'_>) -> Vec<Order> {
+    fn stop(
+        &mut self,
+        state: State,
+        kind: Kind,
+        reason: Why,
+        why: String,
+        record: Value,
+        at: &Situation<'_>,
+    ) -> Vec<Order> {
         let is_new = self.engine.told.replace(reason) != Some(reason) || self.status.state != state;
         self.settle(state, why.clone(), at.now);
         if !is_new {
             return Vec::new();
         }
         self.status.record = Some(record.clone());
-        vec![tell(kind, &why, record, at)]
+        vec![Order::Stopped { why: why.clone() }, tell(kind, &why, record, at)]
     }
 
     fn brake(&mut self, reason: Why, why: String, record: Value, at: &Situation<'_>) -> Vec<Order> {
@@ -320,7 +334,8 @@ impl Mind {
     /// A quarter of new's share at a time, halted while legacy fails, and at once when new is hopeless.
     fn next_slice(&mut self, verdict: &Verdict, at: &Situation<'_>) -> Vec<Order> {
         let is_hopeless = matches!(verdict.action, Action::RollBack { pace: Pace::AtOnce, .. });
-        let legacy_fails = at.legacy_probe == Some(false) || matches!(verdict.action, Action::Hold { why: Why::LegacyUnhealthy | Why::SharedDependency, .. });
+        let legacy_fails = at.legacy_probe == Some(false)
+            || matches!(verdict.action, Action::Hold { why: Why::LegacyUnhealthy | Why::SharedDependency, .. });
         let Some(slices) = &mut self.engine.slices else { return Vec::new() };
         if !is_hopeless && (at.slot.0 < slices.slot || legacy_fails) {
             return Vec::new();
@@ -344,7 +359,11 @@ impl Mind {
         let served = engine.served.requests / engine.served.seconds.max(1.0);
         Standing {
             // Rules and pins give new traffic that no share tells of.
-            exposure: if at.mode == Mode::Gradual && now.new.total > 0.0 { at.exposure().max(1e-4) } else { at.exposure() },
+            exposure: if at.mode == Mode::Gradual && now.new.total > 0.0 {
+                at.exposure().max(1e-4)
+            } else {
+                at.exposure()
+            },
             expects_new_traffic: at.expects_new(),
             new_silent_seconds: seconds(at.slot.0.saturating_sub(silent_since)),
             counts_age_seconds: 0.0,
@@ -422,10 +441,4 @@ fn tell(kind: Kind, why: &str, record: Value, at: &Situation<'_>) -> Order {
         record,
         dashboard_url: None,
     })
-}
-
-/// How much a side was asked, all first attempts.
-pub(super) fn attempts(counts: &SlotCounts, side: Side) -> u64 {
-    let counts = FleetCounts(counts.side(side));
-    Attempted::ALL.map(|result| counts.attempts(result)).iter().sum()
 }

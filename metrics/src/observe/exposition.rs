@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use flags::{Mode, Reason, Side};
+use jiff::Timestamp;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -12,8 +13,11 @@ use super::cells::{CLASSES, Fallback, MirrorDrop, TUNNEL_ENDS, TunnelEnd, Upstre
 use super::histogram::{ADDED, BucketTotals, DURATION};
 use super::process::ProcessTotals;
 use super::{EndpointName, MigrationTotals, Observer, add, lock};
+use crate::events::GuardActed;
 use crate::families::{self, Family, Kind};
+use crate::guard::Measure;
 use crate::outcome::{Attempted, CodeClass, Failure};
+use crate::status::{Board, State};
 
 /// All families as one collector, so that one scrape reads each cell once.
 #[derive(Debug)]
@@ -46,6 +50,7 @@ impl Collector for Exposition {
         page.upstreams(&observer);
         page.worker(&observer);
         page.process(&observer.process.read(Instant::now()));
+        page.guards(observer.board(), &observer.process.read(Instant::now()));
         page.finish()
     }
 }
@@ -198,6 +203,9 @@ impl Page {
                 self.gauge(&families::MODE_INFO, &[id, mode.name()], yes(mode == standing.mode));
             }
             self.gauge(&families::ROLLOUT_RATIO, &[id], f64::from(standing.share.get()) / 10_000.0);
+            for (action, value) in GuardActed::ACTIONS.into_iter().zip(standing.thresholds) {
+                self.gauge(&families::GUARD_THRESHOLD, &[id, action], value);
+            }
             self.gauge(&families::MIGRATION_PROBLEM, &[id], yes(standing.problem));
         }
         for (id, value) in &totals.rollbacks {
@@ -221,6 +229,28 @@ impl Page {
         self.gauge(&families::CONFIG_LAST_RELOAD, &[], totals.reloaded_seconds as f64);
         self.gauge(&families::CONFIG_INFO, &[&totals.config_hash], 1.0);
         self.gauge(&families::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    }
+
+    /// What the guards say; of a migration that nobody has judged yet, that it runs.
+    fn guards(&mut self, board: &Board, totals: &ProcessTotals) {
+        let now = Timestamp::now();
+        for (id, acts) in &totals.guard_acts {
+            let status = board.get(id).unwrap_or_default();
+            let id = id.as_str();
+            for state in State::ALL {
+                let value = if state == status.state { 1.0 } else { 0.0 };
+                self.gauge(&families::GUARD_STATE, &[id, state.name()], value);
+            }
+            for measure in Measure::ALL.map(Measure::name).into_iter().chain(["all"]) {
+                let value = status.evidence.get(measure).copied().unwrap_or(1.0);
+                self.gauge(&families::GUARD_EVIDENCE, &[id, measure], value);
+            }
+            let age = status.judged.map_or(f64::NAN, |judged| now.duration_since(judged).as_secs_f64());
+            self.gauge(&families::GUARD_JUDGED, &[id], age);
+            for (action, value) in GuardActed::ACTIONS.into_iter().zip(acts) {
+                self.counter(&families::GUARD_ACTIONS, &[id, action], *value);
+            }
+        }
     }
 
     fn finish(self) -> Vec<MetricFamily> {

@@ -14,13 +14,19 @@ use flags::watch::Counts;
 use flags::{BasisPoints, MigrationId, Mode, Revision, Snapshot};
 
 use super::lock;
+use crate::events::GuardActed;
+use crate::guard::Thresholds;
+
+const GUARD_ACTIONS: usize = GuardActed::ACTIONS.len();
 
 /// Where one migration stands in the snapshot that this router serves from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Standing {
     pub(super) mode: Mode,
     pub(super) share: BasisPoints,
     pub(super) problem: bool,
+    /// Evidence at which the guard holds, brakes and rolls back.
+    pub(super) thresholds: [f64; 3],
 }
 
 /// State and counts of the process.
@@ -28,6 +34,8 @@ pub(super) struct Standing {
 pub struct ProcessCells {
     standings: Mutex<BTreeMap<MigrationId, Standing>>,
     rollbacks: Mutex<BTreeMap<MigrationId, u64>>,
+    /// What guards have done, by action.
+    guard_acts: Mutex<BTreeMap<MigrationId, [u64; GUARD_ACTIONS]>>,
     replica_revision: AtomicU64,
     killed: AtomicBool,
     draining: AtomicBool,
@@ -50,6 +58,7 @@ impl ProcessCells {
         Self {
             standings: Mutex::default(),
             rollbacks: Mutex::default(),
+            guard_acts: Mutex::default(),
             replica_revision: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -74,7 +83,9 @@ impl ProcessCells {
             .iter()
             .map(|(at, migration, placed)| {
                 let mode = snapshot.effective_mode(at);
-                let standing = Standing { mode, share: placed.document.share, problem: placed.problem.is_some() };
+                let thresholds = thresholds(migration.guard.alpha);
+                let (share, problem) = (placed.document.share, placed.problem.is_some());
+                let standing = Standing { mode, share, problem, thresholds };
                 (migration.id.clone(), standing)
             })
             .collect();
@@ -124,6 +135,13 @@ impl ProcessCells {
         }
     }
 
+    pub(crate) fn guard_acted(&self, id: &MigrationId, action: &str) {
+        let at = GuardActed::ACTIONS.iter().position(|own| *own == action);
+        if let (Some(counts), Some(at)) = (lock(&self.guard_acts).get_mut(id), at) {
+            counts[at] += 1;
+        }
+    }
+
     pub(crate) fn draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
@@ -148,6 +166,11 @@ impl ProcessCells {
         for id in named {
             rollbacks.entry((*id).clone()).or_default();
         }
+        let mut acts = lock(&self.guard_acts);
+        acts.retain(|id, _| named.contains(id));
+        for id in named {
+            acts.entry((*id).clone()).or_default();
+        }
     }
 
     pub(super) fn read(&self, now: Instant) -> ProcessTotals {
@@ -155,6 +178,7 @@ impl ProcessCells {
         ProcessTotals {
             standings: lock(&self.standings).clone(),
             rollbacks: lock(&self.rollbacks).clone(),
+            guard_acts: lock(&self.guard_acts).clone(),
             replica_revision: load(&self.replica_revision),
             killed: self.killed.load(Ordering::Relaxed),
             draining: self.draining.load(Ordering::Relaxed),
@@ -174,11 +198,17 @@ impl ProcessCells {
     }
 }
 
+fn thresholds(alpha: BasisPoints) -> [f64; 3] {
+    let Thresholds { hold, brake, rollback, .. } = Thresholds::of(f64::from(alpha.get()) / 10_000.0);
+    [hold, brake, rollback]
+}
+
 /// The cells at one instant.
 #[derive(Debug)]
 pub(super) struct ProcessTotals {
     pub(super) standings: BTreeMap<MigrationId, Standing>,
     pub(super) rollbacks: BTreeMap<MigrationId, u64>,
+    pub(super) guard_acts: BTreeMap<MigrationId, [u64; GUARD_ACTIONS]>,
     pub(super) replica_revision: u64,
     pub(super) killed: bool,
     pub(super) draining: bool,
