@@ -20,7 +20,10 @@ use flags::state::Position;
 use flags::{MigrationId, Mode, Revision, Snapshot};
 use tracing::{error, info, warn};
 
-use crate::observe::{MigrationCells, MirrorDrop, Observer, ProcessCells, UpstreamCells, WorkerCells};
+use crate::notice::Notice;
+use crate::observe::{
+    Delivery, MigrationCells, MirrorDrop, NotificationCells, Observer, ProcessCells, UpstreamCells, WorkerCells,
+};
 
 /// Characters of an untrusted text that are written.
 const UNTRUSTED_CHARS_MAX: usize = 256;
@@ -256,6 +259,76 @@ impl ConnectionLimitReached {
         if let Some(more) = cells.limit_log.admit(second()) {
             warn!(limit, more, "`limits.connections` are open: further ones wait until one closes");
         }
+    }
+}
+
+/// A notice has reached a target.
+#[derive(Debug)]
+pub struct NoticeSent<'a> {
+    pub target: &'a str,
+    pub notice: &'a Notice,
+}
+
+impl NoticeSent<'_> {
+    pub fn emit(self, cells: &NotificationCells) {
+        let Self { target, notice } = self;
+        info!(target, notice = %Untrusted(&notice.id), "notice sent");
+        cells.count(Delivery::Sent);
+    }
+}
+
+/// A notice has not reached a target yet, and is sent again.
+#[derive(Debug)]
+pub struct NoticeRetried<'a> {
+    pub target: &'a str,
+    pub notice: &'a Notice,
+    pub problem: &'a str,
+    pub after: Duration,
+}
+
+impl NoticeRetried<'_> {
+    pub fn emit(self, cells: &NotificationCells) {
+        let Self { target, notice, problem, after } = self;
+        let (id, problem) = (Untrusted(&notice.id), Untrusted(problem));
+        warn!(target, notice = %id, %problem, again_in_seconds = after.as_secs(), "notice not sent yet");
+        cells.count(Delivery::Retried);
+    }
+}
+
+/// A notice will not reach a target. Its text is in the line, because nobody else has told it there.
+#[derive(Debug)]
+pub struct NoticeGivenUp<'a> {
+    pub target: &'a str,
+    pub notice: &'a Notice,
+    pub problem: &'a str,
+}
+
+impl NoticeGivenUp<'_> {
+    pub fn emit(self, cells: &NotificationCells) {
+        let Self { target, notice, problem } = self;
+        let (id, text, problem) = (Untrusted(&notice.id), Untrusted(&notice.text), Untrusted(problem));
+        error!(
+            target, notice = %id, %text, %problem,
+            "notice given up: crossfade notify test -c FILE tries each target"
+        );
+        cells.count(Delivery::Failed);
+    }
+}
+
+/// A notice was not taken for a target, because as many as may wait do so already.
+#[derive(Debug)]
+pub struct NoticeDropped<'a> {
+    pub target: &'a str,
+    pub notice: &'a Notice,
+    pub waiting: usize,
+}
+
+impl NoticeDropped<'_> {
+    pub fn emit(self, cells: &NotificationCells) {
+        let Self { target, notice, waiting } = self;
+        let (id, text) = (Untrusted(&notice.id), Untrusted(&notice.text));
+        warn!(target, notice = %id, %text, waiting, "notice dropped: the target takes none, and its queue is full");
+        cells.count(Delivery::Dropped);
     }
 }
 

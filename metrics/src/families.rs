@@ -141,6 +141,8 @@ families! {
         "When the last file was taken, in seconds since 1970.";
     CONFIG_INFO = Gauge "crossfade_config_info" ["hash"]
         "1, with the SHA-256 of the effective file.";
+    NOTIFICATIONS = Counter "crossfade_notifications_total" ["target", "result"]
+        "Notices by target of the file and what became of them; retried counts tries, the others notices.";
     BUILD_INFO = Gauge "crossfade_build_info" ["version"]
         "1, with the version of the router.";
     ACCESS_LOG_DROPPED = Counter "crossfade_access_log_dropped_total" []

@@ -17,6 +17,7 @@ mod cells;
 mod dispersion;
 mod exposition;
 mod histogram;
+mod notifications;
 mod process;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -33,6 +34,7 @@ use dispersion::Dispersion;
 use histogram::BucketTotals;
 pub use histogram::{CELLS, Durations, cell_start_us};
 pub(crate) use histogram::{DURATION_BOUNDS_US, DURATION_BUCKETS};
+pub use notifications::{Delivery, NotificationCells};
 pub use process::ProcessCells;
 
 use crate::outcome::{CodeClass, Failure};
@@ -56,6 +58,7 @@ pub struct Observer {
     /// Holds the cells of everything declared, so that its series exist before the first request.
     resident: Arc<ShardCells>,
     process: ProcessCells,
+    notifications: notifications::Notifications,
     ticks: Mutex<VecDeque<Tick>>,
     board: Arc<Board>,
     dispersion: Mutex<Dispersion>,
@@ -128,6 +131,7 @@ impl Observer {
             shards: Mutex::default(),
             resident: ShardCells::new(refusal_codes.len()),
             process: ProcessCells::new(Instant::now()),
+            notifications: notifications::Notifications::default(),
             ticks: Mutex::default(),
             board: Arc::default(),
             dispersion: Mutex::default(),
@@ -185,6 +189,11 @@ impl Observer {
         for (upstream, endpoint) in endpoints {
             self.resident.upstream(upstream, endpoint);
         }
+    }
+
+    /// Says which targets of notices the file names; their series exist from now on, at 0. Gives their cells in this order.
+    pub fn declare_notifications(&self, targets: &[String]) -> Vec<Arc<NotificationCells>> {
+        self.notifications.declare(targets)
     }
 
     /// Forgets what the file no longer names and no worker holds.

@@ -11,6 +11,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 
 use super::cells::{CLASSES, Fallback, MirrorDrop, TUNNEL_ENDS, TunnelEnd, UpstreamCells, WorkerCells};
 use super::histogram::{ADDED, BucketTotals, DURATION};
+use super::notifications::Delivery;
 use super::process::ProcessTotals;
 use super::{EndpointName, MigrationTotals, Observer, add, lock};
 use crate::events::GuardActed;
@@ -51,6 +52,7 @@ impl Collector for Exposition {
         page.worker(&observer);
         page.process(&observer.process.read(Instant::now()));
         page.guards(observer.board(), &observer.process.read(Instant::now()));
+        page.notifications(observer.as_ref());
         page.finish()
     }
 }
@@ -249,6 +251,14 @@ impl Page {
             self.gauge(&families::GUARD_JUDGED, &[id], age);
             for (action, value) in GuardActed::ACTIONS.into_iter().zip(acts) {
                 self.counter(&families::GUARD_ACTIONS, &[id, action], *value);
+            }
+        }
+    }
+
+    fn notifications(&mut self, observer: &Observer) {
+        for (target, cells) in observer.notifications.all() {
+            for delivery in Delivery::ALL {
+                self.counter(&families::NOTIFICATIONS, &[&target, delivery.name()], cells.get(delivery));
             }
         }
     }

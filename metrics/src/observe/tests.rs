@@ -31,6 +31,7 @@ fn fresh() -> Arc<Observer> {
     let observer = Observer::new(CODES).unwrap();
     observer.declare_migrations(&[id("sessions")]);
     observer.declare_upstreams(&[("python".into(), "127.0.0.1:3002".into())]);
+    observer.declare_notifications(&["slack-0".into()]);
     observer.snapshot_swapped(&snapshot(Mode::Gradual, 25.0));
     // A router has at least one worker.
     observer.shard();
@@ -281,6 +282,18 @@ fn what_the_file_no_longer_names_is_forgotten_once_no_worker_holds_it() {
     assert_eq!(value(&observer, series), None);
     assert!(!observer.gather().unwrap().contains("127.0.0.1:3002"));
     check(&observer, r#"crossfade_fallbacks_total{migration="orders",result="answered"}"#, "0");
+}
+
+#[test]
+fn notices_are_counted_by_target_while_the_file_names_it() {
+    let observer = fresh();
+    let cells = observer.declare_notifications(&["slack-0".into(), "webhook-1".into()]);
+    cells[0].count(Delivery::Failed);
+    check(&observer, r#"crossfade_notifications_total{target="slack-0",result="failed"}"#, "1");
+    check(&observer, r#"crossfade_notifications_total{target="webhook-1",result="sent"}"#, "0");
+    observer.declare_notifications(&["slack-0".into()]);
+    check(&observer, r#"crossfade_notifications_total{target="slack-0",result="failed"}"#, "1");
+    assert!(!observer.gather().unwrap().contains("webhook-1"));
 }
 
 #[test]
