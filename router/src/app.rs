@@ -10,6 +10,7 @@
 //! runtime, so that a slow store call cannot delay a request.
 
 mod admin;
+mod announce;
 mod fixed;
 
 use std::io;
@@ -27,15 +28,14 @@ use flags::watch::{Background, ReloadError, Watch, WatchOptions};
 use metrics::events;
 use metrics::fleet::Ledger;
 use metrics::observe::Observer;
-use metrics::status::Board;
 use thiserror::Error;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use fixed::Fixed;
 
 use crate::config::{self, Config, StoreConfig};
 use crate::error::CODES;
+use crate::notify::Notifier;
 use crate::occupancy::Occupancy;
 use crate::worker::{Catalog, Draining, Generation, Parts};
 use crate::{health, listener, runtime};
@@ -83,10 +83,9 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<Observer>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) draining: Arc<Draining>,
+    pub(crate) notifier: Notifier,
     /// What is counted for the fleet and not stored yet.
     ledger: Arc<Ledger>,
-    /// What the guards have found.
-    board: Arc<Board>,
     /// The health checks of the generation in use.
     checks: Mutex<JoinSet<()>>,
 }
@@ -119,6 +118,7 @@ impl App {
         let kill_file = config.kill_file.clone();
         let (token, tokens) = admin::tokens(&config.admin)?;
         let environment = config.environment.clone();
+        let notifier = Notifier::start(Arc::clone(&observer), &environment, &config.notify);
         let workers = config.workers;
         let options = WatchOptions::new(replica.clone(), config.snapshot.clone());
         let (watch, background) = Watch::start(store, config.definitions, options).await;
@@ -134,15 +134,8 @@ impl App {
         let draining = Arc::default();
         let ledger = Arc::<Ledger>::default();
         watch.set_tallies(Arc::clone(&ledger) as _);
-        let shared = Arc::new(Shared {
-            watch: Arc::clone(&watch),
-            observer,
-            catalog,
-            draining,
-            ledger,
-            board: Arc::default(),
-            checks,
-        });
+        let shared =
+            Arc::new(Shared { watch: Arc::clone(&watch), observer, catalog, draining, notifier, ledger, checks });
         let (occupancy, receivers) = Occupancy::new(workers);
         let parts = Parts {
             snapshots: Arc::clone(watch.snapshots()),
@@ -155,15 +148,18 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(observe(Arc::clone(&shared)));
         tasks.spawn(tally(Arc::clone(&shared)));
-        tasks.spawn(announce(Arc::clone(&shared)));
+        let control = Arc::new(Control::new(Arc::clone(&watch)));
+        let (telling, announced) = announce::queue();
+        tasks.spawn(announce::announce(Arc::clone(&shared), telling));
+        tasks.spawn(announce::tell(shared.notifier.clone(), Arc::clone(&control), replica.clone(), announced));
         if let Some(path) = kill_file {
             tasks.spawn(watch_kill_file(Arc::clone(&watch), path));
         }
         let state = dashboards::State {
-            control: Arc::new(Control::new(Arc::clone(&watch))),
+            control,
             watch,
             health: Arc::new(admin::Seen(Arc::clone(&shared))),
-            board: Arc::clone(&shared.board),
+            board: Arc::clone(shared.observer.board()),
             gather: admin::gather(Arc::clone(&shared.observer)),
             replica,
             environment,
@@ -197,6 +193,7 @@ impl App {
         // Workers find the generation before a snapshot can name it.
         shared.catalog.insert(shared.watch.current().generation() + 1, Arc::clone(&generation));
         shared.watch.reload(config.definitions)?;
+        shared.notifier.reload(&config.notify);
         *shared.checks.lock().unwrap_or_else(PoisonError::into_inner) = health::watch(&generation);
         for key in self.fixed.differing(&fixed) {
             tracing::warn!("`{key}` has changed in the file; that takes a restart, until then the old value holds");
@@ -217,6 +214,7 @@ impl App {
         self.workers.finish(timeout).await;
         self.tasks.shutdown().await;
         self.background.shutdown().await;
+        self.shared.notifier.shutdown().await;
     }
 }
 
@@ -277,31 +275,6 @@ async fn tally(shared: Arc<Shared>) {
         shared.ledger.tick(&shared.observer, shared.watch.store_time(), Instant::now());
         shared.watch.counted();
         tokio::time::sleep(Slot::left_of(shared.watch.store_time()) + TALLY_DELAY + own).await;
-    }
-}
-
-/// Logs and counts every swap and every change of a migration, whoever made it.
-async fn announce(shared: Arc<Shared>) {
-    let mut swapped: watch::Receiver<_> = shared.watch.subscribe();
-    let mut before = shared.watch.current();
-    shared.observer.snapshot_swapped(&before);
-    while swapped.changed().await.is_ok() {
-        let now = shared.watch.current();
-        for (at, migration, placed) in now.iter() {
-            let Some(was) = before.find(&migration.id).map(|at| before.placed(at)) else { continue };
-            let (from, to) = (was.document.position(), placed.document.position());
-            if from != to {
-                let (actor, reason) = (&placed.document.actor, &placed.document.reason);
-                let revision = placed.document.revision;
-                events::MigrationChanged { migration: &migration.id, from, to, revision, actor, reason }
-                    .emit(&shared.observer);
-            }
-            if let Some(problem) = placed.problem.as_deref().filter(|own| was.problem.as_deref() != Some(*own)) {
-                events::DocumentRefused { migration: &now.migration(at).id, problem }.emit();
-            }
-        }
-        events::SnapshotSwapped { from: before.revision(), to: &now }.emit(&shared.observer);
-        before = now;
     }
 }
 

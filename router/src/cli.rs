@@ -15,6 +15,7 @@ mod exit;
 mod explain;
 mod history;
 mod mode;
+mod notify;
 mod output;
 mod pin;
 mod reseed;
@@ -63,6 +64,7 @@ enum Command {
     History(history::Args),
     Undo(undo::Args),
     Reseed(reseed::Args),
+    Notify(notify::Args),
     Token(token::Args),
     Completions(completions::Args),
 }
@@ -100,6 +102,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::History(args) => history::run(&args),
         Command::Undo(args) => undo::run(&args),
         Command::Reseed(args) => reseed::run(&args),
+        Command::Notify(args) => notify::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

@@ -10,6 +10,7 @@ mod build;
 mod effective;
 mod errors;
 mod file;
+pub mod notify;
 mod read;
 mod tree;
 mod units;
@@ -28,6 +29,7 @@ use ipnet::IpNet;
 
 pub use errors::{ConfigErrors, Finding};
 use file::File;
+pub use notify::NotifyTarget;
 pub(crate) use units::Period;
 
 /// A larger file is not read: a generator went wrong.
@@ -52,6 +54,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub admin: Admin,
     pub store: StoreConfig,
+    /// Who is told when a migration moves or is in trouble.
+    pub notify: Vec<NotifyTarget>,
     pub timeouts: Timeouts,
     pub limits: Limits,
     pub upstreams: Vec<Upstream>,

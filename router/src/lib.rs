@@ -23,6 +23,7 @@ mod health;
 mod listener;
 pub mod logging;
 mod mirror;
+pub mod notify;
 mod occupancy;
 mod proxy;
 mod runtime;

@@ -13,6 +13,7 @@ mod limits;
 mod links;
 mod mirror;
 mod modes;
+mod notify;
 mod operations;
 mod proxying;
 mod restarts;

@@ -11,7 +11,7 @@ fn the_definition_of_the_command_line_is_sound() {
 
 /// What scripts may call. A line that goes away breaks somebody.
 const COMMANDS: &str = "\
-demo serve check schema status mode rollout rollback acknowledge pin unpin explain history undo reseed token completions";
+demo serve check schema status mode rollout rollback acknowledge pin unpin explain history undo reseed notify token completions";
 
 #[test]
 fn the_commands_are_pinned_and_documented() {
@@ -69,6 +69,9 @@ fn questions_need_no_reason() {
     check("history m --limit 0", false);
     check("check -c f --show-effective -o json", true);
     check("check", false);
+    check("notify test -c f -o json", true);
+    check("notify test", false);
+    check("notify", false);
     check("serve -c f", true);
     check("schema", true);
     check("token create --name ci --role admin", true);

@@ -7,6 +7,7 @@
 mod guard;
 mod migrations;
 mod mirror;
+mod notify;
 mod routes;
 mod server;
 mod store;

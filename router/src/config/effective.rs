@@ -4,6 +4,7 @@
 //! what may differ from host to host (addresses, paths, limits, tokens) and every secret is not.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use flags::migration::Labels;
 use flags::route::{Route, Target};
@@ -12,11 +13,16 @@ use flags::{Guard, Migration};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::notify::Channel;
 use super::units::{Period, Size, word};
-use super::{Config, Health, JwtKeys, RouteSettings, StoreConfig, Token, Upstream};
+use super::{Config, Health, JwtKeys, NotifyTarget, RouteSettings, StoreConfig, Token, Upstream};
 
 /// What stands in for a secret.
 const REDACTED: &str = "redacted";
+
+/// The same where only a secret of some form reads: `redacted` three times in base64, and as long as a key.
+const REDACTED_WEBHOOK_SECRET: &str = "whsec_cmVkYWN0ZWRyZWRhY3RlZHJlZGFjdGVk";
+const REDACTED_ROUTING_KEY: &str = "redactedredactedredactedredacted";
 
 pub(super) fn document(config: &Config) -> Value {
     let definitions = &config.definitions;
@@ -44,6 +50,7 @@ pub(super) fn document(config: &Config) -> Value {
         "listen": listen,
         "admin": { "address": config.admin.address, "tokens": tokens },
         "store": store(&config.store),
+        "notify": config.notify.iter().map(notify_target).collect::<Vec<_>>(),
         "timeouts": {
             "head": period(timeouts.head),
             "body_idle": period(timeouts.body_idle),
@@ -251,6 +258,35 @@ fn store(store: &StoreConfig) -> Value {
             value
         }
     }
+}
+
+/// Secrets give way to words that read back, so that the whole is a file again.
+fn notify_target(target: &NotifyTarget) -> Value {
+    let on: Vec<&str> = target.on.iter().map(|kind| kind.name()).collect();
+    let in_file = |key: &str, file: &Option<PathBuf>, otherwise: String| match file {
+        Some(path) => (format!("{key}_file"), json!(path)),
+        None => (key.to_owned(), otherwise.into()),
+    };
+    let plain = |key: &str, text: String| (key.to_owned(), Value::from(text));
+    let members = match &target.channel {
+        Channel::Webhook { url, secret } => {
+            vec![plain("url", url.to_string()), in_file("secret", &secret.file, REDACTED_WEBHOOK_SECRET.into())]
+        }
+        Channel::Slack { url } => vec![in_file("url", &url.file, url.value.to_string())],
+        Channel::Alertmanager { url } => vec![plain("url", url.without_query())],
+        Channel::PagerDuty { routing_key, url } => {
+            vec![
+                in_file("routing_key", &routing_key.file, REDACTED_ROUTING_KEY.into()),
+                plain("url", url.without_query()),
+            ]
+        }
+    };
+    let mut value = json!({ "on": on });
+    value[target.channel.name()] = Value::Object(members.into_iter().collect());
+    if let Some(authorities) = &target.authorities {
+        value["ca_file"] = json!(authorities.path);
+    }
+    value
 }
 
 /// Eight decimals tell every share of 2^32 from its neighbours.

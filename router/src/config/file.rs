@@ -4,6 +4,8 @@
 //! are its descriptions. Everything is optional here, because a missing key must not hide the other
 //! problems of a file; `build` knows the defaults and what is required.
 
+mod notify;
+
 use flags::guard::{GuardAction, LegacyWarmth};
 use flags::migration::{OnMissingKey, UnsafeMethods};
 use flags::{HashKind, Mode, Side};
@@ -13,6 +15,7 @@ use serde::Deserialize;
 use super::read::{At, Entries, Many};
 use super::units::{OneOf, Percent, Period, Size, Workers};
 use super::{LogFormat, Role};
+pub(super) use notify::NotifyTarget;
 
 /// A value that this version reads but does not interpret.
 type Free = At<serde_json::Value>;
@@ -47,6 +50,8 @@ pub(super) struct File {
     pub(super) timeouts: Option<At<Timeouts>>,
     pub(super) limits: Option<At<Limits>>,
     pub(super) jwt: Option<At<Jwt>>,
+    /// Who is told when a migration moves or is in trouble.
+    pub(super) notify: Option<At<Vec<At<NotifyTarget>>>>,
     /// The services behind the sides, by name.
     pub(super) upstreams: Option<At<Entries<Upstream>>>,
     pub(super) migrations: Option<At<Vec<At<Migration>>>>,

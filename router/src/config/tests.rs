@@ -8,6 +8,7 @@ use flags::bucket::BasisPoints;
 use flags::guard::{Guard, GuardAction, LegacyWarmth};
 use flags::route::Target;
 use flags::{KeySource, Mode, Side};
+use metrics::notice::Kind;
 
 use super::*;
 
@@ -125,6 +126,11 @@ admin:
 store:
   redis: ${REDIS_URL}
 jwt: {secret: shh}
+notify:
+  - {webhook: {url: "https://hooks.example.com/s3cret", secret: whsec_czNjcmV0czNjcmV0czNjcmV0czNjcmV0}, on: [rollback, mode_changed]}
+  - slack: {url: "https://hooks.slack.com/services/s3cret"}
+  - {alertmanager: {url: "http://127.0.0.1:9093/am"}, on: hold}
+  - pagerduty: {routing_key: s3cretkey0123456789abcdef0123456}
 upstreams:
   typescript: {endpoints: [http://127.0.0.1:3001], timeout: 10s, health: {path: /health, interval: 5s}}
   python:     {endpoints: [http://127.0.0.1:3002, "http://[::1]:3003"]}
@@ -201,6 +207,10 @@ fn the_reference_means_what_it_says() {
     assert_eq!((keys.mode.as_str(), keys.percent.as_str()), ("system_mode", "rollout_percentage"));
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     assert!(config.warnings[0].contains("`mirror_keys` and the hash `bucket`"), "{:?}", config.warnings);
+    assert_eq!(notify::names(&config.notify), ["webhook-0", "slack-1", "alertmanager-2", "pagerduty-3"]);
+    assert_eq!(config.notify[0].on, [Kind::Rollback, Kind::ModeChanged]);
+    assert_eq!(config.notify[1].on.len(), 10, "all but mode_changed");
+    assert_eq!(config.notify[3].channel.url().origin(), "https://events.pagerduty.com");
 }
 
 #[test]
@@ -229,7 +239,9 @@ fn the_effective_file_means_the_same() {
 #[test]
 fn the_effective_file_holds_no_secret() {
     let yaml = good(REFERENCE).effective_yaml();
-    assert!(!yaml.contains("s3cret") && !yaml.contains("shh"), "{yaml}");
+    assert!(!yaml.contains("s3cret") && !yaml.contains("shh") && !yaml.contains("czNjcmV0"), "{yaml}");
+    let debugged = format!("{:?}", good(REFERENCE).notify);
+    assert!(!debugged.contains("s3cret") && !debugged.contains("115, 51, 99"), "{debugged}");
     assert!(yaml.contains("redis://:redacted@127.0.0.1:6379/1"), "{yaml}");
 }
 
@@ -263,6 +275,31 @@ fn files_beside_the_file_are_found() {
     assert!(Config::load(&folder.path().join("missing.yaml")).is_err());
     std::fs::write(&path, "#".repeat(FILE_BYTES_MAX + 1)).unwrap();
     assert!(Config::load(&path).unwrap_err().to_string().contains("larger than 4 MiB"));
+}
+
+#[test]
+fn secrets_of_targets_may_stand_in_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("crossfade.yaml");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("key", "0123456789abcdef0123456789abcdef\n");
+    write("url", "https://hooks.slack.com/services/s3cret\n");
+    let upstreams = "upstreams: {a: {endpoints: [http://h:1]}}\n";
+    let notify = "notify: [{pagerduty: {routing_key_file: key}}, {slack: {url_file: url}}]\n";
+    std::fs::write(&path, format!("{upstreams}{notify}")).unwrap();
+    let config = Config::load(&path).unwrap();
+    let yaml = config.effective_yaml();
+    assert!(yaml.contains(&format!("routing_key_file: {}", folder.path().join("key").display())), "{yaml}");
+    assert!(yaml.contains("url_file") && !yaml.contains("s3cret"), "{yaml}");
+    write("url", "hooks.slack.com/services/s3cret\n");
+    let errors = Config::load(&path).unwrap_err();
+    assert!(!errors.render(false).contains("s3cret") && !errors.to_string().contains("s3cret"), "{errors}");
+}
+
+#[test]
+fn notices_in_the_clear_are_warned_of() {
+    let config = good("upstreams: {a: {endpoints: [http://h:1]}}\nnotify: [{slack: {url: 'http://h/s3cret'}}]\n");
+    assert_eq!(config.warnings, ["line 2: notices go to http://h unencrypted: write https:// if it takes that"]);
 }
 
 /// The committed schema is what editors load; `crossfade schema > router/schema.json` renews it.

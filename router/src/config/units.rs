@@ -11,6 +11,7 @@ use std::time::Duration;
 use flags::guard::{GuardAction, LegacyWarmth};
 use flags::migration::{OnMissingKey, UnsafeMethods};
 use flags::{HashKind, Mode, Side};
+use metrics::notice::Kind;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error as _};
 
@@ -303,6 +304,22 @@ impl Words for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
+impl Words for Kind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("hold", Self::Hold),
+        ("release", Self::Release),
+        ("brake", Self::Brake),
+        ("rollback", Self::Rollback),
+        ("acknowledged", Self::Acknowledged),
+        ("no_data", Self::NoData),
+        ("recovered", Self::Recovered),
+        ("shared_dependency", Self::SharedDependency),
+        ("mean_duration", Self::MeanDuration),
+        ("awaiting_approval", Self::AwaitingApproval),
+        ("mode_changed", Self::ModeChanged),
+    ];
+}
+
 impl Words for Role {
     const WORDS: &'static [(&'static str, Self)] =
         &[("viewer", Self::Viewer), ("reporter", Self::Reporter), ("operator", Self::Operator), ("admin", Self::Admin)];
@@ -376,6 +393,9 @@ mod tests {
         assert!(error.ends_with("did you mean `gradual`?"), "{error}");
         for mode in Mode::ALL {
             assert_eq!(word(mode), mode.name());
+        }
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Test) {
+            assert_eq!(word(kind), kind.name());
         }
     }
 

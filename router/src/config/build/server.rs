@@ -16,7 +16,8 @@ use super::super::file::{self, File};
 use super::super::read::At;
 use super::super::units::{OneOf, Percent, Workers};
 use super::super::{
-    Admin, Config, Drain, JwtKeys, Limits, Log, LogFormat, RouteSettings, StoreConfig, Timeouts, Token, Upstream,
+    Admin, Config, Drain, JwtKeys, Limits, Log, LogFormat, NotifyTarget, RouteSettings, StoreConfig, Timeouts, Token,
+    Upstream,
 };
 use super::Building;
 use super::migrations::switch;
@@ -42,6 +43,7 @@ pub(super) struct Server {
     listen: Vec<SocketAddr>,
     admin: Admin,
     store: StoreConfig,
+    notify: Vec<NotifyTarget>,
     timeouts: Timeouts,
     limits: Limits,
 }
@@ -67,6 +69,7 @@ impl Server {
             listen: self.listen,
             admin: self.admin,
             store: self.store,
+            notify: self.notify,
             timeouts: self.timeouts,
             limits: self.limits,
             jwt,
@@ -97,6 +100,7 @@ impl Building<'_> {
             log: log(file.log.as_ref().and_then(At::get).unwrap_or(&file::Log::default())),
             expose: switch(file.expose.as_ref(), false),
             store: self.store(file.store.as_ref()),
+            notify: self.notify(file.notify.as_ref()),
             timeouts: self.timeouts(file.timeouts.as_ref().and_then(At::get).unwrap_or(&file::Timeouts::default())),
             limits: self.limits(file.limits.as_ref().and_then(At::get).unwrap_or(&file::Limits::default())),
             listen: listen.into_iter().map(|(address, _)| address).collect(),

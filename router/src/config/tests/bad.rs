@@ -311,3 +311,43 @@ fn a_guard_that_cannot_work_is_refused() {
     bad(&guard("legacy: lukewarm"), "`lukewarm` is not one of measured, warm, cold");
     bad(&guard("floor: 70%"), "the key `floor` is not known here");
 }
+
+#[test]
+fn a_target_of_notices_is_checked_whole() {
+    let file = |line: &str| format!("upstreams: {{a: {{endpoints: [http://h:1]}}}}\nnotify:\n  - {line}\n");
+    let webhook = |url: &str| file(&format!("webhook: {{url: '{url}', secret_file: missing}}"));
+    bad(&file("{on: hold}"), "3:5 a target is one of webhook, slack, alertmanager and pagerduty, and here stands none");
+    bad(&file("{slack: {}, pagerduty: {}}"), "and here stands slack and pagerduty");
+    let unknown = problems(&file("{slak: {url: x}}"));
+    assert!(
+        unknown.iter().any(|line| line.contains("`slak` is not known here (did you mean `slack`?)")),
+        "{unknown:?}"
+    );
+    bad(&file("slack: {url: hooks.slack.com}"), "3:18 the address of this target is not a whole address");
+    bad(&file("slack: {url: 'ftp://h/x'}"), "is neither http nor https (write https://HOST[:PORT]/PATH)");
+    bad(&file("slack: {url: 'https://u:p@h/x'}"), "holds a user, which is not supported");
+    bad(&file("slack: {}"), "3:12 the key `url` is missing here (or name a file that holds it: `url_file`)");
+    bad(&file("slack: {url: 'https://h/', url_file: x}"), "`url` and `url_file` stand here both");
+    bad(&file("slack: {url_file: missing}"), "/etc/crossfade/missing cannot be read");
+    bad(&webhook("https://h/x"), "/etc/crossfade/missing cannot be read");
+    bad(&file("webhook: {url: 'https://h/x'}"), "the key `secret` is missing here");
+    for secret in ["whsec_", "whsec_AAAA", "c2l4dGVlbiBhbmQgZWlnaHQgYnl0ZXMu", "whsec_!"] {
+        let line = format!("webhook: {{url: 'https://h/x', secret: '{secret}'}}");
+        bad(&file(&line), "3:43 this is not the secret of a webhook (write whsec_ and 24 to 64 random bytes");
+    }
+    bad(&file("alertmanager: {}"), "the key `url` is missing here");
+    bad(&file("pagerduty: {routing_key: 'a b'}"), "3:30 this is not a routing key of PagerDuty");
+    bad(&file("pagerduty: {}"), "the key `routing_key` is missing here");
+    let hold = |on: &str| file(&format!("{{alertmanager: {{url: 'http://127.0.0.1:1'}}, on: {on}}}"));
+    bad(&hold("[rolback]"), "`rolback` is not one of hold, release");
+    bad(&hold("[test]"), "`test` is not one of hold, release");
+    bad(&hold("[hold, hold]"), "`hold` stands here twice");
+    bad(&hold("[]"), "a target that is told of nothing needs no entry");
+    bad(&hold("[mode_changed]"), "a change of mode is nothing that alertmanager could keep open");
+    bad(&file("{alertmanager: {url: 'https://h'}, ca_file: missing}"), "/etc/crossfade/missing cannot be read");
+    let many = format!(
+        "upstreams: {{a: {{endpoints: [http://h:1]}}}}\nnotify: [{}]\n",
+        "{slack: {url: 'https://h/'}},".repeat(17)
+    );
+    bad(&many, "17 targets of notices are more than the 16 a router takes");
+}
