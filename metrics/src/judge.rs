@@ -32,10 +32,11 @@ use std::time::{Duration, Instant};
 use flags::control::{Control, ControlError};
 use flags::guard::GuardAction;
 use flags::snapshot::Snapshot;
+use flags::store::Page;
 use flags::store::records::{JudgedWrite, Minute};
 use flags::tally::{Slot, SlotCounts};
 use flags::watch::Watch;
-use flags::{MigrationId, MigrationIndex, Mode, Side};
+use flags::{MigrationId, MigrationIndex, Mode, Revision, Side};
 use jiff::Timestamp;
 
 use self::mind::{Engine, Mind, Order, Situation};
@@ -239,7 +240,10 @@ impl Judge {
             }
         }
         for (id, order) in orders.into_iter().filter(|(id, _)| !refused.contains(id)) {
-            self.act(&id, order).await;
+            match (order, minds.get_mut(&id)) {
+                (Order::Recall(revision), Some(mind)) => self.recall(mind, &id, revision).await,
+                (order, _) => self.act(&id, order).await,
+            }
         }
         Ok(refused.is_empty())
     }
@@ -315,6 +319,15 @@ impl Judge {
         Ok(())
     }
 
+    /// Shows what a rollback was decided on that this router has not decided.
+    async fn recall(&self, mind: &mut Mind, id: &MigrationId, revision: Revision) {
+        let page = Page { before: Some(revision.next()), limit: 1 };
+        let newest = self.control.history(id, page).await.ok().and_then(|entries| entries.into_iter().next());
+        if let Some(evidence) = newest.filter(|entry| entry.revision == revision).and_then(|entry| entry.evidence) {
+            mind.status.record = Some(evidence);
+        }
+    }
+
     async fn act(&self, id: &MigrationId, order: Order) {
         let process = self.observer.process();
         let done = match order {
@@ -330,6 +343,7 @@ impl Judge {
                 GuardActed::Lowered { migration: id, why: &why }.emit(process);
                 self.hand.lower(id, asks, &why, &record).await.map(drop)
             }
+            Order::Recall(_) => return,
             Order::Stopped { why } => {
                 GuardActed::Held { migration: id, why: &why }.emit(process);
                 return;

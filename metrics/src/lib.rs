@@ -8,6 +8,7 @@
 pub mod block;
 pub mod events;
 pub mod families;
+pub mod fast;
 pub mod fleet;
 pub mod guard;
 pub mod judge;

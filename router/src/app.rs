@@ -12,6 +12,7 @@
 mod admin;
 mod announce;
 mod fixed;
+mod guards;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 
 use fixed::Fixed;
+use guards::Guards;
 
 use crate::config::{self, Config, StoreConfig};
 use crate::error::CODES;
@@ -73,6 +75,7 @@ pub struct App {
     shared: Arc<Shared>,
     background: Background,
     tasks: JoinSet<()>,
+    guards: Guards,
     workers: runtime::Workers,
     fixed: Fixed,
 }
@@ -152,6 +155,7 @@ impl App {
         let (telling, announced) = announce::queue();
         tasks.spawn(announce::announce(Arc::clone(&shared), telling));
         tasks.spawn(announce::tell(shared.notifier.clone(), Arc::clone(&control), replica.clone(), announced));
+        let guards = Guards::start(&shared, &control);
         if let Some(path) = kill_file {
             tasks.spawn(watch_kill_file(Arc::clone(&watch), path));
         }
@@ -167,7 +171,7 @@ impl App {
             address: admin_address,
         };
         tasks.spawn(admin::serve(admin_listener, dashboards::app(state)));
-        Ok(Self { data, admin: admin_address, token, shared, background, tasks, workers, fixed })
+        Ok(Self { data, admin: admin_address, token, shared, background, tasks, guards, workers, fixed })
     }
 
     pub fn data_addresses(&self) -> &[SocketAddr] {
@@ -211,6 +215,8 @@ impl App {
         self.shared.watch.set_draining();
         tokio::time::sleep(delay).await;
         self.shared.draining.close_idle();
+        // Whoever stays judges from here on, also what this one still answers.
+        self.guards.shutdown().await;
         self.workers.finish(timeout).await;
         self.tasks.shutdown().await;
         self.background.shutdown().await;

@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::block::{Context, Thresholds, seen};
-use crate::events::MigrationChanged;
 use crate::fleet::FleetCounts;
 use crate::guard::{Action, GuardSettings, Measure, Pace, Record, Standing, Streams, Verdict, Why, judge};
 use crate::notice::{Kind, Notice};
@@ -73,6 +72,8 @@ pub(super) enum Order {
         why: String,
     },
     Tell(Notice),
+    /// Remember what the change of this revision was decided on.
+    Recall(Revision),
 }
 
 /// All that a further block needs, kept in the store between two of them.
@@ -183,7 +184,7 @@ impl Situation<'_> {
 impl Mind {
     /// Takes in what was decided elsewhere since the last time: by people, by a plan, by a router alone.
     pub(super) fn follow(&mut self, at: &Situation<'_>) -> Vec<Order> {
-        let Document { revision, actor, reason, time, .. } = at.document;
+        let Document { revision, actor, time, .. } = at.document;
         let to = at.document.position();
         let engine = &mut self.engine;
         let from = engine.position.replace(to);
@@ -201,15 +202,9 @@ impl Mind {
         }
         let oldest = at.now.checked_sub(ROLLBACKS_REMEMBERED).unwrap_or_default();
         self.status.rollbacks.retain(|time| *time >= oldest);
-        let migration = &at.definition.id;
-        let change = MigrationChanged { migration, from, to, revision: *revision, actor, reason };
-        let mut notice = Notice::of_change(&change, *time);
-        if actor == rollback::ACTOR
-            && let Some(record) = &self.status.record
-        {
-            notice.record = record.clone();
-        }
-        vec![Order::Tell(notice)]
+        // Told by whoever sees the change; what a guard decided it on is remembered here.
+        let is_guards = actor == rollback::ACTOR && rolled_back(to);
+        if is_guards { vec![Order::Recall(*revision)] } else { Vec::new() }
     }
 
     /// New gets traffic from here on, or has lost it: evidence is of one stretch of exposure.

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flags::control::Control;
+use flags::store::Page;
 use jiff::Timestamp;
 use metrics::events;
 use metrics::notice::Notice;
+use metrics::rollback;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
@@ -65,10 +67,21 @@ pub(super) async fn tell(
     replica: String,
     mut announced: mpsc::Receiver<Notice>,
 ) {
-    while let Some(notice) = announced.recv().await {
+    while let Some(mut notice) = announced.recv().await {
+        if notice.actor == rollback::ACTOR {
+            notice.record = recorded(&control, &notice).await.unwrap_or(notice.record);
+        }
         let speaks = !notifier.needs_a_speaker() || is_speaker(&control, &replica, &notice.id).await;
         notifier.tell(notice, speaks);
     }
+}
+
+/// What a guard decided on, which only the history has.
+async fn recorded(control: &Control, notice: &Notice) -> Option<serde_json::Value> {
+    let page = Page { before: Some(notice.revision.next()), limit: 1 };
+    let history = tokio::time::timeout(ROLL_CALL_MAX, control.history(&notice.migration, page)).await.ok()?;
+    let entry = history.ok()?.into_iter().next().filter(|entry| entry.revision == notice.revision)?;
+    entry.evidence
 }
 
 async fn is_speaker(control: &Control, replica: &str, id: &str) -> bool {

@@ -1,0 +1,348 @@
+//! One router alone: when new is plainly gone, it goes back at once and asks the fleet to follow.
+//!
+//! # Why beside the fleet's test
+//!
+//! The fleet's test waits for counts of all routers and for four blocks of half a second. While nothing at all works on new, that
+//! is hundreds of failures for no more certainty. So each router runs the same test on what it alone has counted, in blocks of
+//! [`BLOCK`] and without a limit to what one block may say, but with only plain failure in mind and at ten times the evidence.
+//!
+//! A trip holds on this router in the same instant, by the rollback that every operator can make; with the store away it is all
+//! that happens until the store is back. It only ever reduces what new gets.
+//!
+//! Not here: failures of fewer than three groups of callers, degradation that is not plain, and anything that holds or brakes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flags::control::Control;
+use flags::guard::GuardAction;
+use flags::snapshot::Snapshot;
+use flags::watch::Watch;
+use flags::{MigrationId, MigrationIndex, Mode, Revision, Side};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::events::GuardActed;
+use crate::guard::Interval;
+use crate::judge::Probe;
+use crate::notice::{Kind, Notice, Notify};
+use crate::observe::{Observer, SideAttempts};
+use crate::rollback::{ACTOR, Hand};
+use crate::sequential::{Block, Count, FAST, Margin, TwoSample, fast_threshold};
+
+/// How long a block is.
+pub const BLOCK: Duration = Duration::from_millis(50);
+
+/// Groups of callers that must fail before a router goes back alone.
+const GROUPS_MIN: u32 = 3;
+
+/// Evidence above which failing groups are remembered.
+const RISEN: f64 = 1.0;
+
+/// See the module.
+pub struct Fast {
+    control: Control,
+    watch: Arc<Watch>,
+    observer: Arc<Observer>,
+    notify: Arc<dyn Notify>,
+    probe: Box<Probe>,
+    alone: BTreeMap<MigrationId, Alone>,
+}
+
+impl fmt::Debug for Fast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fast").field("migrations", &self.alone.len()).finish_non_exhaustive()
+    }
+}
+
+/// What this router alone has seen of one migration.
+#[derive(Clone, Debug, Default)]
+struct Alone {
+    before: [Count; 2],
+    stream: TwoSample,
+    /// Groups of callers that failed since evidence began to rise, a bit each.
+    failing: u64,
+    has_tripped: bool,
+}
+
+/// How a migration stands, as far as a trip asks.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    /// New answers callers here, and may be left.
+    is_exposed: bool,
+    /// There is nothing beside new.
+    is_alone: bool,
+    margin: f64,
+    alpha: f64,
+    floor: f64,
+    legacy_probe: Option<bool>,
+}
+
+impl Alone {
+    /// Takes in what was counted since the last block; `Some` is the evidence of a trip.
+    fn fold(&mut self, [legacy, new]: &[SideAttempts; 2], terms: &Terms) -> Option<f64> {
+        let sums = [legacy, new].map(|side| count(side));
+        let before = std::mem::replace(&mut self.before, sums);
+        let more = |at: usize| {
+            let (now, was) = (sums[at], before[at]);
+            // Counts that went back began anew, and say nothing of this block.
+            let more = Count::new(now.total - was.total, now.bad - was.bad);
+            if more.is_valid() { more } else { Count::NONE }
+        };
+        let block = Block { legacy: more(0), new: more(1) };
+        if !terms.is_exposed {
+            if self.has_tripped || self.stream.evidence().value() > RISEN {
+                self.stream.restart();
+            }
+            (self.failing, self.has_tripped) = (0, false);
+            self.stream.fold(&block, &FAST, Margin::at_least(terms.margin), 1.0);
+            return None;
+        }
+        let had_risen = self.stream.evidence().value() > RISEN;
+        self.failing = if had_risen { self.failing } else { 0 } | new.failing;
+        if terms.is_alone {
+            self.stream.fold_alone(block.new, &FAST, 1.0);
+        } else {
+            self.stream.fold(&block, &FAST, Margin::at_least(terms.margin), 1.0);
+        }
+        let evidence = self.stream.evidence().value();
+        let is_plain = evidence >= fast_threshold(terms.alpha) && self.failing.count_ones() >= GROUPS_MIN;
+        let legacy_is_well = terms.legacy_probe != Some(false) && 1.0 - self.stream.legacy_rate() >= terms.floor;
+        let trips = is_plain && legacy_is_well && self.stream.is_still_bad() && !self.has_tripped;
+        self.has_tripped |= trips;
+        trips.then_some(evidence)
+    }
+}
+
+fn count(side: &SideAttempts) -> Count {
+    Count::new((side.ok + side.refused + side.failed) as f64, side.failed as f64)
+}
+
+impl Fast {
+    pub fn new(
+        control: Control,
+        watch: Arc<Watch>,
+        observer: Arc<Observer>,
+        notify: Arc<dyn Notify>,
+        probe: Box<Probe>,
+    ) -> Self {
+        Self { control, watch, observer, notify, probe, alone: BTreeMap::new() }
+    }
+
+    /// Looks at one more block; called every [`BLOCK`]. What trips is to be carried out at once.
+    pub fn turn(&mut self) -> Vec<Trip> {
+        let snapshot = self.watch.current();
+        let counted = self.observer.attempts();
+        self.alone.retain(|id, _| counted.contains_key(id));
+        let mut trips = Vec::new();
+        for (id, sides) in &counted {
+            let Some(at) = snapshot.find(id) else { continue };
+            let terms = self.terms(&snapshot, at);
+            let alone = self.alone.entry(id.clone()).or_default();
+            if let Some(evidence) = alone.fold(sides, &terms) {
+                let past = *alone.stream.past();
+                let groups = alone.failing.count_ones();
+                trips.push(self.trip(&snapshot, at, evidence, past, groups));
+            }
+        }
+        trips
+    }
+
+    fn terms(&self, snapshot: &Snapshot, at: MigrationIndex) -> Terms {
+        let definition = snapshot.migration(at);
+        let guard = &definition.guard;
+        let mode = snapshot.effective_mode(at);
+        let serves_new = match mode {
+            Mode::LegacyOnly | Mode::EmergencyRollback => false,
+            Mode::Parallel => definition.parallel.serve == Side::New,
+            Mode::Gradual | Mode::NewOnly => true,
+        };
+        let may_act = guard.fast_path && guard.action == GuardAction::Rollback && definition.reversible;
+        let share = |bp: u16| f64::from(bp) / 10_000.0;
+        Terms {
+            is_exposed: serves_new && may_act,
+            is_alone: mode == Mode::NewOnly,
+            margin: share(guard.margin.get()),
+            alpha: share(guard.alpha.get()),
+            floor: share(guard.success_floor.get()),
+            legacy_probe: (self.probe)(definition.upstream(Side::Legacy)),
+        }
+    }
+
+    fn trip(&self, snapshot: &Snapshot, at: MigrationIndex, evidence: f64, past: Block, groups: u32) -> Trip {
+        let (definition, document) = (snapshot.migration(at), &snapshot.placed(at).document);
+        let whole = |count: Count| Count::new(count.total.round(), count.bad.round());
+        let (legacy, new) = (whole(past.legacy), whole(past.new));
+        let why = format!(
+            "new is plainly gone for this router: lately {} of {} requests failed on new and {} of {} on legacy, of {groups} groups of callers",
+            new.bad, new.total, legacy.bad, legacy.total
+        );
+        let record = json!({
+            "measure": "requests", "legacy": legacy, "new": new, "span": "last_minutes",
+            "evidence": evidence, "difference": Interval::of(&past),
+            "thresholds": { "rollback": fast_threshold(f64::from(definition.guard.alpha.get()) / 10_000.0) },
+            "failing_keys": groups, "needed_keys": GROUPS_MIN, "why": why,
+            "action": { "do": "roll_back", "pace": "at_once", "why": "evidence" },
+            "revision": document.revision, "position": document.position(),
+            "decided_by": self.watch.replica(), "time": Timestamp::now(),
+        });
+        Trip {
+            hand: Hand::new(self.control.clone()),
+            observer: Arc::clone(&self.observer),
+            notify: Arc::clone(&self.notify),
+            migration: definition.id.clone(),
+            revision: document.revision,
+            why,
+            record,
+        }
+    }
+}
+
+/// A rollback to be made now.
+pub struct Trip {
+    hand: Hand,
+    observer: Arc<Observer>,
+    notify: Arc<dyn Notify>,
+    migration: MigrationId,
+    revision: Revision,
+    why: String,
+    record: Value,
+}
+
+impl fmt::Debug for Trip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trip").field("migration", &self.migration).field("why", &self.why).finish_non_exhaustive()
+    }
+}
+
+impl Trip {
+    /// Goes back on this router, then for the fleet.
+    pub async fn carry_out(self) {
+        let Self { hand, observer, notify, migration, revision, why, record } = self;
+        GuardActed::RolledBackFast { migration: &migration, why: &why }.emit(observer.process());
+        match hand.roll_back(&migration, &why, &record).await {
+            Ok(applied) if applied.here_only => {
+                // With the store away nobody else sees the change, so nobody else tells of it.
+                let kind = Kind::Rollback;
+                notify.notify(Notice {
+                    id: Notice::id_of(kind, &migration, revision),
+                    title: format!("{migration} was rolled back to legacy on one router, the store is away"),
+                    migration,
+                    kind,
+                    severity: kind.severity(),
+                    text: why,
+                    time: Timestamp::now(),
+                    revision,
+                    from: applied.before,
+                    to: applied.after,
+                    actor: ACTOR.into(),
+                    record,
+                    dashboard_url: None,
+                });
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%migration, %error, "the rollback that this router asked for was refused"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPOSED: Terms =
+        Terms { is_exposed: true, is_alone: false, margin: 0.002, alpha: 0.001, floor: 0.7, legacy_probe: None };
+
+    #[derive(Default)]
+    struct Rig {
+        alone: Alone,
+        counted: [SideAttempts; 2],
+    }
+
+    impl Rig {
+        /// Blocks with so many requests of legacy and of new, of which so many fail, for groups in turn.
+        fn blocks(
+            &mut self,
+            blocks: u32,
+            legacy: (u64, u64),
+            new: (u64, u64),
+            groups: u32,
+            terms: &Terms,
+        ) -> Option<u32> {
+            for block in 0..blocks {
+                for (side, (total, failed)) in self.counted.iter_mut().zip([legacy, new]) {
+                    (side.ok, side.failed) = (side.ok + total - failed, side.failed + failed);
+                    side.failing = if failed > 0 { 1 << (block % groups) } else { 0 };
+                }
+                if self.alone.fold(&self.counted, terms).is_some() {
+                    return Some(block + 1);
+                }
+            }
+            None
+        }
+
+        /// A router with a past of half a minute in which all was well.
+        fn after_a_good_while() -> Self {
+            let mut rig = Self::default();
+            assert_eq!(rig.blocks(600, (15, 0), (2, 0), 3, &EXPOSED), None);
+            rig
+        }
+    }
+
+    #[test]
+    fn a_system_that_is_gone_is_left_after_a_handful_of_requests() {
+        let blocks = Rig::after_a_good_while().blocks(100, (15, 0), (2, 2), 3, &EXPOSED).unwrap();
+        assert!(blocks <= 4, "{blocks}");
+        let blocks = Rig::default().blocks(100, (15, 0), (2, 2), 3, &EXPOSED).unwrap();
+        assert!(blocks <= 4, "without a past: {blocks}");
+    }
+
+    #[test]
+    fn two_callers_that_fail_are_no_reason_to_move_everybody() {
+        assert_eq!(Rig::after_a_good_while().blocks(200, (15, 0), (2, 2), 2, &EXPOSED), None);
+    }
+
+    #[test]
+    fn an_outage_that_legacy_shares_and_a_sick_legacy_keep_it_where_it_is() {
+        assert_eq!(Rig::after_a_good_while().blocks(200, (15, 15), (2, 2), 3, &EXPOSED), None);
+        let sick = Terms { legacy_probe: Some(false), ..EXPOSED };
+        assert_eq!(Rig::after_a_good_while().blocks(200, (15, 0), (2, 2), 3, &sick), None);
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_the_fleet() {
+        let mut rig = Rig::after_a_good_while();
+        for _ in 0..300 {
+            assert_eq!(rig.blocks(1, (30, 0), (10, 0), 3, &EXPOSED), None);
+            assert_eq!(rig.blocks(1, (30, 0), (10, 1), 3, &EXPOSED), None);
+        }
+    }
+
+    #[test]
+    fn it_trips_once_and_again_only_after_it_was_exposed_anew() {
+        let mut rig = Rig::after_a_good_while();
+        assert!(rig.blocks(100, (15, 0), (2, 2), 3, &EXPOSED).is_some());
+        assert_eq!(rig.blocks(100, (15, 0), (2, 2), 3, &EXPOSED), None);
+        let back = Terms { is_exposed: false, ..EXPOSED };
+        assert_eq!(rig.blocks(10, (15, 0), (0, 0), 3, &back), None);
+        assert!(rig.blocks(100, (15, 0), (2, 2), 3, &EXPOSED).is_some());
+    }
+
+    #[test]
+    fn without_legacy_beside_it_new_is_held_against_what_legacy_was() {
+        let alone = Terms { is_alone: true, ..EXPOSED };
+        let mut rig = Rig::after_a_good_while();
+        assert_eq!(rig.blocks(600, (0, 0), (15, 0), 3, &alone), None);
+        assert!(rig.blocks(10, (0, 0), (15, 15), 3, &alone).is_some());
+    }
+
+    #[test]
+    fn counts_that_go_back_are_no_evidence() {
+        let mut rig = Rig::after_a_good_while();
+        rig.counted = Default::default();
+        assert_eq!(rig.blocks(1, (1, 0), (1, 1), 3, &EXPOSED), None);
+        assert!(rig.alone.stream.evidence().value() < 100.0);
+    }
+}
