@@ -280,6 +280,16 @@ impl Kept {
         }
     }
 
+    /// Adds to what a replica has counted in a slot.
+    pub(crate) fn add(&mut self, replica: &str, slot: Slot, migration: &MigrationId, side: Side, more: &Tally) {
+        self.forget(slot);
+        let known = self.slots.get(&slot).and_then(|of_slot| of_slot.get(migration));
+        let known = known.and_then(|of| of.get(&(replica.to_owned(), side)));
+        let mut tally = known.map(|text| Tally::parse(text)).unwrap_or_default();
+        tally.merge(more);
+        self.set(replica, slot, migration, side, tally.to_text());
+    }
+
     fn set(&mut self, replica: &str, slot: Slot, migration: &MigrationId, side: Side, text: String) {
         let of_slot = self.slots.entry(slot).or_default().entry(migration.clone()).or_default();
         self.bytes += row_bytes(replica, &text);
@@ -390,7 +400,8 @@ mod tests {
         };
         let mut kept = Kept::default();
         kept.put("r", &[row(10, "a=1"), row(11, "a=2")], Slot(11));
-        kept.put("s", &[row(11, "a=6")], Slot(11));
+        kept.add("outcomes", Slot(11), &id, Side::New, &Tally::parse("a=5"));
+        kept.add("outcomes", Slot(11), &id, Side::New, &Tally::parse("a=1"));
         let sums = |kept: &Kept| {
             kept.get(&id, Slot(0)..=Slot(u64::MAX)).iter().map(|one| (one.slot.0, one.new.get("a"))).collect::<Vec<_>>()
         };

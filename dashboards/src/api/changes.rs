@@ -16,6 +16,7 @@ use flags::control::{Applied, Ask, Change, ControlError, InvalidPin, InvalidReas
 use flags::migration::{Migration, MigrationId};
 use flags::state::{ChangeKind, Position};
 use flags::store::StoreError;
+use flags::store::records::RecordError;
 use flags::{Mode, Revision};
 use jiff::Timestamp;
 use metrics::status::Status;
@@ -338,8 +339,15 @@ pub(crate) fn problem(error: ControlError) -> Problem {
         ControlError::InvalidReason(InvalidReason::TooLong(_) | InvalidReason::ControlCharacter)
         | ControlError::InvalidPin(InvalidPin::EmptyKey | InvalidPin::KeyTooLong(_) | InvalidPin::AlreadyOver(_))
         | ControlError::NotWholePercent(_)
-        | ControlError::NotRecorded(_) => Problem::new(Code::InvalidValue, detail),
-        ControlError::InvalidPin(InvalidPin::TooMany) | ControlError::Refused(_) => Problem::new(Code::Refused, detail),
+        | ControlError::NotRecorded(RecordError::Invalid(_) | RecordError::TooLarge { .. }) => {
+            Problem::new(Code::InvalidValue, detail)
+        }
+        ControlError::InvalidPin(InvalidPin::TooMany)
+        | ControlError::Refused(_)
+        | ControlError::NotRecorded(RecordError::SideDiffers { .. } | RecordError::Full { .. }) => {
+            Problem::new(Code::Refused, detail)
+        }
+        ControlError::NotRecorded(RecordError::Store(error)) => store_problem(&error),
         ControlError::Stale { expected, actual, actor, time } => Problem::new(Code::StaleRevision, detail)
             .with("expected", expected.0)
             .with("actual", actual.0)

@@ -19,6 +19,7 @@ use flags::route::{Route, Target};
 use flags::snapshot::Definitions;
 use flags::state::{Heartbeat, HistoryEntry};
 use flags::store::embedded::Embedded;
+use flags::store::records::outcome::{Cohort, Outcome, Recorded};
 use flags::store::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
 use flags::store::{Loaded, Page, Pulse, Restored, Store, StoreError, Write};
 use flags::tally::{Row, Slot, SlotCounts, Tally};
@@ -132,6 +133,14 @@ impl Records for Removable {
         minutes: RangeInclusive<u64>,
     ) -> Result<Vec<(u64, String)>, StoreError> {
         self.here()?.minutes(migration, minutes).await
+    }
+
+    async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, RecordError> {
+        self.here()?.record_outcome(migration, outcome).await
+    }
+
+    async fn cohorts(&self, migration: &MigrationId) -> Result<Vec<Cohort>, StoreError> {
+        self.here()?.cohorts(migration).await
     }
 }
 

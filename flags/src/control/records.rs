@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use super::{Control, ControlError};
 use crate::migration::MigrationId;
+use crate::store::records::outcome::{Cohort, Outcome, Recorded};
 use crate::store::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError};
 use crate::tally::{Slot, SlotCounts};
 
@@ -70,6 +71,18 @@ impl Control {
     ) -> Result<Vec<(u64, String)>, ControlError> {
         self.check_known([migration])?;
         Ok(self.store.minutes(migration, minutes).await?)
+    }
+
+    /// Counts what is new of an outcome that a system reports.
+    pub async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, ControlError> {
+        self.check_known([migration])?;
+        Ok(self.store.record_outcome(migration, outcome).await?)
+    }
+
+    /// What the jobs of one migration add up to, by the 5 minutes in which they were routed.
+    pub async fn cohorts(&self, migration: &MigrationId) -> Result<Vec<Cohort>, ControlError> {
+        self.check_known([migration])?;
+        Ok(self.store.cohorts(migration).await?)
     }
 
     pub(super) fn check_known<'a>(

@@ -7,6 +7,7 @@
 //!
 //! Deliberately not supported: two routers on one file. The second is told who is in its way.
 
+mod outcomes;
 mod records;
 
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ pub struct Embedded {
     revision: watch::Sender<Revision>,
     /// One process, so what replicas say of themselves need not outlive it.
     replicas: Mutex<BTreeMap<String, Heartbeat>>,
-    counts: Mutex<Kept>,
+    counts: Arc<Mutex<Kept>>,
     lease: Mutex<Lease>,
 }
 

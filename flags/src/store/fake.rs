@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::embedded::Embedded;
+use super::records::outcome::{Cohort, Outcome, Recorded};
 use super::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
 use super::{Loaded, Page, Pulse, Restored, Store, StoreError, Stored, Write};
 use crate::migration::MigrationId;
@@ -210,6 +211,14 @@ impl Records for Fake {
         minutes: RangeInclusive<u64>,
     ) -> Result<Vec<(u64, String)>, StoreError> {
         self.records()?.minutes(migration, minutes).await
+    }
+
+    async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, RecordError> {
+        self.records()?.record_outcome(migration, outcome).await
+    }
+
+    async fn cohorts(&self, migration: &MigrationId) -> Result<Vec<Cohort>, StoreError> {
+        self.records()?.cohorts(migration).await
     }
 }
 

@@ -13,6 +13,8 @@
 //!
 //! Not here: any decision, and when to judge.
 
+pub mod outcome;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -20,8 +22,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use thiserror::Error;
 
+use self::outcome::{Cohort, Outcome, Recorded};
 use super::StoreError;
-use crate::migration::MigrationId;
+use crate::migration::{MigrationId, Side};
 use crate::tally::{Slot, SlotCounts};
 
 /// The longest text of an engine, in bytes.
@@ -50,6 +53,14 @@ pub enum RecordError {
     TooLarge { what: &'static str, bytes: usize, max: usize },
     #[error("{0}")]
     Invalid(&'static str),
+    #[error(
+        "this outcome was reported for {before} before, and now for {reported}; a job has one side, so use another id or correct the side"
+    )]
+    SideDiffers { before: Side, reported: Side },
+    #[error(
+        "migration \"{migration}\" has {max} new outcomes today, and no more ids are remembered; report one id for each job and not for each step of it, or report the rest tomorrow"
+    )]
+    Full { migration: MigrationId, max: u64 },
 }
 
 /// What a judge knows of one migration. A judgement that nobody has made has version 0 and is not stored.
@@ -121,6 +132,12 @@ pub trait Records: Send + Sync + 'static {
         migration: &MigrationId,
         minutes: RangeInclusive<u64>,
     ) -> Result<Vec<(u64, String)>, StoreError>;
+
+    /// Counts what is new of an outcome: its work in the slot that runs, its quality in its cohort. All of it, or nothing.
+    async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, RecordError>;
+
+    /// What the cohorts of the last 5 days add up to, oldest first; those without jobs are left out.
+    async fn cohorts(&self, migration: &MigrationId) -> Result<Vec<Cohort>, StoreError>;
 }
 
 pub(super) fn check_lease(holder: &str, for_ms: u64) -> Result<(), RecordError> {

@@ -13,11 +13,14 @@
 //! | `crossfade:{env}:pins:<id>` | hash: key -> pin |
 //! | `crossfade:{env}:history:<id>` | stream: the audit, each entry under its revision, never trimmed |
 //! | `crossfade:{env}:replicas` | hash: replica -> when it was heard, in the server's time, and what it said |
-//! | `crossfade:{env}:counts:<id>:<slot>` | hash: `replica:side` -> what it counted in that half second, kept for 15 min |
+//! | `crossfade:{env}:counts:<id>:<slot>` | hash: `replica:side` -> what it counted in that half second, kept for 15 min; `outcomes:side` has the ends of jobs |
 //! | `crossfade:{env}:judge` | who judges, until the lease ends |
 //! | `crossfade:{env}:evidence` | hash: migration -> version and what a judge goes on from |
 //! | `crossfade:{env}:judged` | hash: migration -> the same version and what is shown of it |
 //! | `crossfade:{env}:minutes:<id>:<day>` | hash: minute since 1970 -> what happened in it, kept for 31 days |
+//! | `crossfade:{env}:outcome:<id>:<job>` | what is known of a job that was reported, kept for 30 days |
+//! | `crossfade:{env}:remembered:<id>:<day>` | how many jobs were first heard of on that day |
+//! | `crossfade:{env}:cohorts:<id>:<day>` | hash: `side:second` -> the sums of the jobs routed in the 5 minutes from then on, kept for 6 days |
 //! | `crossfade:{env}:changes` | channel: the new revision |
 //!
 //! Times of heartbeats are the server's, so that a router whose clock is off is not taken for gone.
@@ -31,6 +34,7 @@ mod address;
 mod counts;
 mod link;
 mod mirror;
+mod outcomes;
 mod primary;
 mod records;
 mod scripts;

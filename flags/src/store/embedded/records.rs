@@ -4,16 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{Embedded, File};
+use super::{Embedded, File, outcomes};
 use crate::migration::MigrationId;
 use crate::store::StoreError;
+use crate::store::records::outcome::{Cohort, OUTCOMES_REPLICA, Outcome, Recorded};
 use crate::store::records::{
     Judged, JudgedStatus, JudgedWrite, MINUTES_MAX, MINUTES_PER_DAY, Minute, RecordError, Records, check_judged,
     check_lease, check_minutes, newest_of, read_judged, read_status, versioned,
@@ -79,10 +80,38 @@ impl Records for Embedded {
         let migration = migration.clone();
         self.run(move |file| file.minutes(&migration, &minutes, now_minute())).await
     }
+
+    async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, RecordError> {
+        outcome.check()?;
+        let counts = Arc::clone(&self.counts);
+        let migration = migration.clone();
+        // Counted where it is remembered, so that a caller who gives up waiting does not lose it.
+        let recorded = move |file: &File| match file.record(&migration, &outcome, now_s()) {
+            Ok(parts) => {
+                if let Some(work) = outcome.work.as_ref().filter(|_| parts.work) {
+                    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+                    counts.add(OUTCOMES_REPLICA, Slot::of(Timestamp::now()), &migration, outcome.side, work);
+                }
+                Ok(Ok(parts.into()))
+            }
+            Err(RecordError::Store(error)) => Err(error),
+            Err(refused) => Ok(Err(refused)),
+        };
+        self.run(recorded).await?
+    }
+
+    async fn cohorts(&self, migration: &MigrationId) -> Result<Vec<Cohort>, StoreError> {
+        let migration = migration.clone();
+        self.run(move |file| file.cohorts(&migration, now_s())).await
+    }
+}
+
+fn now_s() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or_default()
 }
 
 fn now_minute() -> u64 {
-    u64::try_from(Timestamp::now().as_second()).unwrap_or_default() / 60
+    now_s() / 60
 }
 
 /// Makes the tables, so that readers need not tell a new file from a damaged one.
@@ -90,13 +119,14 @@ pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(EVIDENCE)?;
     transaction.open_table(JUDGED)?;
     transaction.open_table(MINUTES)?;
-    Ok(())
+    outcomes::make(transaction)
 }
 
 #[cfg(test)]
 impl Embedded {
     pub(crate) fn damage(&self, record: crate::store::conformance::records::Record, text: &str) {
         use crate::store::conformance::records::Record;
+        use crate::store::records::outcome;
         let transaction = self.file.database.begin_write().unwrap();
         match record {
             Record::Evidence(id) => {
@@ -106,6 +136,17 @@ impl Embedded {
             Record::Minute(id, minute) => {
                 let key = (minute / MINUTES_PER_DAY, id, minute);
                 drop(transaction.open_table(MINUTES).unwrap().insert(key, text.as_bytes()).unwrap());
+            }
+            Record::Outcome(id, job) => {
+                drop(transaction.open_table(outcomes::OUTCOMES).unwrap().insert((id, job), text.as_bytes()).unwrap());
+            }
+            Record::Cohort(id, from, side) => {
+                let key = (from / outcome::DAY_S, id, from, side.name());
+                drop(transaction.open_table(outcomes::COHORTS).unwrap().insert(key, text.as_bytes()).unwrap());
+            }
+            Record::Remembered(id, day) => {
+                let count: u64 = text.parse().unwrap();
+                drop(transaction.open_table(outcomes::REMEMBERED_COUNT).unwrap().insert((day, id), count).unwrap());
             }
         }
         transaction.commit().unwrap();

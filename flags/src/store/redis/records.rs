@@ -18,6 +18,7 @@ use super::Redis;
 use super::scripts::DOCUMENTS_MAX;
 use crate::migration::MigrationId;
 use crate::store::StoreError;
+use crate::store::records::outcome::{Cohort, Outcome, Recorded};
 use crate::store::records::{
     ENGINE_BYTES_MAX, Judged, JudgedStatus, JudgedWrite, LEASE_MS_MAX, MINUTES_PER_DAY, Minute, RecordError, Records,
     STATUS_BYTES_MAX, check_judged, check_lease, check_minutes, newest_of, read_judged, read_status, versioned,
@@ -267,6 +268,14 @@ impl Records for Redis {
             }));
         }
         Ok(read.into_iter().collect())
+    }
+
+    async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, RecordError> {
+        self.record(migration, &outcome).await
+    }
+
+    async fn cohorts(&self, migration: &MigrationId) -> Result<Vec<Cohort>, StoreError> {
+        self.cohorts_of(migration).await
     }
 }
 

@@ -3,6 +3,7 @@
 use super::servers::Server;
 use super::*;
 use crate::store::Records;
+use crate::store::records::outcome::{Outcome, OutcomeId, Quality, Recorded};
 use crate::store::records::{JudgedWrite, LEASE_MS_MAX, Minute};
 
 fn judgement(migration: &str, expected: u64) -> JudgedWrite {
@@ -119,4 +120,68 @@ async fn counts_of_a_large_fleet_are_read_in_parts() {
     }
     // However many slots are asked for, no more are looked at than are kept.
     assert_eq!(store.counts(&id("m"), now.minus(100)..=Slot(u64::MAX)).await.unwrap().len(), 60);
+}
+
+fn report(job: &str) -> Outcome {
+    let quality = Quality { pr_accepted: Some(true), ..Quality::default() };
+    let (id, work) = (OutcomeId::new(job).unwrap(), Some(Tally::parse("work_ok=1")));
+    Outcome { id, side: Side::New, routed_at: now_s() - 1_000, work, quality }
+}
+
+#[tokio::test]
+async fn everything_about_outcomes_ends() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    store.record_outcome(&id("m"), report("a")).await.unwrap();
+    let score = Quality { score_milli: Some(5), ..Quality::default() };
+    store.record_outcome(&id("m"), Outcome { quality: score, ..report("a") }).await.unwrap();
+    let keys: Vec<String> = redis::from_redis_value(server.run(&["KEYS", "*"]).await).unwrap();
+    let mut kinds = Vec::new();
+    for key in &keys {
+        let kind = key.split(':').nth(2).unwrap();
+        let days = match kind {
+            "outcome" => 30,
+            "remembered" => 2,
+            "cohorts" => 6,
+            "counts" => 1,
+            other => panic!("{other}"),
+        };
+        check_ends_within(key, &server.run(&["TTL", key]).await, days * 86_400);
+        kinds.push(kind);
+    }
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["cohorts", "counts", "outcome", "remembered"]);
+}
+
+/// A report that could not be counted whole is not remembered either, so that it may come again.
+#[tokio::test]
+async fn a_wrong_type_refuses_the_outcomes_of_its_migration_and_no_others() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    let day = now_s() - 1_000;
+    let cohorts = format!("crossfade:{{e}}:cohorts:m:{}", (day - day % 300) / 86_400);
+    server.run(&["SET", &cohorts, "text"]).await;
+    let refused = store.record_outcome(&id("m"), report("a")).await.unwrap_err();
+    assert!(refused.to_string().contains("cohorts:m") && refused.to_string().contains("delete it"), "{refused}");
+    assert_eq!(store.cohorts(&id("m")).await.unwrap(), []);
+    assert_eq!(server.run(&["EXISTS", "crossfade:{e}:outcome:m:a"]).await, Value::Int(0));
+    assert!(matches!(store.record_outcome(&id("n"), report("a")).await.unwrap(), Recorded::New(_)));
+    server.run(&["DEL", &cohorts]).await;
+    assert!(matches!(store.record_outcome(&id("m"), report("a")).await.unwrap(), Recorded::New(parts) if parts.work));
+    // Of the others a wrong type is written over.
+    server.run(&["DEL", "crossfade:{e}:outcome:m:a"]).await;
+    server.run(&["LPUSH", "crossfade:{e}:outcome:m:a", "x"]).await;
+    server.run(&["DEL", &format!("crossfade:{{e}}:remembered:m:{}", now_s() / 86_400)]).await;
+    server.run(&["LPUSH", &format!("crossfade:{{e}}:remembered:m:{}", now_s() / 86_400), "x"]).await;
+    assert!(matches!(store.record_outcome(&id("m"), report("a")).await.unwrap(), Recorded::New(parts) if parts.work));
+    assert_eq!(store.record_outcome(&id("m"), report("a")).await.unwrap(), Recorded::Known);
+    let sums = store.cohorts(&id("m")).await.unwrap();
+    assert_eq!(sums.iter().map(|cohort| cohort.sums.jobs).sum::<u64>(), 2);
+    // Fields that are no cohort are left out.
+    server
+        .run(&["HSET", &cohorts, "x", "1 1 1 1 1 1 1", "new:x", "1 1 1 1 1 1 1", "new:99999999999", "1 1 1 1 1 1 1"])
+        .await;
+    assert_eq!(store.cohorts(&id("m")).await.unwrap(), sums);
+    fill(&server, &cohorts, 2_000).await;
+    assert_eq!(store.cohorts(&id("m")).await.unwrap(), []);
 }

@@ -20,6 +20,8 @@ async fn check<F: Future<Output = ()> + Send + 'static>(
         let prefix = format!("crossfade:{{{environment}}}");
         let store = Arc::new(Redis::open(options.clone(), &environment));
         let run = run.clone();
+        let set_by = run.clone();
+        let set = move |key: String, text: &str| Box::pin(set_by(vec!["SET".into(), key, text.into()])) as _;
         let hset = move |key: String, field: &str, text: &str| {
             Box::pin(run(vec!["HSET".into(), key, field.into(), text.into()])) as _
         };
@@ -31,6 +33,11 @@ async fn check<F: Future<Output = ()> + Send + 'static>(
             Record::Minute(id, minute) => {
                 hset(format!("{prefix}:minutes:{id}:{}", minute / 1_440), &minute.to_string(), &text)
             }
+            Record::Outcome(id, job) => set(format!("{prefix}:outcome:{id}:{job}"), &text),
+            Record::Cohort(id, from, side) => {
+                hset(format!("{prefix}:cohorts:{id}:{}", from / 86_400), &format!("{side}:{from}"), &text)
+            }
+            Record::Remembered(id, day) => set(format!("{prefix}:remembered:{id}:{day}"), &text),
         };
         Subject { store, damage: Box::new(damage), damage_record: Box::new(damage_record), _keeps: Box::new(()) }
     })
