@@ -8,6 +8,8 @@ use crate::bucket::HashKind;
 use crate::mode::Refused;
 use crate::state::{PIN_KEY_BYTES_MAX, PINS_MAX, broken_link};
 use crate::store::fake::Fake;
+use crate::store::records::outcome::{Outcome, OutcomeId, Quality, Recorded};
+use crate::store::records::{JudgedWrite, Minute};
 use crate::watch::tests::{Rig, id, migration, share, until};
 
 async fn rig() -> Rig {
@@ -484,4 +486,99 @@ async fn a_rollback_over_a_store_that_lost_its_state_holds_here() {
     rig.store.state().loaded = Loaded::default();
     assert!(rig.ask(Ask::RollBack).await.unwrap().here_only);
     assert_eq!(rig.effective("m").0, Mode::EmergencyRollback);
+}
+
+#[tokio::test]
+async fn what_a_guard_saw_is_in_the_audit_of_its_rollback() {
+    let rig = rig().await;
+    rig.ask(Ask::Mode(Mode::NewOnly)).await.unwrap();
+    let evidence = Some(serde_json::json!({"measure": "success", "e": 1024.5}));
+    let by_guard = Change { evidence: evidence.clone(), ..Change::new(Ask::RollBack, "guard", "new fails") };
+    rig.control.apply(&id("m"), by_guard.clone()).await.unwrap();
+    let newest = rig.entries().await.pop().unwrap();
+    assert_eq!((newest.actor.as_str(), newest.kind, &newest.evidence), ("guard", ChangeKind::Rollback, &evidence));
+
+    // With the store away too, once it is back.
+    rig.ask(Ask::Acknowledge(Mode::LegacyOnly)).await.unwrap();
+    rig.ask(Ask::Mode(Mode::NewOnly)).await.unwrap();
+    rig.store.set(down, true);
+    assert!(rig.control.apply(&id("m"), by_guard).await.unwrap().here_only);
+    rig.store.set(down, false);
+    until("it is stored", || rig.watch.store_health().rollbacks_waiting.is_empty()).await;
+    let newest = rig.entries().await.pop().unwrap();
+    assert_eq!((newest.actor.as_str(), newest.kind, &newest.evidence), ("guard", ChangeKind::Rollback, &evidence));
+}
+
+/// A brake must not wait for a router that is slow to take the change before it.
+#[tokio::test]
+async fn a_guard_goes_toward_legacy_without_waiting_for_anybody() {
+    let rig = rig().await;
+    rig.put(Mode::Gradual, 5_000).await;
+    rig.other_says("slow", 0, SignedDuration::ZERO).await;
+    let by_guard = |bp| Change::new(Ask::Rollout(share(bp)), "guard", "evidence is 100");
+    let refused = rig.control.apply(&id("m"), by_guard(5_001)).await.unwrap_err();
+    assert!(matches!(refused, ControlError::NotConverged { .. }), "{refused}");
+    rig.other_says("slow", 0, SignedDuration::ZERO).await;
+    assert!(rig.control.apply(&id("m"), by_guard(2_500)).await.unwrap().changed);
+    assert_eq!(rig.effective("m"), (Mode::Gradual, 2_500));
+}
+
+#[tokio::test]
+async fn rollbacks_of_late_are_counted_whoever_made_them() {
+    let rig = rig().await;
+    let since = Timestamp::now();
+    assert_eq!(rig.control.rollbacks_since(&id("m"), since).await.unwrap(), []);
+    rig.ask(Ask::Mode(Mode::NewOnly)).await.unwrap();
+    rig.ask(Ask::RollBack).await.unwrap();
+    rig.ask(Ask::Rollout(share(0))).await.unwrap();
+    rig.ask(Ask::Acknowledge(Mode::LegacyOnly)).await.unwrap();
+    // An undo rolls back as well.
+    rig.ask(Ask::Undo).await.unwrap();
+    let entries = rig.entries().await;
+    let times: Vec<_> = entries.iter().map(|entry| entry.time).collect();
+    assert_eq!(rig.control.rollbacks_since(&id("m"), since).await.unwrap(), [times[times.len() - 1], times[1]]);
+    assert_eq!(rig.control.rollbacks_since(&id("m"), times[times.len() - 1]).await.unwrap().len(), 1);
+    assert_eq!(rig.control.rollbacks_since(&id("n"), since).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn records_are_kept_of_migrations_of_the_file_only() {
+    let rig = rig().await;
+    let other = id("other");
+    let outcome = || Outcome {
+        id: OutcomeId::new("a").unwrap(),
+        side: Side::New,
+        routed_at: 0,
+        work: None,
+        quality: Quality::default(),
+    };
+    let write = |migration: &str| {
+        vec![JudgedWrite { migration: id(migration), expected: 0, engine: "e".into(), status: "s".into() }]
+    };
+    let now = u64::try_from(Timestamp::now().as_second()).unwrap() / 60;
+    let minute = |migration: &str| vec![Minute { migration: id(migration), minute: now, text: "t".into() }];
+    let slots = Slot(0)..=Slot(1);
+    #[track_caller]
+    fn check<T>(result: Result<T, ControlError>) {
+        let refused = result.err().expect("it is refused");
+        assert!(matches!(&refused, ControlError::Unknown(migration) if migration.as_str() == "other"), "{refused}");
+    }
+    check(rig.control.counts_of(&[id("m"), other.clone()], slots.clone()).await);
+    check(rig.control.put_judged(write("other")).await);
+    check(rig.control.put_minutes(minute("other")).await);
+    check(rig.control.minutes(&other, 0..=1).await);
+    check(rig.control.record_outcome(&other, outcome()).await);
+    check(rig.control.cohorts(&other).await);
+    check(rig.control.rollbacks_since(&other, Timestamp::UNIX_EPOCH).await);
+
+    assert_eq!(rig.control.counts_of(&[id("m")], slots).await.unwrap(), []);
+    assert!(rig.control.lease(1_000).await.unwrap());
+    rig.control.release().await.unwrap();
+    assert_eq!(rig.control.put_judged(write("m")).await.unwrap(), [true]);
+    assert_eq!(rig.control.judged().await.unwrap()[&id("m")].engine, "e");
+    assert_eq!(rig.control.judged_status().await.unwrap()[&id("m")].status, "s");
+    rig.control.put_minutes(minute("m")).await.unwrap();
+    assert_eq!(rig.control.minutes(&id("m"), now..=now).await.unwrap(), [(now, "t".to_owned())]);
+    assert!(matches!(rig.control.record_outcome(&id("m"), outcome()).await.unwrap(), Recorded::New(_)));
+    assert_eq!(rig.control.cohorts(&id("m")).await.unwrap(), [], "it was routed too long ago");
 }
