@@ -10,6 +10,7 @@ pub mod bucket;
 pub mod control;
 pub mod decide;
 pub mod guard;
+pub mod fallback;
 pub mod jwt;
 pub mod key;
 pub mod migration;

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::bucket::{BasisPoints, HashKind};
 use crate::guard::Guard;
+use crate::fallback::Fallback;
 use crate::key::KeySource;
 use crate::mirror::MirrorKeys;
 use crate::mode::Mode;
@@ -188,6 +189,7 @@ pub struct Migration {
     pub unsafe_methods: UnsafeMethods,
     pub parallel: Parallel,
     pub guard: Guard,
+    pub fallback: Fallback,
     /// Plain keys of Redis that tell mode and percentage to code that knows no migrations.
     pub mirror_keys: Option<MirrorKeys>,
     /// The migration that the story routes (`/migration/…`) act on.
@@ -216,6 +218,7 @@ impl Migration {
             unsafe_methods: UnsafeMethods::default(),
             parallel: Parallel::default(),
             guard: Guard::default(),
+            fallback: Fallback::default(),
             mirror_keys: None,
             default: false,
             reversible: true,
