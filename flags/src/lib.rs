@@ -9,8 +9,8 @@
 pub mod bucket;
 pub mod control;
 pub mod decide;
-pub mod guard;
 pub mod fallback;
+pub mod guard;
 pub mod jwt;
 pub mod key;
 pub mod migration;

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bucket::{BasisPoints, HashKind};
-use crate::guard::Guard;
 use crate::fallback::Fallback;
+use crate::guard::Guard;
 use crate::key::KeySource;
 use crate::mirror::MirrorKeys;
 use crate::mode::Mode;

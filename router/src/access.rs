@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use flags::{Decision, MigrationIndex, Snapshot};
+use flags::{Decision, MigrationIndex, Side, Snapshot};
 use metrics::outcome::Failure;
 
 use crate::attempts::Attempt;
@@ -26,6 +26,8 @@ pub(crate) struct Access {
     decision: Option<(Rc<Tables>, MigrationIndex, Decision)>,
     /// The first attempt at the side that was decided, while it is under way.
     pub(crate) attempt: Option<Attempt>,
+    /// What new had failed with, when the request was given to legacy.
+    pub(crate) fallback: Option<&'static str>,
     pub(crate) error: Option<&'static str>,
     pub(crate) failure: Option<Failure>,
     pub(crate) bytes: u64,
@@ -41,6 +43,7 @@ impl Access {
             identity,
             decision: None,
             attempt: None,
+            fallback: None,
             error: None,
             failure: None,
             bytes: 0,
@@ -57,6 +60,11 @@ impl Access {
             Some((_, _, decision)) => Some(decision),
             None => None,
         }
+    }
+
+    /// The side that was asked last, which is the one that answers if any does.
+    pub(crate) fn side(&self) -> Option<Side> {
+        self.decision().map(|decision| if self.fallback.is_some() { Side::Legacy } else { decision.serve })
     }
 
     pub(crate) fn failed(&mut self, error: &ProxyError) {
@@ -108,17 +116,18 @@ impl Access {
         match (&self.decision, self.error) {
             (Some((tables, at, decision)), _) => {
                 let cells = &tables.migration(*at).cells;
+                let side = self.side().unwrap_or(decision.serve);
                 if let Some(failure) = self.failure {
-                    cells.failed(decision.serve, failure);
+                    cells.failed(side, failure);
                 }
-                cells.answered(decision.serve, status, duration, added);
+                cells.answered(side, status, duration, added);
             }
             (None, Some(_)) => worker.cells().unrouted(status),
             (None, None) => worker.cells().request_without_migration(status, duration),
         }
         let sampled = worker.chance() >> 32 < worker.with_view(|_, tables| tables.generation.access_sample);
         // A refusal or a failure is worth a line each time, as far as the budget of lines goes; the rest is counted.
-        let failed = self.error.is_some();
+        let failed = self.error.is_some() || self.fallback.is_some();
         if !sampled && !failed {
             return;
         }
@@ -146,7 +155,8 @@ impl Access {
             client = %peer.ip,
             request_id = %id.escape_ascii(),
             migration = migration.map(|own| own.id.as_str()),
-            side = decision.map(|own| own.serve.name()),
+            side = self.side().map(Side::name),
+            fallback = self.fallback,
             reason = decision.map(|own| own.reason.name()),
             error = self.error,
         );

@@ -3,6 +3,7 @@
 //! Every answer that the router makes itself is an RFC 9457 problem with a stable `code`, also in the `Crossfade-Error`
 //! field. It names no address, upstream or file: callers are strangers; the log tells the operator more.
 
+use flags::fallback::Cause;
 use thiserror::Error;
 
 use crate::h1::refusal::{BadAnswer, Refusal};
@@ -139,6 +140,21 @@ impl ProxyError {
             Self::Busy => Some(Failure::Shed),
             Self::CallerGone => Some(Failure::AbortedByClient),
             Self::Refused(_) | Self::NoRoute | Self::SlowHead | Self::SlowBody | Self::TunnelLimit => None,
+        }
+    }
+
+    /// What legacy may be asked to make good; `None` where no other answer of a side would help.
+    pub(crate) const fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Connect(_) | Self::ConnectTimeout | Self::NoEndpoint | Self::Busy => Some(Cause::Connect),
+            Self::AnswerTimeout => Some(Cause::Timeout),
+            Self::Reset | Self::BadAnswer(_) => Some(Cause::Reset),
+            Self::Refused(_)
+            | Self::NoRoute
+            | Self::SlowHead
+            | Self::SlowBody
+            | Self::CallerGone
+            | Self::TunnelLimit => None,
         }
     }
 

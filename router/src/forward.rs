@@ -17,7 +17,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::attempts::Attempt;
 use crate::body::{BodyError, Outbound, Relay, RelayError};
@@ -30,7 +29,7 @@ use crate::h1::refusal::{BadAnswer, Refusal};
 use crate::h1::write::{self, Onward};
 use crate::listener::UNSENT_BYTES_MAX;
 use crate::timer::Timer;
-use crate::upstream::{InFlight, Purpose, Upstream};
+use crate::upstream::{Admitted, InFlight, Purpose, Upstream};
 use crate::worker::Worker;
 
 /// How long a caller that waits for 100 is kept waiting by an upstream that may not know it.
@@ -59,6 +58,33 @@ pub(crate) struct Request<'a> {
     pub(crate) observed: Option<&'a Attempt>,
 }
 
+/// What the caller has given and seen, which decides whether the request can be made again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    /// Some of its body was taken.
+    pub(crate) body_taken: bool,
+    /// It was passed an interim answer.
+    pub(crate) answer_shown: bool,
+    /// It was told to send its body.
+    pub(crate) proceeded: bool,
+}
+
+/// An attempt without an answer.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: ProxyError,
+    pub(crate) progress: Progress,
+}
+
+impl From<ProxyError> for Failed {
+    fn from(error: ProxyError) -> Self {
+        Self { error, progress: Progress::default() }
+    }
+}
+
+/// What came of one attempt.
+pub(crate) type Attempted = Result<Answered, Failed>;
+
 /// An upstream that has begun to answer.
 #[derive(Debug)]
 pub(crate) struct Answered {
@@ -69,8 +95,17 @@ pub(crate) struct Answered {
     pub(crate) upload: Relay,
     /// The upstream stopped reading it.
     pub(crate) upload_broken: bool,
+    answer_shown: bool,
+    proceeded: bool,
     /// Its place among the requests in flight, until it is a tunnel.
-    pub(crate) place: Option<OwnedSemaphorePermit>,
+    pub(crate) place: Admitted,
+}
+
+impl Answered {
+    pub(crate) const fn progress(&self) -> Progress {
+        let Self { answer_shown, proceeded, .. } = *self;
+        Progress { body_taken: self.upload.bytes > 0, answer_shown, proceeded }
+    }
 }
 
 /// Runs `future` until the timer's deadline.
@@ -87,12 +122,12 @@ pub(crate) async fn within<F: Future>(timer: &mut Timer, future: F) -> Option<F:
 pub(crate) async fn attempt<C: Caller>(
     worker: &Worker,
     upstream: &Upstream,
+    place: Admitted,
     caller: &mut C,
     request: &Request<'_>,
     answer: &mut ResponseHead,
     timer: &mut Timer,
-) -> Result<Answered, ProxyError> {
-    let place = upstream.admit().await.map_err(|_| ProxyError::Busy)?;
+) -> Attempted {
     let mut tries = 0;
     let mut reuse = true;
     let mut unreachable = None;
@@ -116,7 +151,7 @@ pub(crate) async fn attempt<C: Caller>(
                     unreachable = Some(endpoint);
                     continue;
                 }
-                return Err(error);
+                return Err(error.into());
             }
         };
         write_request(&mut conn, request);
@@ -133,8 +168,8 @@ pub(crate) async fn attempt<C: Caller>(
             }
             Ok(()) => {
                 endpoint.succeeded();
-                let Exchange { upload, upload_broken, .. } = exchange;
-                return Ok(Answered { in_flight, conn, upload, upload_broken, place });
+                let Exchange { upload, upload_broken, answer_shown, proceeded, .. } = exchange;
+                return Ok(Answered { in_flight, conn, upload, upload_broken, answer_shown, proceeded, place });
             }
             Err(error) => {
                 let unanswered = matches!(error, ProxyError::Reset) && conn.pending().is_empty();
@@ -146,7 +181,9 @@ pub(crate) async fn attempt<C: Caller>(
                 if error.failure().is_some_and(metrics::outcome::Failure::blames_the_side) {
                     upstream.failed(&endpoint);
                 }
-                return Err(error);
+                let Exchange { upload, answer_shown, proceeded, .. } = exchange;
+                let progress = Progress { body_taken: upload.bytes > 0, answer_shown, proceeded };
+                return Err(Failed { error, progress });
             }
         }
     }
@@ -209,6 +246,8 @@ struct Exchange<'a> {
     /// The rest of the caller's body is waited for.
     awaits_caller: bool,
     interims: u8,
+    answer_shown: bool,
+    proceeded: bool,
     to_head: bool,
 }
 
@@ -224,6 +263,8 @@ impl<'a> Exchange<'a> {
             uploaded: false,
             awaits_caller: false,
             interims: 0,
+            answer_shown: false,
+            proceeded: false,
             to_head: request.head.method() == b"HEAD",
         }
     }
@@ -269,6 +310,7 @@ impl<'a> Exchange<'a> {
     /// Tells the caller to send its body.
     fn release<C: Caller>(&mut self, caller: &mut C, timer: &mut Timer) {
         self.held_back = false;
+        self.proceeded = true;
         caller.proceed();
         timer.set(self.request.body_idle);
     }
@@ -373,6 +415,7 @@ impl<'a> Exchange<'a> {
             // HTTP/1.0 knows no interim answers, and would take one for the answer.
             if self.request.head.version == Version::Http11 {
                 caller.interim(answer);
+                self.answer_shown = true;
             }
         } else if self.held_back {
             self.release(caller, timer);

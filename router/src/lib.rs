@@ -16,6 +16,7 @@ pub mod demo;
 #[cfg(test)]
 mod documents;
 mod error;
+mod fallback;
 mod forward;
 pub mod h1;
 pub mod headers;

@@ -27,7 +27,8 @@ use crate::body::Relay;
 use crate::buffers::{BUFFER_BYTES, Buffers};
 use crate::caller::Caller;
 use crate::error::{self, ProxyError};
-use crate::forward::{self, Answered};
+use crate::fallback::Rescue;
+use crate::forward::{self, Answered, Attempted};
 use crate::h1::framing::Framing;
 use crate::h1::head::{RequestHead, ResponseHead, Version};
 use crate::h1::write::{self, Onward, Relayed};
@@ -98,9 +99,13 @@ impl<C: Caller> Call<'_, C> {
             Destination::Upstream(_) => {}
         }
         let upstream = place.upstream();
-        let answered = match self.forward(&place, &upstream).await {
+        let mut attempted = self.forward(&place, &upstream, None).await;
+        if let Some(rescue) = self.rescue(&place, &attempted) {
+            attempted = self.fall_back(&place, attempted, rescue).await;
+        }
+        let answered = match attempted {
             Ok(answered) => answered,
-            Err(error) => return self.fail(error).await,
+            Err(failed) => return self.fail(failed.error).await,
         };
         let first_byte = Instant::now();
         self.access.first_byte = Some(first_byte);
@@ -161,7 +166,8 @@ impl<C: Caller> Call<'_, C> {
         self.access.attempt = Some(attempt);
     }
 
-    async fn forward(&mut self, place: &Place, upstream: &Upstream) -> Result<Answered, ProxyError> {
+    /// Asks the side that was decided, or legacy for what new has failed.
+    pub(crate) async fn forward(&mut self, place: &Place, upstream: &Upstream, rescue: Option<Rescue>) -> Attempted {
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
         let settings = place.tables.route(place.route);
@@ -169,16 +175,18 @@ impl<C: Caller> Call<'_, C> {
         additions.clear();
         headers::forwarded(additions, request, self.peer, self.access.identity);
         if let Destination::Migration(at, decision) = &place.to {
-            additions.extend_from_slice(place.tables.migration(*at).stamp(decision.serve));
+            let side = self.access.side().unwrap_or(decision.serve);
+            additions.extend_from_slice(place.tables.migration(*at).stamp(side));
         }
-        let now = *self.access.sent.get_or_insert_with(Instant::now);
+        let now = if rescue.is_some() { Instant::now() } else { *self.access.sent.get_or_insert_with(Instant::now) };
+        let proceeded = rescue.as_ref().is_some_and(|rescue| rescue.proceeded);
         let onward = forward::Request {
             head: request,
             onward: Onward {
                 default_host: &generation.default_host,
                 trusted: self.peer.trusted,
                 upgrade: place.upgrade(request),
-                expect: request.expects_continue,
+                expect: request.expects_continue && !proceeded,
             },
             additions,
             body_max: settings.body_max,
@@ -187,7 +195,11 @@ impl<C: Caller> Call<'_, C> {
             now,
             observed: self.access.attempt.as_ref(),
         };
-        forward::attempt(self.worker, upstream, self.caller, &onward, answer, self.timer).await
+        let admitted = match rescue {
+            Some(rescue) => rescue.admitted,
+            None => upstream.admit().await.map_err(|_| ProxyError::Busy)?,
+        };
+        forward::attempt(self.worker, upstream, admitted, self.caller, &onward, answer, self.timer).await
     }
 
     /// The answer broke off: what came of it reaches the caller, and an end that cannot be taken for a clean one.
@@ -275,7 +287,7 @@ impl<C: Caller> Call<'_, C> {
             expose(additions, &self.access);
         }
         self.caller.begin_switch(answer, additions, protocol);
-        let standing = tunnel::Standing::new(self.worker, &place, request);
+        let standing = tunnel::Standing::new(self.worker, &place, request, self.access.side());
         self.access.finish(self.worker, 101, request, self.peer, true);
         // What a request needs is given back, because a tunnel may stay for hours: memory, the tables of an old file, and
         // its place among the requests in flight.

@@ -272,6 +272,9 @@ impl Drop for InFlight {
     }
 }
 
+/// A place among the requests in flight of an upstream; none where there is no limit.
+pub(crate) type Admitted = Option<OwnedSemaphorePermit>;
+
 /// The limit of requests in flight is reached, and the queue before it is full or was too slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
@@ -327,12 +330,25 @@ impl Upstream {
     /// Waits for a place among the requests in flight; `None` where there is no limit.
     ///
     /// Mirrors do not ask: what limits them is their own, and they must not take a caller's place.
-    pub(crate) async fn admit(&self) -> Result<Option<OwnedSemaphorePermit>, Busy> {
+    pub(crate) async fn admit(&self) -> Result<Admitted, Busy> {
         self.retries.deposit();
         match &self.state.admission {
             None => Ok(None),
             Some(admission) => self.wait_for_place(admission).await.map(Some),
         }
+    }
+
+    /// A place that is free now at an upstream of which something is up; `None` otherwise. Waits for nothing.
+    pub(crate) fn admit_now(&self) -> Option<Admitted> {
+        if !self.endpoints.iter().any(|endpoint| endpoint.state.is_up()) {
+            return None;
+        }
+        let place = match &self.state.admission {
+            None => None,
+            Some(admission) => Some(Arc::clone(&admission.places).try_acquire_owned().ok()?),
+        };
+        self.retries.deposit();
+        Some(place)
     }
 
     /// Chooses an endpoint that is well; `None` when there is none. One that was `avoid`ed is taken only if it is the last.

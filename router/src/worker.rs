@@ -18,6 +18,7 @@ use std::task::Waker;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use flags::fallback::Fallback;
 use flags::snapshot::{MigrationIndex, Snapshot};
 use flags::{Side, route};
 use ipnet::IpNet;
@@ -111,6 +112,8 @@ pub(crate) struct MigrationTable {
     /// `Crossfade-Migration`, `-Side` and `-Revision` of either side, as whole lines.
     stamps: [Box<[u8]>; 2],
     pub(crate) reads_body: bool,
+    /// None where nothing falls back.
+    pub(crate) fallback: Option<Box<Fallback>>,
 }
 
 impl MigrationTable {
@@ -167,6 +170,9 @@ impl Tables {
                 stamps: Side::ALL.map(stamp),
                 reads_body: migration.key.iter().any(flags::KeySource::reads_body)
                     || migration.rules.iter().any(flags::rule::Rule::reads_body),
+                // What new has written legacy may not know.
+                fallback: (migration.reversible && !migration.fallback.when.is_empty())
+                    .then(|| Box::new(migration.fallback.clone())),
             }
         });
         let migrations = migrations.collect();

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as the test itself does")]
 
 mod admin;
+mod attempts;
 mod chaos;
 mod conformance;
 mod connections;
 mod demo;
+mod fallback;
 mod fleet;
 mod flips;
 mod limits;

@@ -229,7 +229,8 @@ async fn an_idle_connection_that_the_upstream_closed_is_not_used() {
 #[tokio::test]
 async fn a_broken_upstream_is_told_apart_from_a_slow_one() {
     let (dead, hole) = (refused_address(), BlackHole::new());
-    let router = Setup::new(dead, hole.address).with_upstreams("timeout: 300ms").start().await;
+    let setup = Setup::new(dead, hole.address).with_migration("fallback: {when: []}");
+    let router = setup.with_upstreams("timeout: 300ms").start().await;
     let refused = router.connect().await.get("/").await;
     assert_eq!(refused.status(), 502, "{refused:?}");
     assert_eq!(refused.value("content-type").as_deref(), Some("application/problem+json"));

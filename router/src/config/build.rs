@@ -4,6 +4,7 @@
 //! the result is thrown away where a single problem was found. That is what reports all of them at
 //! once without a `Result` at every step.
 
+mod fallback;
 mod guard;
 mod migrations;
 mod mirror;

@@ -6,9 +6,11 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use flags::fallback::{Fallback, Repeatable};
 use flags::migration::Labels;
 use flags::route::{Route, Target};
 use flags::rule::{AnyOf, Rule};
+use flags::{Guard, Migration};
 use flags::{Guard, Migration};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -158,6 +160,7 @@ fn migration(own: &Migration) -> Value {
         "rules": rules,
         "requires": own.requires,
         "methods": { "unsafe": word(own.unsafe_methods) },
+        "fallback": fallback(&own.fallback),
         "parallel": {
             "serve": word(own.parallel.serve),
             "percent": own.parallel.share.percent(),
@@ -188,6 +191,16 @@ fn guard(own: &Guard) -> Value {
         "quality_can_rollback": own.quality_can_rollback,
         "legacy": word(own.legacy),
     })
+}
+
+fn fallback(own: &Fallback) -> Value {
+    let when: Vec<String> = own.when.iter().map(ToString::to_string).collect();
+    let methods = match &own.methods {
+        Repeatable::Safe => json!("safe"),
+        Repeatable::Idempotent => json!("idempotent"),
+        Repeatable::These(methods) => json!(methods),
+    };
+    json!({ "when": when, "methods": methods })
 }
 
 fn rule(own: &Rule) -> Value {

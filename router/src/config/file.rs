@@ -244,8 +244,7 @@ pub(super) struct Migration {
     /// Migrations on whose new side a key must be before it may be on this one's.
     pub(super) requires: Option<At<Vec<At<String>>>>,
     pub(super) methods: Option<At<Methods>>,
-    /// No effect in this version.
-    pub(super) fallback: Option<Free>,
+    pub(super) fallback: Option<At<Fallback>>,
     pub(super) parallel: Option<At<Parallel>>,
     /// What rolls back by itself, and at what.
     pub(super) guard: Option<At<Guard>>,
@@ -302,6 +301,16 @@ pub(super) struct Rule {
 pub(super) struct Methods {
     /// What `gradual` does with everything but GET, HEAD and OPTIONS.
     pub(super) r#unsafe: Option<At<OneOf<UnsafeMethods>>>,
+}
+
+/// Which failures of new are answered by legacy within the same request; never while `reversible` is false.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fallback {
+    /// connect, timeout, reset, 5xx, or single statuses such as 502; an empty list turns it off.
+    pub(super) when: Option<At<Many<At<String>>>>,
+    /// safe (GET, HEAD, OPTIONS), idempotent (PUT and DELETE too), or a list of methods.
+    pub(super) methods: Option<At<Many<At<String>>>>,
 }
 
 /// How the mode `parallel` serves and what it copies.

@@ -5,6 +5,7 @@ mod bad;
 use std::path::Path;
 
 use flags::bucket::BasisPoints;
+use flags::fallback::{Fallback, Repeatable, When};
 use flags::guard::{Guard, GuardAction, LegacyWarmth};
 use flags::route::Target;
 use flags::{KeySource, Mode, Side};
@@ -147,7 +148,7 @@ migrations:
     rules: [{match: {"header:x-group": [beta, staff], "jwt:role": tester}, serve: new}, {match: {client_ip: 10.0.0.0/8}, serve: legacy}]
     requires: [base]
     methods: {unsafe: legacy_until_new_only}
-    fallback: {when: [connect, timeout, reset, 5xx], methods: safe}
+    fallback: {when: [connect, timeout, 502], methods: [GET, POST]}
     parallel: {serve: legacy, percent: 100, methods: [GET, HEAD, OPTIONS], compare: {ignore: [/time]}}
     guard: {action: hold, fast_path: false, success_floor: 80%, mean_duration_limit: 300s, margin: 0.5%, alpha: 0.05%, quality_can_rollback: true, legacy: cold}
     plan: []
@@ -192,6 +193,9 @@ fn the_reference_means_what_it_says() {
     assert_eq!(sessions.initial.share.get(), 1_250);
     assert_eq!(sessions.rules[0].serve, Side::New);
     assert_eq!(sessions.labels.new, "Python");
+    assert_eq!(sessions.fallback.when, [When::Connect, When::Timeout, When::Status(502)]);
+    assert_eq!(sessions.fallback.methods, Repeatable::These(vec!["GET".into(), "POST".into()]));
+    assert_eq!(config.definitions.migrations()[1].fallback, Fallback::default());
     assert_eq!(config.routes[0].body_max, Some(10_000_000));
     assert!(config.routes[0].upgrades.is_empty());
     assert!(config.routes[0].half_close && !config.routes[3].half_close);
@@ -199,7 +203,7 @@ fn the_reference_means_what_it_says() {
     assert_eq!(config.routes[3].upgrades, ["websocket"]);
     let Target::Respond(gone) = &config.definitions.routes().iter().nth(1).unwrap().target else { panic!() };
     assert_eq!(gone.sunset.as_deref(), Some("Thu, 31 Dec 2026 00:00:00 GMT"));
-    let ignored = ["fallback", "parallel.compare"].map(|key| format!("migrations.sessions.{key}"));
+    let ignored = ["parallel.compare"].map(|key| format!("migrations.sessions.{key}"));
     assert_eq!(config.without_effect, ignored);
     assert_eq!(sessions.guard, guard());
     assert_eq!(config.definitions.migrations()[1].guard, Guard::default());

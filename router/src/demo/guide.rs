@@ -49,7 +49,7 @@ Try next, in a second terminal in this directory:
   {program} rollout sessions 50 --reason 'half of the users'
   {program} pin sessions user-7 new --reason 'a tester'
 
-  # Python fails (none, fail, slow or refuse); go back, mend it, go on.
+  # Python fails (none, fail, slow or refuse), and TypeScript answers: see Crossfade-Fallback. Go back, mend it, go on.
   curl http://{control}/fault -d '{{\"mode\":\"fail\"}}'
   {program} rollback sessions --reason 'Python fails'
   curl http://{control}/fault -d '{{\"mode\":\"none\"}}'

@@ -10,7 +10,11 @@ use crate::h1::write::{self, Relayed};
 /// Tells who served and why, where the file asks for it.
 pub(super) fn expose(out: &mut Vec<u8>, access: &Access) {
     if let Some(decision) = access.decision() {
-        write::field(out, "Crossfade-Side", decision.serve.name().as_bytes());
+        let side = access.side().unwrap_or(decision.serve);
+        write::field(out, "Crossfade-Side", side.name().as_bytes());
+        if access.fallback.is_some() {
+            write::field(out, "Crossfade-Fallback", b"1");
+        }
         write::field(out, "Crossfade-Reason", decision.reason.name().as_bytes());
     }
     if let (Some(sent), Some(first)) = (access.sent, access.first_byte) {

@@ -50,7 +50,7 @@ pub(crate) enum Looked {
 
 impl Place {
     /// The protocol to upgrade to, where the caller asks for one that the route allows.
-    pub(super) fn upgrade<'a>(&self, request: &'a RequestHead) -> Option<&'a [u8]> {
+    pub(crate) fn upgrade<'a>(&self, request: &'a RequestHead) -> Option<&'a [u8]> {
         let allowed = &self.tables.route(self.route).upgrades;
         let wanted = request.upgrade.map(|protocol| protocol.of(&request.bytes));
         wanted.filter(|protocol| allowed.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(protocol)))

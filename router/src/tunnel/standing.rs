@@ -42,14 +42,19 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// `None` for what no flip can move.
-    pub(crate) fn new(worker: &Worker, place: &Place, request: &RequestHead) -> Option<Self> {
+    pub(crate) fn new(worker: &Worker, place: &Place, request: &RequestHead, served: Option<Side>) -> Option<Self> {
         let Destination::Migration(at, decision) = &place.to else { return None };
         if request.has_body() {
             return None;
         }
         let migration =
             worker.with_view(|snapshot, _| snapshot.definitions().migrations().get(at.0).map(|own| own.id.clone()))?;
-        Some(Self { head: request.bytes.as_slice().into(), migration, side: decision.serve, chance: place.chance })
+        Some(Self {
+            head: request.bytes.as_slice().into(),
+            migration,
+            side: served.unwrap_or(decision.serve),
+            chance: place.chance,
+        })
     }
 
     /// Decides again, by the present snapshot.

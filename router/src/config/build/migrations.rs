@@ -98,6 +98,7 @@ impl Building<'_> {
         let program = file.program.and_then(|program| self.program(program));
         let parallel = self.parallel(section(file.parallel));
         let guard = self.guard(section(file.guard));
+        let fallback = self.fallback(section(file.fallback));
         let labels = file.labels.and_then(|labels| self.labels(labels));
         let on_missing_key = word_or_default(file.on_missing_key.as_ref());
         if key.is_empty() && on_missing_key != OnMissingKey::Random {
@@ -128,6 +129,7 @@ impl Building<'_> {
             unsafe_methods: word_or_default(section(file.methods).r#unsafe.as_ref()),
             parallel,
             guard,
+            fallback,
             default: switch(file.default.as_ref(), false),
             reversible: switch(file.reversible.as_ref(), true),
             override_pins: switch(section(file.rollback).override_pins.as_ref(), true),
@@ -179,13 +181,11 @@ impl Building<'_> {
         let name = id.map_or("?", MigrationId::as_str);
         let off = |value: &serde_json::Value| match value {
             serde_json::Value::Array(list) => list.is_empty(),
-            serde_json::Value::Object(map) => {
-                map.is_empty() || map.get("when").is_some_and(|when| when.as_array().is_some_and(Vec::is_empty))
-            }
+            serde_json::Value::Object(map) => map.is_empty(),
             other => other.is_null(),
         };
         let compare = file.parallel.as_ref().and_then(|parallel| parallel.get()?.compare.as_ref());
-        let keys = [("plan", file.plan.as_ref()), ("fallback", file.fallback.as_ref()), ("parallel.compare", compare)];
+        let keys = [("plan", file.plan.as_ref()), ("parallel.compare", compare)];
         for (key, value) in keys {
             if value.and_then(At::get).is_some_and(|value| !off(value)) {
                 self.without_effect.push(format!("migrations.{name}.{key}"));

@@ -176,7 +176,7 @@ impl Building<'_> {
         text.parse().map_err(|error: T::Err| self.tell(Problem::new(&field.at, error.to_string()))).ok()
     }
 
-    fn methods(&mut self, field: Option<At<Many<At<String>>>>) -> Vec<String> {
+    pub(super) fn methods(&mut self, field: Option<At<Many<At<String>>>>) -> Vec<String> {
         let Some(At { at, value: Some(Many(list)) }) = field else {
             return Vec::new();
         };

@@ -53,6 +53,17 @@ fn a_migration_is_checked_whole() {
     bad("upstreams: {b: {endpoints: [http://h:1]}}\nmigrations: [{id: m, legacy: {x: y}, new: b}]\n", "2:30 ");
     bad(&with_migration("requires: [m]"), "3:9 prerequisites form a cycle: m -> m");
     bad(&with_migration("parallel: {methods: [POST]}"), "`POST` is not copied by this version");
+    bad(
+        &with_migration("fallback: {when: [conect]}"),
+        "6:23 `conect` is not a failure that legacy can answer: use connect,",
+    );
+    bad(&with_migration("fallback: {when: [conect]}"), "(did you mean `connect`?)");
+    bad(&with_migration("fallback: {when: 404}"), "6:22 `404` is not a failure that legacy can answer");
+    assert_eq!(problems(&with_migration("fallback: {when: [conect, 404], methods: [get, TRACE]}")).len(), 4);
+    bad(&with_migration("fallback: {when: [reset, reset]}"), "6:30 `reset` stands here twice");
+    bad(&with_migration("fallback: {methods: sfe}"), "6:25 `sfe` is no method (did you mean `safe`?)");
+    bad(&with_migration("fallback: {methods: []}"), "6:25 no method would fall back (write `when: []`");
+    bad(&with_migration("fallback: {on: [reset]}"), "the key `on` is not known here");
     bad(&with_migration("labels: {legacy: A, new: A}"), "both sides have the same label");
     bad(&with_migration("labels: {legacy: ''}"), "`` is not a label");
     bad(&with_migration("program: A B"), "`A B` is not the name of a program");
