@@ -4,6 +4,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use clap::Parser as _;
+
 use crate::config::Config;
 use crate::demo::folder::{Addresses, Folder, configuration};
 
@@ -78,4 +80,47 @@ fn every_error_code_is_explained_once_in_order_and_with_its_status() {
         let documented = explained.iter().find(|(code, _)| *code == error.code()).map(|(_, status)| *status);
         assert_eq!(documented, Some(error.status().to_string().as_str()), "{}", error.code());
     }
+}
+
+/// The words of a command line of the documentation; quotes hold words together.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for character in line.chars() {
+        match character {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            other => words.last_mut().unwrap().push(other),
+        }
+    }
+    words
+}
+
+#[test]
+fn every_command_of_the_runbook_can_be_typed() {
+    let text = fs::read_to_string(root().join("docs/runbook.md")).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("crossfade ")).collect();
+    assert!(lines.len() > 20, "{} commands", lines.len());
+    for line in lines {
+        let parsed = crate::cli::Cli::try_parse_from(words(line));
+        assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+    }
+}
+
+#[test]
+fn every_alert_has_its_section_of_the_runbook_and_every_section_its_alert() {
+    let rules = fs::read_to_string(root().join("dashboards/prometheus/alert_rules.yaml")).unwrap();
+    let runbook = fs::read_to_string(root().join("docs/runbook.md")).unwrap();
+    let after = |line: &str, start: &str| line.trim().strip_prefix(start).map(str::to_owned);
+    let alerts: Vec<String> = rules.lines().filter_map(|line| after(line, "- alert: ")).collect();
+    let sections: Vec<String> = runbook.lines().filter_map(|line| after(line, "### ")).collect();
+    assert_eq!(alerts, sections);
+    let links: Vec<String> = rules.lines().filter_map(|line| after(line, "runbook_url: docs/runbook.md#")).collect();
+    assert_eq!(links, alerts.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>());
+    let severities: Vec<String> = rules.lines().filter_map(|line| after(line, "labels: {severity: ")).collect();
+    let told: Vec<String> = runbook
+        .lines()
+        .filter_map(|line| after(line, "**")?.split_once(".**").map(|(word, _)| format!("{word}}}")))
+        .collect();
+    assert_eq!(severities, told, "the runbook says how urgent each is");
 }

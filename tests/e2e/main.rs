@@ -16,6 +16,7 @@ mod links;
 mod mirror;
 mod modes;
 mod notify;
+mod observability;
 mod operations;
 mod proxying;
 mod restarts;
