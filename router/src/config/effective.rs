@@ -11,7 +11,6 @@ use flags::migration::Labels;
 use flags::route::{Route, Target};
 use flags::rule::{AnyOf, Rule};
 use flags::{Guard, Migration};
-use flags::{Guard, Migration};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
