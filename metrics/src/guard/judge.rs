@@ -223,11 +223,29 @@ impl Case<'_> {
             let is_second = self.standing.last_hit_seconds.is_some_and(|ago| ago <= SECOND_HIT_SECONDS);
             return if is_second { self.roll_back(Why::SecondHit) } else { Action::Brake { why: Why::Recovered } };
         }
-        if !self.streams.keys().are_enough() {
+        if !self.has_enough_keys() {
             let hold = Action::Hold { why: Why::FewKeys, notify: true };
             return if is_braked { hold } else { Action::Brake { why: Why::FewKeys } };
         }
         self.roll_back(Why::Evidence)
+    }
+
+    /// Whether it is more than a caller or two who has this. What is slow has no failures to tell whose they are; then it must be
+    /// more than a caller or two whom new serves.
+    fn has_enough_keys(&self) -> bool {
+        let keys = self.streams.keys();
+        match self.leading() {
+            Measure::Requests | Measure::Refusals | Measure::Floor => keys.are_enough(),
+            Measure::Work
+            | Measure::LatencyP50
+            | Measure::LatencyP75
+            | Measure::LatencyP90
+            | Measure::LatencyP95
+            | Measure::LatencyP99
+            | Measure::MeanDuration
+            | Measure::Mismatch
+            | Measure::Quality => keys.seen_are_enough(),
+        }
     }
 
     fn roll_back(&self, why: Why) -> Action {

@@ -39,6 +39,11 @@ impl Keys {
         if self.has_many { NEEDED } else { self.seen.count_ones().clamp(1, NEEDED) }
     }
 
+    /// Whether new serves enough of them, failing or not.
+    pub fn seen_are_enough(&self) -> bool {
+        self.has_many || self.seen.count_ones() >= self.needed()
+    }
+
     pub fn are_enough(&self) -> bool {
         self.failing() >= self.needed()
     }
