@@ -4,11 +4,13 @@
 //! call has in common (the problem body, the bearer token) is written into it once, here.
 
 mod changes;
+pub(crate) mod comparison;
 mod counts;
 mod decision;
 mod evidence;
 mod history;
 mod migrations;
+mod outcomes;
 mod pins;
 mod replicas;
 pub(crate) mod request;
@@ -65,6 +67,8 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(history::page))
         .routes(routes!(counts::counts))
         .routes(routes!(evidence::evidence))
+        .routes(routes!(comparison::comparison))
+        .routes(routes!(outcomes::report))
         .routes(routes!(replicas::list));
     let (router, mut document) = OpenApiRouter::with_openapi(frame()).nest(PREFIX, calls).split_for_parts();
     document.paths.paths.values_mut().for_each(common);
@@ -109,6 +113,7 @@ mod tests {
 DELETE /api/v1/migrations/{id}/pins/{key}
 GET /api/v1/migrations
 GET /api/v1/migrations/{id}
+GET /api/v1/migrations/{id}/comparison
 GET /api/v1/migrations/{id}/counts
 GET /api/v1/migrations/{id}/decision
 GET /api/v1/migrations/{id}/evidence
@@ -116,6 +121,7 @@ GET /api/v1/migrations/{id}/history
 GET /api/v1/migrations/{id}/pins
 GET /api/v1/replicas
 POST /api/v1/migrations/{id}/acknowledge
+POST /api/v1/migrations/{id}/outcomes
 POST /api/v1/migrations/{id}/rollback
 POST /api/v1/migrations/{id}/undo
 POST /api/v1/reseed

@@ -30,6 +30,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use flags::control::Control;
 use flags::watch::Watch;
+use metrics::observe::Observer;
 use metrics::status::Board;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -46,6 +47,8 @@ pub struct State {
     pub control: Arc<Control>,
     pub watch: Arc<Watch>,
     pub health: Arc<dyn Health>,
+    /// Where outcomes are counted.
+    pub observer: Arc<Observer>,
     /// What the guards have found.
     pub board: Arc<Board>,
     pub gather: Arc<Gather>,
@@ -61,7 +64,18 @@ pub struct State {
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { control: _, watch: _, health: _, board: _, gather: _, replica, environment, tokens, address } = self;
+        let Self {
+            control: _,
+            watch: _,
+            health: _,
+            observer: _,
+            board: _,
+            gather: _,
+            replica,
+            environment,
+            tokens,
+            address,
+        } = self;
         f.debug_struct("State")
             .field("replica", replica)
             .field("environment", environment)

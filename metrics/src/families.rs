@@ -77,6 +77,8 @@ families! {
         "Age of the newest half second that was judged; NaN before the first.";
     GUARD_ACTIONS = Counter "crossfade_guard_actions_total" ["migration", "action"]
         "What this router's guard has done by itself.";
+    OUTCOMES = Counter "crossfade_outcomes_total" ["migration", "result"]
+        "Reports about work that ended later which this router took, by what became of them.";
     OTHER_REQUESTS = Counter "crossfade_other_requests_total" ["code_class"]
         "Requests of routes without a migration.";
     OTHER_DURATION = Histogram "crossfade_other_request_duration_seconds" []

@@ -32,10 +32,10 @@ use cells::{CLASSES, DROPS, FAILURES, FALLBACKS, PAIRS, REASONS};
 pub use cells::{Fallback, MigrationCells, MirrorDrop, Pair, TunnelEnd, UpstreamCells, WorkerCells};
 use dispersion::Dispersion;
 use histogram::BucketTotals;
-pub use histogram::{CELLS, Durations, cell_start_us};
+pub use histogram::{CELLS, Durations, cell_of_duration, cell_start_us};
 pub(crate) use histogram::{DURATION_BOUNDS_US, DURATION_BUCKETS};
 pub use notifications::{Delivery, NotificationCells};
-pub use process::ProcessCells;
+pub use process::{OutcomeResult, ProcessCells};
 
 use crate::outcome::{CodeClass, Failure};
 use crate::status::Board;

@@ -18,9 +18,11 @@
 //!
 //! Not here: corrections for looking often, and for callers that depend on each other.
 
+use std::time::Duration;
+
 use flags::tally::Tally;
 
-use crate::observe::{CELLS, Durations, cell_start_us};
+use crate::observe::{CELLS, Durations, cell_of_duration, cell_start_us};
 
 /// The quantile of the normal distribution for 95 %, two-sided.
 const Z: f64 = 1.959_963_985;
@@ -94,6 +96,13 @@ impl Side {
         }
         side
     }
+}
+
+/// What the end of one piece of work adds to the counts of its side.
+pub fn work_counts(success: bool, seconds: f64) -> [(String, u64); 2] {
+    let micros = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    let cell = cell_of_duration(micros);
+    [(if success { WORK_OK } else { WORK_BAD }.to_owned(), 1), (format!("w{cell}"), 1)]
 }
 
 /// Names under which work that ended later is counted, beside `w<cell>` for how long it took.

@@ -163,6 +163,7 @@ impl App {
             control,
             watch,
             health: Arc::new(admin::Seen(Arc::clone(&shared))),
+            observer: Arc::clone(&shared.observer),
             board: Arc::clone(shared.observer.board()),
             gather: admin::gather(Arc::clone(&shared.observer)),
             replica,

@@ -342,11 +342,9 @@ pub(crate) fn problem(error: ControlError) -> Problem {
         | ControlError::NotRecorded(RecordError::Invalid(_) | RecordError::TooLarge { .. }) => {
             Problem::new(Code::InvalidValue, detail)
         }
-        ControlError::InvalidPin(InvalidPin::TooMany)
-        | ControlError::Refused(_)
-        | ControlError::NotRecorded(RecordError::SideDiffers { .. } | RecordError::Full { .. }) => {
-            Problem::new(Code::Refused, detail)
-        }
+        ControlError::InvalidPin(InvalidPin::TooMany) | ControlError::Refused(_) => Problem::new(Code::Refused, detail),
+        ControlError::NotRecorded(RecordError::SideDiffers { .. }) => Problem::new(Code::SideDiffers, detail),
+        ControlError::NotRecorded(RecordError::Full { .. }) => Problem::new(Code::OutcomesFull, detail),
         ControlError::NotRecorded(RecordError::Store(error)) => store_problem(&error),
         ControlError::Stale { expected, actual, actor, time } => Problem::new(Code::StaleRevision, detail)
             .with("expected", expected.0)

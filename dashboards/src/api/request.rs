@@ -31,6 +31,7 @@ const TAGS_MAX: usize = 16;
 pub(crate) struct Holder<const ROLE: u8>(pub(crate) String);
 
 pub(crate) type Viewer = Holder<{ Role::Viewer as u8 }>;
+pub(crate) type Reporter = Holder<{ Role::Reporter as u8 }>;
 pub(crate) type Operator = Holder<{ Role::Operator as u8 }>;
 pub(crate) type Admin = Holder<{ Role::Admin as u8 }>;
 

@@ -6,6 +6,7 @@ mod bad_input;
 mod changes;
 mod guard;
 mod ofrep;
+mod outcomes;
 mod page;
 mod probes;
 mod reads;

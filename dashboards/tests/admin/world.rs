@@ -27,6 +27,7 @@ use flags::watch::{Background, Watch, WatchOptions};
 use flags::{Migration, Mode, Revision};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
+use metrics::observe::Observer;
 use metrics::status::Board;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -184,6 +185,7 @@ pub(crate) struct World {
     pub(crate) watch: Arc<Watch>,
     pub(crate) store: Arc<Removable>,
     pub(crate) plane: Arc<Plane>,
+    pub(crate) observer: Arc<Observer>,
     pub(crate) board: Arc<Board>,
     _background: Background,
     _folder: TempDir,
@@ -259,10 +261,13 @@ impl World {
         let control = Arc::new(Control::new(Arc::clone(&watch)));
         let plane = Arc::new(Plane(Mutex::new(Readiness { listening: true, draining: false })));
         let board = Arc::<Board>::default();
+        let observer = Observer::new(&[]).unwrap();
+        observer.declare_migrations(&["agents", "reports"].map(|id| MigrationId::new(id).unwrap()));
         let app = dashboards::app(State {
             control: Arc::clone(&control),
             watch: Arc::clone(&watch),
             health: plane.clone(),
+            observer: Arc::clone(&observer),
             board: Arc::clone(&board),
             gather: Arc::new(|| Ok("# TYPE crossfade_up gauge\ncrossfade_up 1\n".into())),
             replica: "router-1".into(),
@@ -270,7 +275,7 @@ impl World {
             tokens: Role::ALL.map(|role| Token::of_secret(role.name(), role, role.name())).to_vec(),
             address: "127.0.0.1:9900".parse().unwrap(),
         });
-        Self { app, control, watch, store, plane, board, _background: background, _folder: folder }
+        Self { app, control, watch, store, plane, observer, board, _background: background, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -278,6 +283,19 @@ impl World {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    /// What a viewer reads at a path, once it is as it should be.
+    pub(crate) async fn read_until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let seen = self.call("viewer", "GET", path, "").await.json();
+            if is_so(&seen) {
+                return seen;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{seen}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// A request with the token of this role; the secrets are the roles' names.

@@ -12,7 +12,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use super::cells::{CLASSES, Fallback, MirrorDrop, TUNNEL_ENDS, TunnelEnd, UpstreamCells, WorkerCells};
 use super::histogram::{ADDED, BucketTotals, DURATION};
 use super::notifications::Delivery;
-use super::process::ProcessTotals;
+use super::process::{OutcomeResult, ProcessTotals};
 use super::{EndpointName, MigrationTotals, Observer, add, lock};
 use crate::events::GuardActed;
 use crate::families::{self, Family, Kind};
@@ -236,6 +236,11 @@ impl Page {
     /// What the guards say; of a migration that nobody has judged yet, that it runs.
     fn guards(&mut self, board: &Board, totals: &ProcessTotals) {
         let now = Timestamp::now();
+        for (id, outcomes) in &totals.outcomes {
+            for (result, value) in OutcomeResult::ALL.into_iter().zip(outcomes) {
+                self.counter(&families::OUTCOMES, &[id.as_str(), result.name()], *value);
+            }
+        }
         for (id, acts) in &totals.guard_acts {
             let status = board.get(id).unwrap_or_default();
             let id = id.as_str();

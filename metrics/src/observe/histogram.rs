@@ -31,6 +31,11 @@ pub(super) const fn cell_of(micros: u64) -> usize {
     if cell < CELLS { cell } else { CELLS - 1 }
 }
 
+/// The cell that counts a duration.
+pub fn cell_of_duration(duration: Duration) -> usize {
+    cell_of(micros(duration))
+}
+
 /// The smallest number of microseconds that cell counts.
 pub const fn cell_start_us(cell: usize) -> u64 {
     if cell < SUB {

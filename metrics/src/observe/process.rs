@@ -17,6 +17,31 @@ use super::lock;
 use crate::events::GuardActed;
 use crate::guard::Thresholds;
 
+/// What became of a report about work that ended later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcomeResult {
+    Success,
+    Failure,
+    /// All of it was known.
+    Duplicate,
+    /// It could not be counted.
+    Refused,
+}
+
+impl OutcomeResult {
+    pub const ALL: [Self; 4] = [Self::Success, Self::Failure, Self::Duplicate, Self::Refused];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Duplicate => "duplicate",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+const OUTCOMES: usize = OutcomeResult::ALL.len();
 const GUARD_ACTIONS: usize = GuardActed::ACTIONS.len();
 
 /// Where one migration stands in the snapshot that this router serves from.
@@ -36,6 +61,7 @@ pub struct ProcessCells {
     rollbacks: Mutex<BTreeMap<MigrationId, u64>>,
     /// What guards have done, by action.
     guard_acts: Mutex<BTreeMap<MigrationId, [u64; GUARD_ACTIONS]>>,
+    outcomes: Mutex<BTreeMap<MigrationId, [u64; OUTCOMES]>>,
     replica_revision: AtomicU64,
     killed: AtomicBool,
     draining: AtomicBool,
@@ -59,6 +85,7 @@ impl ProcessCells {
             standings: Mutex::default(),
             rollbacks: Mutex::default(),
             guard_acts: Mutex::default(),
+            outcomes: Mutex::default(),
             replica_revision: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -135,6 +162,13 @@ impl ProcessCells {
         }
     }
 
+    /// A system reported how a piece of work went.
+    pub fn outcome(&self, id: &MigrationId, result: OutcomeResult) {
+        if let Some(counts) = lock(&self.outcomes).get_mut(id) {
+            counts[result as usize] += 1;
+        }
+    }
+
     pub(crate) fn guard_acted(&self, id: &MigrationId, action: &str) {
         let at = GuardActed::ACTIONS.iter().position(|own| *own == action);
         if let (Some(counts), Some(at)) = (lock(&self.guard_acts).get_mut(id), at) {
@@ -171,6 +205,11 @@ impl ProcessCells {
         for id in named {
             acts.entry((*id).clone()).or_default();
         }
+        let mut outcomes = lock(&self.outcomes);
+        outcomes.retain(|id, _| named.contains(id));
+        for id in named {
+            outcomes.entry((*id).clone()).or_default();
+        }
     }
 
     pub(super) fn read(&self, now: Instant) -> ProcessTotals {
@@ -179,6 +218,7 @@ impl ProcessCells {
             standings: lock(&self.standings).clone(),
             rollbacks: lock(&self.rollbacks).clone(),
             guard_acts: lock(&self.guard_acts).clone(),
+            outcomes: lock(&self.outcomes).clone(),
             replica_revision: load(&self.replica_revision),
             killed: self.killed.load(Ordering::Relaxed),
             draining: self.draining.load(Ordering::Relaxed),
@@ -209,6 +249,7 @@ pub(super) struct ProcessTotals {
     pub(super) standings: BTreeMap<MigrationId, Standing>,
     pub(super) rollbacks: BTreeMap<MigrationId, u64>,
     pub(super) guard_acts: BTreeMap<MigrationId, [u64; GUARD_ACTIONS]>,
+    pub(super) outcomes: BTreeMap<MigrationId, [u64; OUTCOMES]>,
     pub(super) replica_revision: u64,
     pub(super) killed: bool,
     pub(super) draining: bool,

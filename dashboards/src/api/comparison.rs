@@ -1,0 +1,246 @@
+//! How both sides did over a window, and by how much new is better.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use flags::Side;
+use flags::control::Control;
+use flags::migration::MigrationId;
+use flags::store::records::outcome::{COHORT_S, Cohort};
+use flags::tally::{KEPT_SECONDS, SlotCounts, Tally};
+use jiff::Timestamp;
+use metrics::fleet::FleetCounts;
+use metrics::judge::minute;
+use metrics::observe::Pair;
+use metrics::outcome::Failure;
+use metrics::performance::{Estimate, Improvement, Kind, Quality, Side as Performance};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::changes::{known, problem};
+use super::request::{Params, PathPart, Viewer};
+use super::values;
+use crate::Shared;
+use crate::problem::Problem;
+
+/// The longest window: as long as minutes are kept.
+const WINDOW_SECONDS_MAX: u64 = 30 * 86_400;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ComparisonParams {
+    /// How far back: `10m` unless said, 30 days at most. Up to 15 minutes by the half second, beyond by the minute.
+    window: Option<String>,
+}
+
+/// A value with the range that holds the true one 19 times of 20.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Estimate)]
+pub(crate) struct EstimateView {
+    value: f64,
+    low: f64,
+    high: f64,
+}
+
+impl From<Estimate> for EstimateView {
+    fn from(Estimate { value, low, high }: Estimate) -> Self {
+        Self { value, low, high }
+    }
+}
+
+/// Requests, or pieces of work, of one side. Without any, what is computed from them is absent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Performance)]
+pub(crate) struct KindView {
+    total: u64,
+    failed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success_rate: Option<EstimateView>,
+    /// Within a sixteenth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_seconds: Option<f64>,
+    /// Quantiles are at most an eighth too high.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p50_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p95_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p99_seconds: Option<f64>,
+}
+
+impl From<&Kind> for KindView {
+    fn from(kind: &Kind) -> Self {
+        let quantile = |quantile| kind.durations.quantile(quantile).map(|duration| duration.as_secs_f64());
+        Self {
+            total: kind.total,
+            failed: kind.failed,
+            success_rate: kind.success_rate().map(Into::into),
+            mean_seconds: kind.mean_seconds(),
+            p50_seconds: quantile(0.50),
+            p95_seconds: quantile(0.95),
+            p99_seconds: quantile(0.99),
+        }
+    }
+}
+
+/// What the systems said of the quality of work that was routed in the window.
+#[derive(Serialize, ToSchema)]
+#[schema(as = QualityPerformance)]
+pub(crate) struct QualityView {
+    jobs: u64,
+    /// Of which anything was said.
+    reported: u64,
+    /// The mean of what was said, 0..1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<EstimateView>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = SidePerformance)]
+pub(crate) struct SideView {
+    label: String,
+    /// First attempts; a failure that a fallback saved counts here.
+    requests: KindView,
+    /// Failures that blame the side, by kind.
+    failures: BTreeMap<&'static str, u64>,
+    /// Requests that this side failed and that were given to legacy.
+    fallbacks: u64,
+    /// What was reported of work that ended later.
+    work: KindView,
+    quality: QualityView,
+}
+
+/// By how much new is better: negative where it is worse, absent where a side has nothing to compare.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Improvements)]
+pub(crate) struct ImprovementView {
+    /// `work` where both sides have reported some, else `requests`.
+    basis: &'static str,
+    /// New's rate minus legacy's, -1..1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success_rate_improvement: Option<EstimateView>,
+    /// Legacy's mean minus new's, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_improvement: Option<EstimateView>,
+    /// New's score minus legacy's, -1..1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality_improvement: Option<EstimateView>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Comparison)]
+pub(crate) struct ComparisonView {
+    migration: String,
+    window_seconds: u64,
+    legacy: SideView,
+    new: SideView,
+    comparison: ImprovementView,
+    /// Requests that both sides were given in mode parallel, and that both did well or both failed.
+    matched: u64,
+    /// Differences that are to be expected; none in this version.
+    ignored: u64,
+    /// Requests that one side did well and the other failed.
+    mismatched: u64,
+    /// Requests that only one side was given.
+    not_compared: u64,
+}
+
+/// Both sides' performance over a window, and by how much new is better, each with its 95 % interval.
+#[utoipa::path(
+    get, path = "/migrations/{id}/comparison", tag = "migrations",
+    params(("id" = String, Path), ComparisonParams), responses((status = 200, body = ComparisonView))
+)]
+pub(crate) async fn comparison(
+    State(shared): State<Shared>,
+    _: Viewer,
+    PathPart(id): PathPart<String>,
+    Params(params): Params<ComparisonParams>,
+) -> Result<Json<ComparisonView>, Problem> {
+    let id = known(&shared, &id)?;
+    let window = values::window(params.window.as_deref(), 600, WINDOW_SECONDS_MAX)?;
+    compare(&shared, &id, window).await.map(Json)
+}
+
+/// The comparison of a window, for every surface that shows one.
+pub(crate) async fn compare(shared: &Shared, id: &MigrationId, window: u64) -> Result<ComparisonView, Problem> {
+    let counts = sums(&shared.control, id, window, shared.watch.store_time()).await?;
+    let cohorts = shared.control.cohorts(id).await.map_err(problem)?;
+    let since = now_seconds(shared.watch.store_time()).saturating_sub(window);
+    let side = |side: Side| {
+        let of = Performance::of(counts.side(side));
+        Performance { quality: quality(&cohorts, side, since), ..of }
+    };
+    let (legacy, new) = (side(Side::Legacy), side(Side::New));
+    let improvement = Improvement::of(&legacy, &new);
+    let basis = if Improvement::is_of_work(&legacy, &new) { "work" } else { "requests" };
+    let snapshot = shared.watch.current();
+    let label = |side| snapshot.find(id).map_or_else(String::new, |at| snapshot.migration(at).labels.of(side).into());
+    let pairs = FleetCounts(&counts.new);
+    let mismatched = pairs.pairs(Pair::OnlyNew) + pairs.pairs(Pair::OnlyLegacy);
+    let compared = pairs.pairs(Pair::Same) + mismatched;
+    let requests = legacy.requests.total + new.requests.total;
+    Ok(ComparisonView {
+        migration: id.to_string(),
+        window_seconds: window,
+        legacy: view(label(Side::Legacy), &legacy, &counts.legacy),
+        new: view(label(Side::New), &new, &counts.new),
+        comparison: ImprovementView {
+            basis,
+            success_rate_improvement: improvement.success_rate.map(Into::into),
+            duration_improvement: improvement.duration_seconds.map(Into::into),
+            quality_improvement: improvement.quality.map(Into::into),
+        },
+        matched: pairs.pairs(Pair::Same),
+        ignored: 0,
+        mismatched,
+        not_compared: requests.saturating_sub(2 * compared),
+    })
+}
+
+fn view(label: String, side: &Performance, counts: &Tally) -> SideView {
+    let fleet = FleetCounts(counts);
+    let blamed = Failure::ALL.into_iter().filter(|failure| failure.blames_the_side());
+    let failures = blamed.map(|failure| (failure.name(), fleet.failures(failure))).filter(|(_, count)| *count > 0);
+    let Quality { jobs, reported, .. } = side.quality;
+    SideView {
+        label,
+        requests: (&side.requests).into(),
+        failures: failures.collect(),
+        fallbacks: fleet.fallbacks(),
+        work: (&side.work).into(),
+        quality: QualityView { jobs, reported, score: side.quality.score().map(Into::into) },
+    }
+}
+
+/// Everything that was counted in a window: by slots while they are there, by minutes beyond.
+async fn sums(control: &Control, id: &MigrationId, window: u64, now: Timestamp) -> Result<SlotCounts, Problem> {
+    let mut sum = SlotCounts::default();
+    let mut merge = |counts: &SlotCounts| Side::ALL.into_iter().for_each(|side| sum.add(side, counts.side(side)));
+    if window <= KEPT_SECONDS {
+        control.counts(id, window).await.map_err(problem)?.iter().for_each(&mut merge);
+    } else {
+        let last = now_seconds(now) / 60;
+        let first = (now_seconds(now) - window.min(now_seconds(now))) / 60;
+        let minutes = control.minutes(id, first..=last).await.map_err(problem)?;
+        minutes.iter().for_each(|(_, text)| merge(&minute(text)));
+    }
+    Ok(sum)
+}
+
+fn now_seconds(now: Timestamp) -> u64 {
+    u64::try_from(now.as_second()).unwrap_or_default()
+}
+
+/// What was said so far, within three days of routing, of work that was routed since a second.
+fn quality(cohorts: &[Cohort], side: Side, since: u64) -> Quality {
+    let in_window = cohorts.iter().filter(|cohort| cohort.side == side && cohort.from + COHORT_S > since);
+    in_window.fold(Quality::default(), |sum, cohort| {
+        let [.., reported] = cohort.sums.reported;
+        let [.., milli] = cohort.sums.quality_milli;
+        #[allow(clippy::cast_precision_loss, reason = "thousandths of jobs of five days are far below 2^52")]
+        let said = milli as f64 / 1_000.0;
+        Quality { jobs: sum.jobs + cohort.sums.jobs, reported: sum.reported + reported, sum: sum.sum + said }
+    })
+}

@@ -1,0 +1,184 @@
+//! Outcomes of work that ends after its request, as the systems report them.
+//!
+//! A report may come twice, late, or in parts: each part of a job counts once, whoever tells it how often. What is
+//! impossible is refused with the remedy, and counts nothing.
+
+use axum::Json;
+use axum::extract::State;
+use flags::state::PIN_KEY_BYTES_MAX;
+use flags::store::records::outcome::{Outcome, OutcomeId, Parts, Quality, Recorded};
+use flags::tally::Tally;
+use jiff::{SignedDuration, Timestamp};
+use metrics::observe::OutcomeResult;
+use metrics::performance::work_counts;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::changes::{known, problem};
+use super::request::{JsonBody, PathPart, Reporter};
+use super::values;
+use crate::Shared;
+use crate::problem::{Code, Problem};
+use crate::wire::side_schema;
+
+/// How far a reporter's clock may be ahead.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_secs(60);
+
+/// Work that took longer, or ended longer ago, is reported by mistake.
+const DURATION_SECONDS_MAX: f64 = 30.0 * 86_400.0;
+
+/// What is said of the work's quality; each member may come on its own, later.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = Quality)]
+pub(crate) struct QualityBody {
+    pr_accepted: Option<bool>,
+    build_passed: Option<bool>,
+    /// 0..1.
+    score: Option<f64>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Outcome)]
+pub(crate) struct OutcomeBody {
+    /// The job, 1 to 128 bytes: the same in every report about it.
+    id: String,
+    /// The sticky key that it was placed by, 1 to 512 bytes.
+    #[serde(default)]
+    key: Option<String>,
+    #[schema(schema_with = side_schema)]
+    side: String,
+    /// Whether it succeeded, once it has ended.
+    #[serde(default)]
+    success: Option<bool>,
+    /// How long it took; with `success`.
+    #[serde(default)]
+    duration_seconds: Option<f64>,
+    #[serde(default)]
+    quality: QualityBody,
+    /// When it was given to its side, RFC 3339; unless said, `duration_seconds` before now.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    routed_at: Option<Timestamp>,
+}
+
+/// What became of a report.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OutcomeRecorded)]
+pub(crate) struct RecordedView {
+    id: String,
+    /// The parts that were new and are counted: `job`, `work`, `pr_accepted`, `build_passed`, `score`.
+    counted: Vec<&'static str>,
+}
+
+/// Reports how a job went, whole or in parts; a part that is known already counts no second time.
+#[utoipa::path(
+    post, path = "/migrations/{id}/outcomes", tag = "outcomes",
+    params(("id" = String, Path)), request_body = OutcomeBody,
+    responses((status = 200, body = RecordedView))
+)]
+pub(crate) async fn report(
+    State(shared): State<Shared>,
+    _: Reporter,
+    PathPart(id): PathPart<String>,
+    JsonBody(body): JsonBody<OutcomeBody>,
+) -> Result<Json<RecordedView>, Problem> {
+    let id = known(&shared, &id)?;
+    let count = |result| shared.observer.process().outcome(&id, result);
+    let job = body.id.clone();
+    let outcome = checked(&body, Timestamp::now()).inspect_err(|_| count(OutcomeResult::Refused))?;
+    let succeeded = body.success;
+    match shared.control.record_outcome(&id, outcome).await {
+        Ok(Recorded::New(parts)) => {
+            if parts.work {
+                count(if succeeded == Some(true) { OutcomeResult::Success } else { OutcomeResult::Failure });
+            }
+            Ok(Json(RecordedView { id: job, counted: counted(parts) }))
+        }
+        Ok(Recorded::Known) => {
+            count(OutcomeResult::Duplicate);
+            let detail = format!(
+                "all of this was reported of job \"{}\" before: it is counted once, so there is nothing to do",
+                job.escape_debug()
+            );
+            Err(Problem::new(Code::DuplicateOutcome, detail))
+        }
+        Err(error) => {
+            count(OutcomeResult::Refused);
+            Err(problem(error))
+        }
+    }
+}
+
+fn counted(parts: Parts) -> Vec<&'static str> {
+    let Parts { job, work, pr_accepted, build_passed, score } = parts;
+    let named =
+        [("job", job), ("work", work), ("pr_accepted", pr_accepted), ("build_passed", build_passed), ("score", score)];
+    named.into_iter().filter(|(_, new)| *new).map(|(name, _)| name).collect()
+}
+
+fn impossible(detail: impl Into<String>) -> Problem {
+    Problem::new(Code::InvalidValue, detail)
+}
+
+/// The report as it is recorded, or what is impossible about it.
+fn checked(body: &OutcomeBody, now: Timestamp) -> Result<Outcome, Problem> {
+    let id = OutcomeId::new(&body.id).map_err(|error| impossible(error.to_string()))?;
+    if let Some(key) = &body.key
+        && !(1..=PIN_KEY_BYTES_MAX).contains(&key.len())
+    {
+        return Err(impossible(format!("\"key\" has {} bytes: a key has 1 to {PIN_KEY_BYTES_MAX}", key.len())));
+    }
+    let side = values::side(&body.side)?;
+    let work = match (body.success, body.duration_seconds) {
+        (None, None) => None,
+        (Some(success), Some(seconds)) => Some((success, duration(seconds)?)),
+        (Some(_), None) => return Err(impossible("say in \"duration_seconds\" how long the work took")),
+        (None, Some(_)) => return Err(impossible("say in \"success\" whether the work succeeded")),
+    };
+    let quality = Quality {
+        pr_accepted: body.quality.pr_accepted,
+        build_passed: body.quality.build_passed,
+        score_milli: body.quality.score.map(score).transpose()?,
+    };
+    let took = SignedDuration::from_secs_f64(work.map_or(0.0, |(_, seconds)| seconds));
+    let routed_at = match body.routed_at {
+        Some(at) => routed(at, now)?,
+        None => now.checked_sub(took).unwrap_or(now),
+    };
+    let work = work.map(|(success, seconds)| {
+        let mut tally = Tally::default();
+        for (name, count) in work_counts(success, seconds) {
+            tally.add(&name, count);
+        }
+        tally
+    });
+    Ok(Outcome { id, side, routed_at: u64::try_from(routed_at.as_second()).unwrap_or_default(), work, quality })
+}
+
+fn duration(seconds: f64) -> Result<f64, Problem> {
+    // Written so that what is no number is refused, too.
+    if (0.0..=DURATION_SECONDS_MAX).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(impossible(format!("\"duration_seconds\" is {seconds}: work takes 0 to {DURATION_SECONDS_MAX} s")))
+}
+
+fn score(score: f64) -> Result<u16, Problem> {
+    if !(0.0..=1.0).contains(&score) {
+        return Err(impossible(format!("\"score\" is {score}: use 0 to 1")));
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..=1000 by the lines above")]
+    Ok((score * 1_000.0).round() as u16)
+}
+
+fn routed(at: Timestamp, now: Timestamp) -> Result<Timestamp, Problem> {
+    if at.duration_since(now) > AHEAD_MAX {
+        return Err(impossible(format!("\"routed_at\" is {at}, which is in the future: look at the reporter's clock")));
+    }
+    if now.duration_since(at).as_secs_f64() > DURATION_SECONDS_MAX {
+        return Err(impossible(format!("\"routed_at\" is {at}: what was routed more than 30 days ago is not counted")));
+    }
+    Ok(at.min(now))
+}
