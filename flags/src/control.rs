@@ -49,9 +49,6 @@ use crate::watch::{LocalRollback, Watch};
 /// Times a change is decided anew because somebody else wrote first.
 const TRIES_MAX: usize = 32;
 
-/// Newest entries of the audit among which rollbacks are counted.
-const ENTRIES_COUNTED_MAX: usize = 200;
-
 /// How long routers may take to apply the change before this one, until this one is refused.
 const CONVERGENCE_WAIT: Duration = Duration::from_secs(1);
 
@@ -117,25 +114,6 @@ impl Control {
     pub async fn history(&self, migration: &MigrationId, page: Page) -> Result<Vec<HistoryEntry>, ControlError> {
         self.check_known([migration])?;
         Ok(self.store.history(migration, page).await?)
-    }
-
-    /// When one migration was rolled back since a time, newest first, by whoever it was.
-    ///
-    /// Looks at the newest [`ENTRIES_COUNTED_MAX`] entries of the audit; where more were made since, older ones are not
-    /// told.
-    pub async fn rollbacks_since(
-        &self,
-        migration: &MigrationId,
-        since: Timestamp,
-    ) -> Result<Vec<Timestamp>, ControlError> {
-        let entries = self.history(migration, Page { before: None, limit: ENTRIES_COUNTED_MAX }).await?;
-        let is_rolled_back = |position: Position| position.mode == Mode::EmergencyRollback;
-        // An undo may roll back too; a reseed repeats what was counted when it happened.
-        let is_one = |entry: &&HistoryEntry| {
-            entry.kind != ChangeKind::Reseed && is_rolled_back(entry.after) && !is_rolled_back(entry.before)
-        };
-        let newer = entries.iter().take_while(|entry| entry.time >= since);
-        Ok(newer.filter(is_one).map(|entry| entry.time).collect())
     }
 
     /// What the fleet counted in each slot of the last so many whole seconds, by the store's clock.

@@ -254,6 +254,8 @@ pub trait Tallies: Send + Sync {
     /// What is counted and not stored yet, oldest first.
     fn due(&self) -> Vec<Row>;
 
+    fn is_any_due(&self) -> bool;
+
     /// These are stored.
     fn stored(&self, rows: &[Row]);
 }
@@ -283,6 +285,9 @@ impl Kept {
     /// Adds to what a replica has counted in a slot.
     pub(crate) fn add(&mut self, replica: &str, slot: Slot, migration: &MigrationId, side: Side, more: &Tally) {
         self.forget(slot);
+        if more.is_empty() {
+            return;
+        }
         let known = self.slots.get(&slot).and_then(|of_slot| of_slot.get(migration));
         let known = known.and_then(|of| of.get(&(replica.to_owned(), side)));
         let mut tally = known.map(|text| Tally::parse(text)).unwrap_or_default();

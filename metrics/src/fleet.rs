@@ -172,6 +172,10 @@ impl Tallies for Ledger {
         .collect()
     }
 
+    fn is_any_due(&self) -> bool {
+        lock(&self.state).pending.values().any(|pending| !pending.is_stored)
+    }
+
     fn stored(&self, rows: &[Row]) {
         let mut state = lock(&self.state);
         for row in rows {
@@ -397,6 +401,7 @@ mod tests {
 
         fn due(&self) -> Vec<(u64, u64)> {
             let due = self.ledger.due();
+            assert_eq!(self.ledger.is_any_due(), !due.is_empty());
             due.iter().map(|row| (row.slot.0, FleetCounts(&row.tally).requests(CodeClass::Success))).collect()
         }
     }

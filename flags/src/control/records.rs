@@ -1,4 +1,4 @@
-//! What a guard keeps beside the state: read and written for migrations of the file only.
+//! What a guard keeps beside the state and asks of the audit: read and written for migrations of the file only.
 //!
 //! Thin on purpose: what a record means is the matter of who judges, and what a store promises of it is told in
 //! [`crate::store::records`].
@@ -6,11 +6,19 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use jiff::Timestamp;
+
 use super::{Control, ControlError};
 use crate::migration::MigrationId;
+use crate::mode::Mode;
+use crate::state::{ChangeKind, HistoryEntry, Position};
+use crate::store::Page;
 use crate::store::records::outcome::{Cohort, Outcome, Recorded};
 use crate::store::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError};
 use crate::tally::{Slot, SlotCounts};
+
+/// Newest entries of the audit among which rollbacks are counted.
+const ENTRIES_COUNTED_MAX: usize = 200;
 
 impl From<RecordError> for ControlError {
     fn from(error: RecordError) -> Self {
@@ -83,6 +91,25 @@ impl Control {
     pub async fn cohorts(&self, migration: &MigrationId) -> Result<Vec<Cohort>, ControlError> {
         self.check_known([migration])?;
         Ok(self.store.cohorts(migration).await?)
+    }
+
+    /// When one migration was rolled back since a time, newest first, by whoever it was.
+    ///
+    /// Looks at the newest [`ENTRIES_COUNTED_MAX`] entries of the audit; where more were made since, older ones are not
+    /// told.
+    pub async fn rollbacks_since(
+        &self,
+        migration: &MigrationId,
+        since: Timestamp,
+    ) -> Result<Vec<Timestamp>, ControlError> {
+        let entries = self.history(migration, Page { before: None, limit: ENTRIES_COUNTED_MAX }).await?;
+        let is_rolled_back = |position: Position| position.mode == Mode::EmergencyRollback;
+        // An undo may roll back too; a reseed repeats what was counted when it happened.
+        let is_one = |entry: &&HistoryEntry| {
+            entry.kind != ChangeKind::Reseed && is_rolled_back(entry.after) && !is_rolled_back(entry.before)
+        };
+        let newer = entries.iter().take_while(|entry| entry.time >= since);
+        Ok(newer.filter(is_one).map(|entry| entry.time).collect())
     }
 
     pub(super) fn check_known<'a>(

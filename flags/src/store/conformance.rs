@@ -1,5 +1,6 @@
 //! What every store promises, as one suite that each implementation's tests run.
 
+mod outcomes;
 pub(crate) mod records;
 
 use std::future::Future;
@@ -45,7 +46,8 @@ pub(crate) async fn run<F: Future<Output = Subject>>(empty: impl Fn() -> F) {
     replicas_are_known_by_their_last_word(&empty().await).await;
     counts_are_summed_and_written_twice_they_are_the_same(&empty().await).await;
     concurrent_writers_make_one_line(&empty().await).await;
-    records::run(empty).await;
+    records::run(&empty).await;
+    outcomes::run(empty).await;
 }
 
 pub(crate) fn id(text: &str) -> MigrationId {

@@ -334,7 +334,7 @@ async fn news(watch: &Watch, swapped: &mut watch::Receiver<Revision>) {
 async fn counted_since(watch: &Watch, last_beat: Instant) {
     loop {
         watch.counted.notified().await;
-        if !watch.due().is_empty() {
+        if watch.tallies.get().is_some_and(|tallies| tallies.is_any_due()) {
             return tokio::time::sleep_until(last_beat + COUNTED_GAP).await;
         }
     }
