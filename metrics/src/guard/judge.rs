@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::measure::Measure;
 use super::record::{Interval, Record, Thresholds, whole};
 use super::settings::GuardSettings;
-use super::streams::Streams;
+use super::streams::{Parts, Streams, hold_mean, rollback_mean};
+use crate::sequential::Evidence;
 
 /// Counts that are older say nothing about now.
 const COUNTS_AGE_MAX_SECONDS: f64 = 5.0;
@@ -62,7 +63,7 @@ pub struct Standing {
     pub legacy_per_second: f64,
     /// Requests a second of the migration now.
     pub requests_per_second: f64,
-    /// Since the last brake with [`Why::Recovered`].
+    /// Since an action last said [`Why::Recovered`] while none did just before: the last hit that was not acted on.
     pub last_hit_seconds: Option<f64>,
     pub state: State,
 }
@@ -116,7 +117,7 @@ pub enum Action {
     },
     /// The hold, brake or lack of data is over.
     ReleaseHold,
-    /// The previous step; people are told. After [`Why::Recovered`] evidence begins anew: [`Streams::restart`].
+    /// The previous step; people are told.
     Brake {
         why: Why,
     },
@@ -155,20 +156,17 @@ struct Case<'a> {
     settings: &'a GuardSettings,
     standing: &'a Standing,
     thresholds: Thresholds,
+    parts: Parts,
     rollback: f64,
     hold: f64,
 }
 
 /// Decides from what was counted and what stands.
 pub fn judge(streams: &Streams, settings: &GuardSettings, standing: &Standing) -> Verdict {
-    let case = Case {
-        streams,
-        settings,
-        standing,
-        thresholds: Thresholds::of(settings.alpha()),
-        rollback: streams.rollback_evidence(settings).value(),
-        hold: streams.hold_evidence().value(),
-    };
+    let parts = streams.parts(settings);
+    let (rollback, hold) = (rollback_mean(&parts).value(), hold_mean(&parts).value());
+    let case =
+        Case { streams, settings, standing, thresholds: Thresholds::of(settings.alpha()), parts, rollback, hold };
     let action = case.action();
     let safety_evidence = streams.safety_evidence();
     let worst = case.rollback.max(case.hold);
@@ -220,8 +218,7 @@ impl Case<'_> {
         }
         let is_braked = self.standing.state == State::Braked;
         if !self.streams.is_still_bad(self.leading()) {
-            let is_second = self.standing.last_hit_seconds.is_some_and(|ago| ago <= SECOND_HIT_SECONDS);
-            return if is_second { self.roll_back(Why::SecondHit) } else { Action::Brake { why: Why::Recovered } };
+            return self.at_recovered(is_braked);
         }
         if !self.has_enough_keys() {
             let hold = Action::Hold { why: Why::FewKeys, notify: true };
@@ -245,6 +242,16 @@ impl Case<'_> {
             | Measure::MeanDuration
             | Measure::Mismatch
             | Measure::Quality => keys.seen_are_enough(),
+        }
+    }
+
+    /// The evidence is there and the trouble is not. While this hit is braked nothing more is done; the next one latches.
+    fn at_recovered(&self, is_braked: bool) -> Action {
+        let is_second = self.standing.last_hit_seconds.is_some_and(|ago| ago <= SECOND_HIT_SECONDS);
+        match (is_braked, is_second) {
+            (true, _) => Action::Hold { why: Why::Recovered, notify: true },
+            (false, true) => self.roll_back(Why::SecondHit),
+            (false, false) => Action::Brake { why: Why::Recovered },
         }
     }
 
@@ -306,8 +313,14 @@ impl Case<'_> {
         self.rollback >= self.hold.min(self.thresholds.brake)
     }
 
+    /// The measure that adds most to what this is about.
     fn leading(&self) -> Measure {
-        self.streams.leading(self.is_about_rollback().then_some(self.settings))
+        let is_about_rollback = self.is_about_rollback();
+        let part = |(measure, says, may): &(Measure, Evidence, Evidence)| {
+            measure.weight() * if is_about_rollback { may.value() } else { says.value() }
+        };
+        let [first, rest @ ..] = &self.parts;
+        rest.iter().fold(first, |most, next| if part(next) > part(most) { next } else { most }).0
     }
 
     fn record(&self, action: Action) -> Option<Record> {

@@ -19,6 +19,19 @@ use crate::sequential::{
 /// Above this, evidence of a rollback has begun to rise.
 const RISEN: f64 = 1.0;
 
+/// Each measure with what it says and what of that may roll back.
+pub(super) type Parts = [(Measure, Evidence, Evidence); Measure::ALL.len()];
+
+/// The mean that is compared with the thresholds of brake and rollback.
+pub(super) fn rollback_mean(parts: &Parts) -> Evidence {
+    Evidence::mean(parts.map(|(measure, _, may)| (measure.weight(), may)))
+}
+
+/// The mean that is compared with the threshold of a hold.
+pub(super) fn hold_mean(parts: &Parts) -> Evidence {
+    Evidence::mean(parts.map(|(measure, says, _)| (measure.weight(), says)))
+}
+
 /// One measure of success against the floor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Floor {
@@ -63,7 +76,8 @@ impl Streams {
     /// Takes in one block of the whole fleet.
     pub fn fold(&mut self, seen: &Seen, settings: &GuardSettings) {
         let (margin, deff) = (settings.margin(), seen.deff);
-        let has_risen = self.rollback_evidence(settings).value() > RISEN;
+        // Without failing keys there is nothing to keep or forget.
+        let has_risen = self.keys.failing() > 0 && self.rollback_evidence(settings).value() > RISEN;
         self.keys.fold(seen, has_risen);
         self.window.fold(&seen.requests);
         let pair = |stream: &mut TwoSample, block: &Block| {
@@ -81,8 +95,8 @@ impl Streams {
                 stream.fold(block, &FLEET, margin, deff);
             }
         }
-        self.floor_of_requests.fold(seen.requests.new, requests, seen, settings);
-        self.floor_of_work.fold(seen.work.new, work, seen, settings);
+        self.floor_of_requests.fold(seen.requests.new, requests.as_ref(), seen, settings);
+        self.floor_of_work.fold(seen.work.new, work.as_ref(), seen, settings);
         self.duration.fold(&seen.durations, settings.mean_duration_limit_seconds(), deff);
         let (only_new, only_legacy) = (f64::from(seen.pairs.only_new), f64::from(seen.pairs.only_legacy));
         self.mismatch.fold(Count::new(only_new + only_legacy, only_new), 0.5, &PAIRED, deff, None);
@@ -94,7 +108,7 @@ impl Streams {
         self.safety.fold(&seen.requests, delta, seen.deff);
     }
 
-    /// Forgets evidence and keeps rates: to be called after a rollback, and where a verdict asks for it.
+    /// Forgets evidence and keeps rates: to be called after a rollback, and when an operator starts the migration again.
     pub fn restart(&mut self) {
         let pairs = [&mut self.requests, &mut self.refusals, &mut self.work];
         pairs.into_iter().chain(&mut self.latency).for_each(TwoSample::restart);
@@ -126,24 +140,26 @@ impl Streams {
     }
 
     /// What a measure may add to a rollback: less than it says where it may only hold.
-    fn rollback_part(&self, measure: Measure, settings: &GuardSettings) -> Evidence {
-        let evidence = self.evidence(measure);
+    fn rollback_part(&self, measure: Measure, says: Evidence, settings: &GuardSettings) -> Evidence {
         match measure {
-            Measure::MeanDuration => evidence.harmless(),
-            Measure::Quality if !settings.quality_can_rollback() => evidence.harmless(),
+            Measure::MeanDuration => says.harmless(),
+            Measure::Quality if !settings.quality_can_rollback() => says.harmless(),
             Measure::Floor => self.floor(|floor| &floor.unshared),
-            _ => evidence,
+            _ => says,
         }
+    }
+
+    /// What every measure says, and what of it may roll back.
+    pub(super) fn parts(&self, settings: &GuardSettings) -> Parts {
+        Measure::ALL.map(|measure| {
+            let says = self.evidence(measure);
+            (measure, says, self.rollback_part(measure, says, settings))
+        })
     }
 
     /// The mean that is compared with the thresholds of brake and rollback.
     pub fn rollback_evidence(&self, settings: &GuardSettings) -> Evidence {
-        Evidence::mean(Measure::ALL.map(|measure| (measure.weight(), self.rollback_part(measure, settings))))
-    }
-
-    /// The mean that is compared with the threshold of a hold.
-    pub fn hold_evidence(&self) -> Evidence {
-        Evidence::mean(Measure::ALL.map(|measure| (measure.weight(), self.evidence(measure))))
+        rollback_mean(&self.parts(settings))
     }
 
     /// Evidence that new is not worse by the margin that was asked for last.
@@ -151,27 +167,9 @@ impl Streams {
         self.safety.evidence()
     }
 
-    /// The measure that adds most to what rolls back, or to what holds.
-    pub(super) fn leading(&self, rollback: Option<&GuardSettings>) -> Measure {
-        let part = |measure: Measure| {
-            let evidence =
-                rollback.map_or_else(|| self.evidence(measure), |settings| self.rollback_part(measure, settings));
-            measure.weight() * evidence.value()
-        };
-        let larger = |most: Measure, next: Measure| if part(next) > part(most) { next } else { most };
-        Measure::ALL.into_iter().fold(Measure::Requests, larger)
-    }
-
-    /// Whether the last few blocks of a measure still spoke against new.
+    /// Whether new was worse in the last blocks too. A measure without sides of its own is as bad as requests are.
     pub(super) fn is_still_bad(&self, measure: Measure) -> bool {
-        match measure {
-            Measure::MeanDuration => self.duration.is_still_bad(),
-            Measure::Mismatch => self.mismatch.is_still_bad(),
-            Measure::Floor => {
-                self.floor_of_requests.unshared.is_still_bad() || self.floor_of_work.unshared.is_still_bad()
-            }
-            _ => self.pair(measure).is_still_bad(),
-        }
+        self.pair(measure).is_still_bad()
     }
 
     /// Counts to show for a measure, and of how long. A measure without sides of its own shows requests.
@@ -229,13 +227,13 @@ impl Streams {
 
 impl Floor {
     /// `closed` is the block of both sides that these counts completed, if they did.
-    fn fold(&mut self, new: Count, closed: Option<Closed>, seen: &Seen, settings: &GuardSettings) {
+    fn fold(&mut self, new: Count, closed: Option<&Closed>, seen: &Seen, settings: &GuardSettings) {
         let rate = settings.floor_rate();
         self.plain.fold(new, rate, &FLOOR, seen.deff, None);
         if seen.is_alone {
             self.unshared.fold(new, rate, &FLOOR, seen.deff, None);
-        } else if let Some(Closed { block, ln_factor }) = closed {
-            self.unshared.fold(block.new, rate, &FLOOR, seen.deff, Some(ln_factor));
+        } else if let Some(closed) = closed {
+            self.unshared.fold(closed.block.new, rate, &FLOOR, seen.deff, Some(closed.ln_factor()));
         }
     }
 }

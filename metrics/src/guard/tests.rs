@@ -133,23 +133,21 @@ fn what_both_share_is_told_and_not_blamed_on_new() {
 #[test]
 fn what_has_recovered_brakes_once_and_latches_the_second_time() {
     let mut streams = bad();
-    let mut blocks = 0;
-    while streams.is_still_bad(Measure::Requests) || streams.is_still_bad(Measure::Refusals) {
-        fold(&mut streams, 1, &seen((5, 0), (1, 0), 0));
-        blocks += 1;
-        assert!(blocks < 60, "a trend ends");
-    }
+    fold(&mut streams, 40, &seen((9, 1), (1, 0), 0));
     let evidence = streams.rollback_evidence(&GuardSettings::default()).value();
     assert!(evidence >= 1_000.0, "{evidence}");
     check_standing(&streams, standing(), Action::Brake { why: Why::Recovered });
+    let braked = Standing { state: State::Braked, last_hit_seconds: Some(0.5), ..standing() };
+    check_standing(&streams, braked, told(Why::Recovered));
     let again = Standing { last_hit_seconds: Some(900.0), ..standing() };
     check_standing(&streams, again, Action::RollBack { pace: Pace::AtOnce, why: Why::SecondHit });
     let long_ago = Standing { last_hit_seconds: Some(3_601.0), ..standing() };
     check_standing(&streams, long_ago, Action::Brake { why: Why::Recovered });
+    fold(&mut streams, 4, &seen((9, 0), (1, 1), ALL_KEYS));
+    check_standing(&streams, braked, AT_ONCE);
     streams.restart();
     check_standing(&streams, Standing { state: State::Braked, ..again }, Action::ReleaseHold);
-    let just_now = Standing { last_hit_seconds: Some(1.0), state: State::Braked, ..standing() };
-    check_standing(&streams, just_now, Action::None);
+    check_standing(&streams, braked, Action::None);
 }
 
 #[test]

@@ -318,7 +318,6 @@ impl Mind {
         let mut orders = self.stop(State::Braked, Kind::Brake, reason, why.clone(), record.clone(), at);
         if reason == Why::Recovered {
             self.engine.hit = Some(at.now);
-            self.engine.streams.restart();
         }
         if !asks.is_empty() {
             orders.insert(0, Order::Lower { asks, why, record });

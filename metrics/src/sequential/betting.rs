@@ -46,10 +46,6 @@ impl Betting {
         self.clocks.evidence()
     }
 
-    pub fn is_still_bad(&self) -> bool {
-        self.clocks.is_still_bad()
-    }
-
     pub fn restart(&mut self) {
         *self = Self::default();
     }

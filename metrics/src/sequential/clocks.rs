@@ -10,13 +10,16 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::count::{is_unused, rounded, rounded_down};
+use super::count::{is_unused, rounded_down};
 
 /// The largest logarithm, and minus the smallest.
 pub(super) const LN_MAX: f64 = 60.0;
 
-/// What of the trend still counts after one more block: about five blocks.
-const TREND_MEMORY: f64 = 0.8;
+/// A product this far below 1 in logarithms is none.
+const LN_NEGLIGIBLE: f64 = 30.0;
+
+/// `ln(1 + x)` is less than what is stored for an `x` of which this is the logarithm.
+const LN_NOTHING: f64 = -14.0;
 
 /// More alternatives than any test has.
 const ALTERNATIVES_MAX: usize = 16;
@@ -78,9 +81,6 @@ pub struct Clocks {
     a: Vec<f64>,
     #[serde(default, skip_serializing_if = "is_unused")]
     b: Vec<f64>,
-    /// Whether the last few blocks spoke against new: the logarithms of their mean factors, the older the less.
-    #[serde(default, skip_serializing_if = "is_unused")]
-    trend: f64,
 }
 
 #[derive(Default, Deserialize)]
@@ -88,48 +88,38 @@ pub struct Clocks {
 struct Stored {
     a: Vec<f64>,
     b: Vec<f64>,
-    trend: f64,
 }
 
 impl TryFrom<Stored> for Clocks {
     type Error = Damaged;
 
-    fn try_from(Stored { a, b, trend }: Stored) -> Result<Self, Damaged> {
+    fn try_from(Stored { a, b }: Stored) -> Result<Self, Damaged> {
         let is_sound = a.len() == b.len()
             && a.len() <= ALTERNATIVES_MAX
             && a.iter().all(|ln| (-LN_MAX..=LN_MAX).contains(ln))
-            && b.iter().all(|ln| (0.0..=LN_MAX).contains(ln))
-            && (-LN_MAX..=LN_MAX).contains(&trend);
-        if is_sound { Ok(Self { a, b, trend }) } else { Err(Damaged::Evidence) }
+            && b.iter().all(|ln| (0.0..=LN_MAX).contains(ln));
+        if is_sound { Ok(Self { a, b }) } else { Err(Damaged::Evidence) }
     }
 }
 
 impl Clocks {
-    /// Takes in the factors of one block, as logarithms, one per alternative. Tells the logarithm of their mean.
+    /// Takes in the factors of one block, as logarithms, one per alternative.
     ///
     /// Clocks that have another number of alternatives, from another release, begin anew.
-    pub(super) fn advance(&mut self, ln_factors: &[f64]) -> f64 {
+    pub(super) fn advance(&mut self, ln_factors: &[f64]) {
         if self.a.len() != ln_factors.len() {
             self.a = vec![0.0; ln_factors.len()];
             self.b = vec![0.0; ln_factors.len()];
         }
         if ln_factors.iter().any(|ln| ln.is_nan()) {
-            return 0.0;
+            return;
         }
         for ((a, b), ln) in self.a.iter_mut().zip(&mut self.b).zip(ln_factors) {
             *a = rounded_down((*a + ln).clamp(-LN_MAX, LN_MAX));
             // ln(1 + (M + 1) S), where b is ln(M + 1).
             let grown = (*b + ln).min(LN_MAX);
-            *b = rounded_down(grown.exp().ln_1p().min(LN_MAX));
+            *b = if grown < LN_NOTHING { 0.0 } else { rounded_down(grown.exp().ln_1p().min(LN_MAX)) };
         }
-        let mean = ln_mean(ln_factors);
-        self.trend = rounded((self.trend * TREND_MEMORY + mean).clamp(-LN_MAX, LN_MAX));
-        mean
-    }
-
-    /// Whether the last few blocks with traffic still spoke against new.
-    pub fn is_still_bad(&self) -> bool {
-        self.trend > 0.0
     }
 
     pub fn evidence(&self) -> Evidence {
@@ -137,14 +127,15 @@ impl Clocks {
             return Evidence::NONE;
         }
         let count = self.a.len() as f64;
-        let since_start = self.a.iter().map(|ln| ln.exp()).sum::<f64>() / count;
-        let restarts = self.b.iter().map(|ln| ln.exp_m1()).sum::<f64>() / count;
+        // What has sunk so far adds nothing to a sum that anybody looks at.
+        let since_start = self.a.iter().filter(|ln| **ln > -LN_NEGLIGIBLE).map(|ln| ln.exp()).sum::<f64>() / count;
+        let restarts = self.b.iter().filter(|ln| **ln > 0.0).map(|ln| ln.exp_m1()).sum::<f64>() / count;
         Evidence { since_start, restarting: restarts / BLOCKS_PER_UNIT }
     }
 }
 
 /// The logarithm of the mean of what the logarithms stand for.
-fn ln_mean(lns: &[f64]) -> f64 {
+pub(super) fn ln_mean(lns: &[f64]) -> f64 {
     let largest = lns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if !largest.is_finite() {
         return 0.0;

@@ -151,8 +151,13 @@ pub(super) fn ln_two_sample(block: &Block, rate: f64, acceptable: f64, delta: f6
     let (new, legacy) = (block.new, block.legacy);
     let common = (new.total * rate + legacy.total * acceptable) / (new.total + legacy.total);
     let success = delta * acceptable / common + (1.0 - delta) * (1.0 - acceptable) / (1.0 - common);
-    new.bad * (rate / common).ln()
-        + new.good() * ((1.0 - rate) / (1.0 - common)).ln()
-        + legacy.bad * (acceptable / common).ln()
-        + legacy.good() * success.ln()
+    weighted(new.bad, rate / common)
+        + weighted(new.good(), (1.0 - rate) / (1.0 - common))
+        + weighted(legacy.bad, acceptable / common)
+        + weighted(legacy.good(), success)
+}
+
+/// `count * ln(ratio)`, without the logarithm where there is nothing to count.
+fn weighted(count: f64, ratio: f64) -> f64 {
+    if count > 0.0 { count * ratio.ln() } else { 0.0 }
 }

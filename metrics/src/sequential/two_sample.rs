@@ -13,12 +13,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::clocks::{Clocks, Damaged, Evidence};
+use super::clocks::{Clocks, Damaged, Evidence, ln_mean};
 use super::count::{Block, Count, is_unused};
 use super::factor::{Margin, RATE_MAX, RATE_MIN, SAFETY, Test};
 
 /// What of the past still counts after one more block: about 500 blocks.
 const MEMORY: f64 = 0.999;
+
+/// The same of what is recent: about ten blocks.
+const RECENT: f64 = 0.9;
 
 /// The rate of legacy before anything was seen: one half of one request.
 const PRIOR: Count = Count { total: 1.0, bad: 0.5 };
@@ -27,11 +30,17 @@ const PRIOR: Count = Count { total: 1.0, bad: 0.5 };
 const FROZEN_MARGIN: Margin = Margin { absolute: 0.01, relative: 1.0 };
 
 /// A block in which both sides had requests.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Closed {
     pub block: Block,
+    ln_factors: Vec<f64>,
+}
+
+impl Closed {
     /// Logarithm of what the block said, as the mean over the alternatives.
-    pub ln_factor: f64,
+    pub fn ln_factor(&self) -> f64 {
+        ln_mean(&self.ln_factors)
+    }
 }
 
 /// The state of the test; its numbers come with each fold.
@@ -43,6 +52,9 @@ pub struct TwoSample {
     /// Counts of the past, each block a thousandth less than the next.
     #[serde(default, skip_serializing_if = "is_unused")]
     past: Block,
+    /// The same of the last blocks.
+    #[serde(default, skip_serializing_if = "is_unused")]
+    recent: Block,
     /// What waits for the other side.
     #[serde(default, skip_serializing_if = "is_unused")]
     open: Block,
@@ -55,6 +67,7 @@ pub struct TwoSample {
 struct Stored {
     clocks: Clocks,
     past: Block,
+    recent: Block,
     open: Block,
     waited: u32,
 }
@@ -62,11 +75,11 @@ struct Stored {
 impl TryFrom<Stored> for TwoSample {
     type Error = Damaged;
 
-    fn try_from(Stored { clocks, past, open, waited }: Stored) -> Result<Self, Damaged> {
-        if !(past.is_valid() && open.is_valid()) {
+    fn try_from(Stored { clocks, past, recent, open, waited }: Stored) -> Result<Self, Damaged> {
+        if ![past, recent, open].iter().all(Block::is_valid) {
             return Err(Damaged::Counts);
         }
-        Ok(Self { clocks, past, open, waited })
+        Ok(Self { clocks, past, recent, open, waited })
     }
 }
 
@@ -86,9 +99,10 @@ impl TwoSample {
         }
         let block = self.close();
         let legacy = self.legacy_rate();
-        let factors = test.two_sample(&block, legacy, margin.delta(legacy), deff);
+        let ln_factors = test.two_sample(&block, legacy, margin.delta(legacy), deff);
         self.learn(&block);
-        Some(Closed { block, ln_factor: self.clocks.advance(&factors) })
+        self.clocks.advance(&ln_factors);
+        Some(Closed { block, ln_factors })
     }
 
     /// The same while legacy has no traffic: new against what legacy was.
@@ -102,7 +116,7 @@ impl TwoSample {
         let legacy = self.legacy_rate();
         let acceptable = legacy + FROZEN_MARGIN.delta(legacy) * (1.0 - legacy);
         let factors = test.one_sample(new, acceptable, deff);
-        self.past.new = self.past.new.times(MEMORY).plus(new);
+        self.learn(&Block::new(Count::NONE, new));
         self.clocks.advance(&factors);
     }
 
@@ -110,9 +124,10 @@ impl TwoSample {
         self.clocks.evidence()
     }
 
-    /// Whether the last few blocks with traffic still spoke against new.
+    /// Whether new was worse than legacy in about the last ten blocks too; alone, than legacy was.
     pub fn is_still_bad(&self) -> bool {
-        self.clocks.is_still_bad()
+        let legacy = self.recent.legacy.rate().unwrap_or_else(|| self.legacy_rate());
+        self.recent.new.rate().is_some_and(|new| new > legacy)
     }
 
     /// About the last 500 blocks, the older the less.
@@ -146,8 +161,15 @@ impl TwoSample {
     }
 
     fn learn(&mut self, block: &Block) {
-        self.past.legacy = self.past.legacy.times(MEMORY).plus(block.legacy);
+        // A block without legacy is one of new alone, and the rate of legacy stays what it was.
+        if block.legacy.total > 0.0 {
+            self.past.legacy = self.past.legacy.times(MEMORY).plus(block.legacy);
+            self.recent.legacy = self.recent.legacy.times(RECENT).plus(block.legacy);
+        } else {
+            self.recent.legacy = Count::NONE;
+        }
         self.past.new = self.past.new.times(MEMORY).plus(block.new);
+        self.recent.new = self.recent.new.times(RECENT).plus(block.new);
     }
 }
 
