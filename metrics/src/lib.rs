@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod performance;
 pub mod rollback;
 pub mod sequential;
+pub mod simulate;
 pub mod status;
 
 pub use observe::{MigrationCells, MirrorDrop, Observer, Shard, UpstreamCells, WorkerCells};
