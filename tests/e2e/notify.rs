@@ -1,14 +1,15 @@
 //! Notices: who is told of what, how often, and that nothing waits for it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
 use harness::backend::{BlackHole, answers, refused_address, response};
 use harness::router::crossfade_in;
-use harness::{Backend, RedisServer, Seen, Setup, Step, wait_for, wait_until};
+use harness::{Backend, Client, RedisServer, Seen, Setup, Step, wait_for, wait_until};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::world::World;
 
@@ -357,4 +358,51 @@ async fn a_receiver_by_tls_is_believed_if_its_authority_is_named() {
     let finished = test("known.yaml").await;
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(harness::within("it arrives", lines.next_line()).await.unwrap().unwrap(), "/hook");
+}
+
+/// An Alertmanager of its own, or a line that says why there is none.
+async fn alertmanager(directory: &Path) -> Option<(Child, SocketAddr)> {
+    let address = refused_address();
+    std::fs::write(directory.join("alertmanager.yml"), "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
+        .unwrap();
+    let spawn = |program: &str| {
+        let mut command = Command::new(program);
+        command.current_dir(directory).args(["--config.file=alertmanager.yml", "--storage.path=data"]);
+        command.args([format!("--web.listen-address={address}").as_str(), "--cluster.listen-address="]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn()
+    };
+    let Ok(mut child) = spawn("prometheus-alertmanager").or_else(|_| spawn("alertmanager")) else {
+        eprintln!(
+            "SKIPPED: no alertmanager on this machine, so none is told (apt-get install prometheus-alertmanager)"
+        );
+        return None;
+    };
+    wait_for("the Alertmanager is ready", || {
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "the Alertmanager ended with {ended:?}");
+        async {
+            let mut client = Client::try_connect(address).await.ok()?;
+            (client.get("/-/ready").await.status() == 200).then_some(())
+        }
+    })
+    .await;
+    Some((child, address))
+}
+
+#[tokio::test]
+async fn a_real_alertmanager_opens_an_alert_and_closes_it() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let Some((_child, address)) = alertmanager(directory.path()).await else { return };
+    let world = world(&[format!("{{alertmanager: {{url: \"http://{address}\"}}, on: rollback}}")]).await;
+    let open = async || {
+        let alerts = Client::connect(address).await.get("/api/v2/alerts?active=true").await.json();
+        let names =
+            alerts.as_array().unwrap().iter().map(|own| own["labels"]["alertname"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    world.router.roll_back().await;
+    wait_for("the alert is open", || async { (open().await == ["CrossfadeRollback"]).then_some(()) }).await;
+    world.router.acknowledge("legacy_only").await;
+    wait_for("the alert is closed", || async { open().await.is_empty().then_some(()) }).await;
+    wait_counted(&world, "alertmanager-0", "sent", 2.0).await;
 }
