@@ -121,7 +121,7 @@ impl App {
         let kill_file = config.kill_file.clone();
         let (token, tokens) = admin::tokens(&config.admin)?;
         let environment = config.environment.clone();
-        let notifier = Notifier::start(Arc::clone(&observer), &environment, &config.notify);
+        let notifier = Notifier::start(Arc::clone(&observer), &config);
         let workers = config.workers;
         let options = WatchOptions::new(replica.clone(), config.snapshot.clone());
         let (watch, background) = Watch::start(store, config.definitions, options).await;
@@ -198,7 +198,7 @@ impl App {
         // Workers find the generation before a snapshot can name it.
         shared.catalog.insert(shared.watch.current().generation() + 1, Arc::clone(&generation));
         shared.watch.reload(config.definitions)?;
-        shared.notifier.reload(&config.notify);
+        shared.notifier.reload(&config.notify, config.admin.url.as_deref());
         *shared.checks.lock().unwrap_or_else(PoisonError::into_inner) = health::watch(&generation);
         for key in self.fixed.differing(&fixed) {
             tracing::warn!("`{key}` has changed in the file; that takes a restart, until then the old value holds");

@@ -94,6 +94,8 @@ pub struct Log {
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub address: SocketAddr,
+    /// The address as people reach it, for links.
+    pub url: Option<String>,
     /// Empty: one is made at start and printed once.
     pub tokens: Vec<Token>,
 }

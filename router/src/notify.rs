@@ -30,8 +30,8 @@ use metrics::observe::{NotificationCells, Observer};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::NotifyTarget;
 use crate::config::notify::names;
+use crate::config::{Config, NotifyTarget};
 use courier::Courier;
 use recent::Recent;
 pub(crate) use trial::{Trial, attempt_all};
@@ -52,6 +52,8 @@ struct Shared {
     environment: Arc<str>,
     recent: Mutex<Recent>,
     running: Mutex<Vec<Running>>,
+    /// Where a person sees more, for notices that do not say.
+    dashboard_url: Mutex<Option<String>>,
 }
 
 /// A target and the task that carries to it.
@@ -72,16 +74,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Notifier {
     /// Must be called within a runtime, which carries.
-    pub fn start(observer: Arc<Observer>, environment: &str, targets: &[NotifyTarget]) -> Self {
-        let (recent, running) = (Mutex::default(), Mutex::default());
-        let notifier = Self(Arc::new(Shared { observer, environment: environment.into(), recent, running }));
-        notifier.reload(targets);
+    pub fn start(observer: Arc<Observer>, config: &Config) -> Self {
+        let environment = config.environment.as_str().into();
+        let (recent, running, dashboard_url) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let notifier = Self(Arc::new(Shared { observer, environment, recent, running, dashboard_url }));
+        notifier.reload(&config.notify, config.admin.url.as_deref());
         notifier
     }
 
     /// Takes the targets of another file. One that stays as and where it was keeps what waits for it; what waits for one
     /// that goes gets a last try.
-    pub fn reload(&self, targets: &[NotifyTarget]) {
+    pub fn reload(&self, targets: &[NotifyTarget], dashboard_url: Option<&str>) {
+        *lock(&self.0.dashboard_url) = dashboard_url.map(String::from);
         let names = names(targets);
         let cells = self.0.observer.declare_notifications(&names);
         let mut running = lock(&self.0.running);
@@ -106,9 +110,12 @@ impl Notifier {
     }
 
     /// Tells every target that wants to know; one that could not tell a repetition only if `speaks`.
-    pub fn tell(&self, notice: Notice, speaks: bool) {
+    pub fn tell(&self, mut notice: Notice, speaks: bool) {
         if !lock(&self.0.recent).is_new(&notice.id, Instant::now()) {
             return;
+        }
+        if notice.dashboard_url.is_none() {
+            notice.dashboard_url.clone_from(&lock(&self.0.dashboard_url));
         }
         let notice = Arc::new(notice);
         for own in lock(&self.0.running).iter() {

@@ -224,11 +224,14 @@ async fn a_reload_changes_who_is_told() {
     let targets =
         [format!("{{slack: {{url: \"http://{}/after\"}}}}", receiver.address), webhook(&receiver, "/too", "")];
     let setup = Setup::new(world.legacy.address, world.new.address).with_top(&notify(&targets));
-    world.router.reload(&setup.file(world.router.directory())).await;
+    let file = setup.file(world.router.directory());
+    let admin = "admin:\n  url: https://crossfade.example.com/\n";
+    world.router.reload(&file.replacen("admin:\n", admin, 1)).await;
     world.router.wait_until_printed("generation=2").await;
     world.router.acknowledge("parallel").await;
     told(&receiver, "/after", 1).await;
-    told(&receiver, "/too", 1).await;
+    let notice = body(&told(&receiver, "/too", 1).await[0]);
+    assert_eq!(notice["data"]["dashboard_url"], "https://crossfade.example.com/", "{notice}");
     assert_eq!(receiver.seen_at("/before").len(), 1);
     assert_eq!(world.router.metric("crossfade_notifications_total", "webhook-0").await, None);
     wait_counted(&world, "slack-0", "sent", 1.0).await;

@@ -49,7 +49,7 @@ pub(super) fn document(config: &Config) -> Value {
         "log": { "format": word(config.log.format), "access": { "sample": sample(config.log.access_sample) } },
         "expose": config.expose,
         "listen": listen,
-        "admin": { "address": config.admin.address, "tokens": tokens },
+        "admin": { "address": config.admin.address, "url": config.admin.url, "tokens": tokens },
         "store": store(&config.store),
         "notify": config.notify.iter().map(notify_target).collect::<Vec<_>>(),
         "timeouts": {

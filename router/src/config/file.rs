@@ -103,6 +103,8 @@ pub(super) struct Listen {
 pub(super) struct Admin {
     /// IP address and port; anything but loopback needs tokens.
     pub(super) address: Text,
+    /// The address of the dashboard as people reach it, for links in notices.
+    pub(super) url: Text,
     /// Without any, one is made at start and printed once.
     pub(super) tokens: Option<At<Vec<At<Token>>>>,
 }

@@ -123,6 +123,7 @@ listen:
   - address: 127.0.0.1:8080
 admin:
   address: 127.0.0.1:9900
+  url: https://crossfade.example.com/shop
   tokens: [{name: ci, role: admin, sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]
 store:
   redis: ${REDIS_URL}
@@ -211,6 +212,7 @@ fn the_reference_means_what_it_says() {
     assert_eq!((keys.mode.as_str(), keys.percent.as_str()), ("system_mode", "rollout_percentage"));
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     assert!(config.warnings[0].contains("`mirror_keys` and the hash `bucket`"), "{:?}", config.warnings);
+    assert_eq!(config.admin.url.as_deref(), Some("https://crossfade.example.com/shop"));
     assert_eq!(notify::names(&config.notify), ["webhook-0", "slack-1", "alertmanager-2", "pagerduty-3"]);
     assert_eq!(config.notify[0].on, [Kind::Rollback, Kind::ModeChanged]);
     assert_eq!(config.notify[1].on.len(), 10, "all but mode_changed");

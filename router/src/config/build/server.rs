@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::super::errors::{Problem, quoted};
 use super::super::file::{self, File};
+use super::super::notify::Address;
 use super::super::read::At;
 use super::super::units::{OneOf, Percent, Workers};
 use super::super::{
@@ -230,7 +231,7 @@ impl Building<'_> {
     }
 
     fn admin(&mut self, field: Option<&At<file::Admin>>, listen: &[(SocketAddr, Range<usize>)]) -> Admin {
-        let mut admin = Admin { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)), tokens: Vec::new() };
+        let mut admin = Admin { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)), url: None, tokens: Vec::new() };
         let Some(At { at, value: Some(file) }) = field else {
             return admin;
         };
@@ -239,6 +240,7 @@ impl Building<'_> {
             place = &field.at;
             admin.address = self.address(field).unwrap_or(admin.address);
         }
+        admin.url = file.url.as_ref().and_then(|field| self.admin_url(field));
         if let Some(At { at, value: Some(list) }) = &file.tokens {
             self.bounded(at, list, "tokens", TOKENS_MAX);
             admin.tokens = list.iter().filter_map(|token| self.token(token)).collect();
@@ -261,6 +263,17 @@ impl Building<'_> {
             self.tell(problem.also(other, "traffic here"));
         }
         admin
+    }
+
+    fn admin_url(&mut self, field: &At<String>) -> Option<String> {
+        match Address::parse(field.get()?) {
+            Ok(address) => Some(address.without_query()),
+            Err(problem) => {
+                let problem = Problem::new(&field.at, format!("the address of the dashboard {problem}"));
+                self.tell(problem.help("write it as a browser does, such as https://crossfade.example.com/"));
+                None
+            }
+        }
     }
 
     fn token(&mut self, field: &At<file::Token>) -> Option<Token> {

@@ -165,6 +165,7 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         &file(&format!("admin: {{tokens: [{{name: ci, role: root, sha256: {hash}}}]}}")),
         "`root` is not one of viewer, reporter, operator, admin",
     );
+    bad(&file("admin: {url: crossfade}"), "5:14 the address of the dashboard is not a whole address (write it as");
     bad(&file("admin: {tokens: [{role: admin, sha256: abc}]}"), "the key `name` is missing here");
     bad(&file("store: {redis: redis://h/x}"), "the database in the address of a Redis is not a number");
     bad(&file("store: {redis: redis+sentinel://h}"), "ends with the name of its service");
