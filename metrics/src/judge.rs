@@ -23,6 +23,7 @@
 
 mod mind;
 mod past;
+mod quality;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -46,6 +47,7 @@ use crate::events::GuardActed;
 use crate::notice::Notify;
 use crate::observe::Observer;
 use crate::rollback::Hand;
+use crate::sequential::Matured;
 use crate::status::{State, Status};
 
 /// How long the lease to judge lasts unless it is kept.
@@ -86,6 +88,8 @@ pub struct Judge {
     /// Some while this router judges.
     minds: Option<BTreeMap<MigrationId, Mind>>,
     pasts: BTreeMap<MigrationId, Past>,
+    /// What has become old enough to be judged by its quality, until the next block takes it.
+    matured: BTreeMap<MigrationId, [Matured; 3]>,
     /// The newest minute that was made.
     minute: u64,
     turns: u64,
@@ -116,6 +120,7 @@ impl Judge {
             probe,
             minds: None,
             pasts: BTreeMap::new(),
+            matured: BTreeMap::new(),
             minute: 0,
             turns: 0,
             seen: Instant::now(),
@@ -194,6 +199,7 @@ impl Judge {
             minds.insert(id, mind);
         }
         self.pasts.clear();
+        self.matured.clear();
         self.minute = minute_of(self.watch.store_slot()).saturating_sub(MINUTES_LATE + 1);
         tracing::info!(migrations = minds.len(), "this router judges for the fleet now");
         Ok(minds)
@@ -264,12 +270,13 @@ impl Judge {
         let mut orders = mind.follow(situation);
         let past = self.pasts.entry(situation.definition.id.clone()).or_default();
         let newest = mind.engine.slot;
+        let mut matured = if slots.is_empty() { None } else { self.matured.remove(&situation.definition.id) };
         for counts in slots.iter().filter(|counts| counts.slot.0 > newest) {
             // By what was known before this slot, or a threshold would depend on what it judges.
             if mind.engine.thresholds.iter().all(Option::is_none) {
                 mind.engine.thresholds = past.thresholds(minute_of(counts.slot));
             }
-            mind.fold(counts, situation, Default::default());
+            mind.fold(counts, situation, matured.take().unwrap_or_default());
             past.slot(counts);
         }
         orders.extend(mind.decide(situation));
@@ -310,6 +317,7 @@ impl Judge {
             }
             self.control.put_minutes(made).await?;
             self.minute = minute;
+            self.mature(minds).await?;
             for (id, mind) in minds.iter_mut() {
                 if let Some(past) = self.pasts.get(id) {
                     mind.engine.thresholds = past.thresholds(minute + 1);
@@ -326,6 +334,19 @@ impl Judge {
         if let Some(evidence) = newest.filter(|entry| entry.revision == revision).and_then(|entry| entry.evidence) {
             mind.status.record = Some(evidence);
         }
+    }
+
+    /// Looks which work has become old enough, of migrations in which new has some.
+    async fn mature(&mut self, minds: &mut BTreeMap<MigrationId, Mind>) -> Result<(), ControlError> {
+        let now = self.watch.store_slot().second();
+        for (id, mind) in minds.iter_mut().filter(|(_, mind)| mind.engine.is_exposed()) {
+            let cohorts = self.control.cohorts(id).await?;
+            let matured = quality::matured(&cohorts, &mut mind.engine.matured, now);
+            if matured != [Matured::default(); 3] {
+                self.matured.insert(id.clone(), matured);
+            }
+        }
+        Ok(())
     }
 
     async fn act(&self, id: &MigrationId, order: Order) {

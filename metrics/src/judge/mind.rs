@@ -181,6 +181,12 @@ impl Situation<'_> {
     }
 }
 
+impl Engine {
+    pub(super) const fn is_exposed(&self) -> bool {
+        self.exposed.is_some()
+    }
+}
+
 impl Mind {
     /// Takes in what was decided elsewhere since the last time: by people, by a plan, by a router alone.
     pub(super) fn follow(&mut self, at: &Situation<'_>) -> Vec<Order> {
@@ -221,6 +227,8 @@ impl Mind {
         } else if engine.exposed.is_none() {
             engine.streams.restart();
             engine.exposed = Some(at.slot.0);
+            // Work of before this stretch is not of it.
+            engine.matured = [at.slot.second(); 3];
         }
     }
 
