@@ -36,9 +36,9 @@ const WOKEN_FOR_NOTHING: Duration = Duration::from_millis(50);
 /// How long to wait after a failed read during the start.
 const START_RETRY: Duration = Duration::from_millis(100);
 
-/// The least time between heartbeats that take counts along: less than a slot, so that each goes when it has ended,
-/// and enough that a clock which is set does not make them many.
-const COUNTED_GAP: Duration = Duration::from_millis(400);
+/// The least time between heartbeats that take counts along: so much less than a slot that one which was late does not
+/// make the next one so, and enough that a clock which is set does not make them many.
+const COUNTED_GAP: Duration = Duration::from_millis(250);
 
 /// How long a heartbeat may take; longer than the store's own time-outs, which also give up a
 /// connection that is dead.
@@ -295,6 +295,7 @@ async fn live(watch: Arc<Watch>, stopped: watch::Receiver<bool>) {
 
 async fn beat(watch: Arc<Watch>) {
     let mut swapped = watch.subscribe();
+    let mut counted_at = None;
     loop {
         swapped.mark_unchanged();
         let snapshot = watch.current();
@@ -307,7 +308,10 @@ async fn beat(watch: Arc<Watch>) {
             draining: watch.draining.load(Ordering::Relaxed),
         };
         let counted = watch.due();
-        let (begun, asked) = (Instant::now(), Timestamp::now());
+        if !counted.is_empty() {
+            counted_at = Some(Instant::now());
+        }
+        let asked = Timestamp::now();
         let said = tokio::time::timeout(HEARTBEAT_TIMEOUT, watch.store.beat(&heartbeat, &counted)).await;
         match said {
             Ok(Ok(pulse)) => watch.heard(&pulse, asked, &counted),
@@ -316,7 +320,7 @@ async fn beat(watch: Arc<Watch>) {
         }
         tokio::select! {
             () = news(&watch, &mut swapped) => {}
-            () = counted_since(&watch, begun) => {}
+            () = counted_since(&watch, counted_at) => {}
             () = tokio::time::sleep(jittered(POLL)) => {}
         }
     }
@@ -331,11 +335,14 @@ async fn news(watch: &Watch, swapped: &mut watch::Receiver<Revision>) {
 }
 
 /// Resolves when a slot has ended that left something to store.
-async fn counted_since(watch: &Watch, last_beat: Instant) {
+async fn counted_since(watch: &Watch, last: Option<Instant>) {
     loop {
         watch.counted.notified().await;
         if watch.tallies.get().is_some_and(|tallies| tallies.is_any_due()) {
-            return tokio::time::sleep_until(last_beat + COUNTED_GAP).await;
+            if let Some(last) = last {
+                tokio::time::sleep_until(last + COUNTED_GAP).await;
+            }
+            return;
         }
     }
 }
