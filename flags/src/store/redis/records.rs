@@ -69,17 +69,22 @@ static JUDGED: LazyLock<Script> = LazyLock::new(|| {
         end
         local ids = redis.call('HKEYS', KEYS[1])
         table.sort(ids)
-        for _, id in ipairs(ids) do
-            if id > ARGV[4] then
-                local values = {id}
+        local at = 1
+        while ids[at] and ids[at] <= ARGV[4] do at = at + 1 end
+        while ids[at] do
+            local last, values_of = math.min(at + 63, #ids), {}
+            for i = 1, #KEYS do values_of[i] = redis.pcall('HMGET', KEYS[i], unpack(ids, at, last)) end
+            for j = at, last do
+                local values = {ids[j]}
                 for i = 1, #KEYS do
-                    local value = redis.pcall('HGET', KEYS[i], id)
-                    if type(value) == 'string' and #value <= value_max then values[#values + 1] = value end
+                    local value = values_of[i][j - at + 1]
+                    if value and #value <= value_max then values[#values + 1] = value end
                 end
                 if #values == #KEYS + 1 then found[#found + 1] = values end
                 for i = 1, #values do left = left - #values[i] end
-                if left <= 0 then return {id, found} end
             end
+            if left <= 0 then return {ids[last], found} end
+            at = last + 1
         end
         return {'', found}
         ",
