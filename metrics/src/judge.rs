@@ -50,8 +50,11 @@ use crate::rollback::Hand;
 use crate::sequential::Matured;
 use crate::status::{State, Status};
 
-/// How long the lease to judge lasts unless it is kept.
+/// How long the lease to judge lasts unless it is kept, while new has traffic somewhere.
 pub const LEASE_MS: u64 = 2_500;
+
+/// The same while new has none anywhere, so that there is nothing to judge but what legacy is like.
+const IDLE_LEASE_MS: u64 = 8_000;
 
 /// How long counts of a slot are waited for after its end.
 pub const SETTLE: Duration = Duration::from_millis(200);
@@ -71,8 +74,10 @@ const MINUTE_SETTLE_SECONDS: u64 = 2;
 /// Migrations whose counts are asked for at once.
 const AT_ONCE: usize = 500;
 
-/// Turns between two looks of a router that does not judge.
-const LOOK_EVERY: u64 = 2;
+/// Every how many turns something is done, by who judges and by the others; fewer where there is nothing to judge, because
+/// a store that many routers share is asked little at rest.
+const EVERY: [u64; 2] = [1, 4];
+const IDLE_EVERY: [u64; 2] = [6, 20];
 
 /// What health checks say of an upstream.
 pub type Probe = dyn Fn(&str) -> Option<bool> + Send + Sync;
@@ -129,8 +134,16 @@ impl Judge {
 
     /// Judges, or looks what another has found; called [`SETTLE`] after the end of each slot.
     pub async fn turn(&mut self) {
+        let snapshot = self.watch.current();
+        let is_idle =
+            !snapshot.iter().any(|(at, own, _)| own.guard.action != GuardAction::Off && has_new(&snapshot, at));
+        let [judging, looking] = if is_idle { IDLE_EVERY } else { EVERY };
+        let is_due = self.turns.is_multiple_of(if self.judges() { judging } else { looking });
         self.turns = self.turns.wrapping_add(1);
-        match self.try_turn().await {
+        if !is_due {
+            return;
+        }
+        match self.try_turn(&snapshot, is_idle).await {
             Ok(()) => self.seen = Instant::now(),
             Err(error) => {
                 // Whatever was written or not, the next turn reads it again.
@@ -156,21 +169,20 @@ impl Judge {
         self.minds.is_some()
     }
 
-    async fn try_turn(&mut self) -> Result<(), ControlError> {
-        let snapshot = self.watch.current();
+    async fn try_turn(&mut self, snapshot: &Snapshot, is_idle: bool) -> Result<(), ControlError> {
         let named: BTreeSet<MigrationId> = snapshot.iter().map(|(_, own, _)| own.id.clone()).collect();
         self.observer.board().retain(&named);
-        if !self.control.lease(LEASE_MS).await? {
+        if !self.control.lease(if is_idle { IDLE_LEASE_MS } else { LEASE_MS }).await? {
             self.minds = None;
-            return if self.turns.is_multiple_of(LOOK_EVERY) { self.look(&named).await } else { Ok(()) };
+            return self.look(&named).await;
         }
         let mut minds = match self.minds.take() {
             Some(minds) => minds,
             None => self.take_over().await?,
         };
         minds.retain(|id, _| named.contains(id));
-        let judged = self.judge(&snapshot, &mut minds).await?;
-        self.make_minutes(&snapshot, &mut minds).await?;
+        let judged = self.judge(snapshot, &mut minds).await?;
+        self.make_minutes(snapshot, &mut minds).await?;
         // A judgement that another has written is read again.
         self.minds = judged.then_some(minds);
         Ok(())
@@ -381,10 +393,7 @@ impl Judge {
         let snapshot = self.watch.current();
         let board = self.observer.board();
         for (at, definition, _) in snapshot.iter() {
-            let has_new = match snapshot.effective_mode(at) {
-                Mode::LegacyOnly | Mode::EmergencyRollback => false,
-                Mode::Parallel | Mode::Gradual | Mode::NewOnly => true,
-            };
+            let has_new = has_new(&snapshot, at);
             let status = board.get(&definition.id).unwrap_or_default();
             if has_new && definition.guard.action != GuardAction::Off && status.state != State::NoData {
                 let why =
@@ -393,6 +402,14 @@ impl Judge {
                 board.put(&definition.id, Status { state: State::NoData, since, why: why.into(), ..status });
             }
         }
+    }
+}
+
+/// Whether new may have traffic.
+fn has_new(snapshot: &Snapshot, at: MigrationIndex) -> bool {
+    match snapshot.effective_mode(at) {
+        Mode::LegacyOnly | Mode::EmergencyRollback => false,
+        Mode::Parallel | Mode::Gradual | Mode::NewOnly => true,
     }
 }
 
