@@ -239,6 +239,20 @@ async fn a_reload_changes_who_is_told() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_target_that_goes_gets_a_last_try() {
+    let receiver = Backend::start("receiver").await;
+    // Longer than this test may take.
+    receiver.once("/before", answers("HTTP/1.1 503 Busy\r\nRetry-After: 300\r\nContent-Length: 0\r\n\r\n"));
+    let world = world(&[webhook(&receiver, "/before", "")]).await;
+    world.router.roll_back().await;
+    wait_counted(&world, "webhook-0", "retried", 1.0).await;
+    let setup = Setup::new(world.legacy.address, world.new.address);
+    world.router.reload(&setup.file(world.router.directory())).await;
+    told(&receiver, "/before", 2).await;
+    world.router.wait_until_printed("notice sent").await;
+}
+
+#[tokio::test]
 async fn a_fleet_tells_slack_once_and_the_others_by_one_id() {
     let Some(redis) = RedisServer::start().await else { return };
     let receiver = Backend::start("receiver").await;
