@@ -101,7 +101,8 @@ impl<C: Caller> Call<'_, C> {
         let upstream = place.upstream();
         let mut attempted = self.forward(&place, &upstream, None).await;
         if let Some(rescue) = self.rescue(&place, &attempted) {
-            attempted = self.fall_back(&place, attempted, rescue).await;
+            // Boxed, so that a request that needs none keeps no room for it.
+            attempted = Box::pin(self.fall_back(&place, attempted, rescue)).await;
         }
         let answered = match attempted {
             Ok(answered) => answered,

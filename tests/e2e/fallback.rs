@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use harness::backend::{answers, response};
-use harness::{Answer, Client, Step, wait_until};
+use harness::{Answer, Client, Step, wait_for, wait_until};
 
 use crate::world::World;
 
@@ -246,6 +246,29 @@ async fn what_new_has_no_place_for_goes_to_legacy() {
     assert_eq!(count(&world, "crossfade_failures_total", "side=\"new\",failure=\"shed\"").await, 1);
     world.new.release();
     assert_eq!(busy.answer().await.text(), "late");
+}
+
+#[tokio::test]
+async fn while_checks_hold_new_out_legacy_answers_and_new_is_left_alone() {
+    let world = on_new("", "health: {path: /health, interval: 100ms, fall: 1, rise: 1}").await;
+    world.new.on("/health", failing("503 Service Unavailable"));
+    wait_for("the checks hold new out", || async {
+        let up = world.router.metric("crossfade_upstream_up", "upstream=\"fresh\"").await;
+        up.filter(|up| *up < 1.0)
+    })
+    .await;
+    assert_eq!(met(&world.get("/thing").await), from_legacy());
+    assert_eq!(world.new.seen_at("/thing").len(), 0);
+    assert_eq!(count(&world, "crossfade_failures_total", "side=\"new\",failure=\"no_endpoint\"").await, 1);
+}
+
+#[tokio::test]
+async fn a_timeout_of_new_leaves_legacy_its_own() {
+    let world = on_new("", "timeout: 2s").await;
+    world.new.on("/slow", [Step::ReadBody, Step::AwaitClose]);
+    let late = Step::Wait(std::time::Duration::from_millis(100));
+    world.legacy.on("/slow", [Step::ReadBody, late, Step::send(response("200 OK", "late"))]);
+    assert_eq!(met(&world.get("/slow").await), (200, "late".into()), "what is left of new's would be nothing");
 }
 
 #[tokio::test]
