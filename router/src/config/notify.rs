@@ -276,4 +276,19 @@ mod tests {
         assert_eq!(wanted(&alertmanager), [Kind::Hold, Kind::Release, Kind::Acknowledged]);
         assert_eq!(wanted(&slack), [Kind::Hold]);
     }
+
+    proptest::proptest! {
+        /// What is shown of an address reads back as one, and never holds what stands behind its host.
+        #[test]
+        fn an_address_is_refused_or_reads_back(scheme in "https?|ftp|", host in "[a-z0-9.:@\\[\\]]{0,12}", rest in "[/?#][ -~]{0,12}") {
+            let text = format!("{scheme}://{host}{rest}");
+            if let Ok(address) = Address::parse(&text) {
+                let shown = address.to_string();
+                proptest::prop_assert_eq!(Address::parse(&shown).unwrap().to_string(), shown.clone(), "{}", text);
+                proptest::prop_assert!(!shown.contains(['@', '?', '#']), "{} of {}", shown, text);
+                let behind = shown.strip_prefix(&address.origin()).unwrap();
+                proptest::prop_assert!(matches!(behind, "" | HIDDEN), "{} of {}", shown, text);
+            }
+        }
+    }
 }

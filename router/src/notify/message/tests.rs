@@ -128,3 +128,21 @@ fn an_end_names_what_it_ends() {
     let ended = messages(&pagerduty, &notice(Kind::Release), "production").len();
     assert!((0..ended).any(|at| body(&pagerduty, &notice(Kind::Release), at)["dedup_key"] == started));
 }
+
+proptest::proptest! {
+    /// Whatever somebody has written as a reason, Slack neither acts on it nor refuses it for its length, and a webhook gets it whole.
+    #[test]
+    fn text_of_others_is_text(text in "[ -~<>&@!#|äß\\n]{0,4000}") {
+        let [webhook, slack, ..] = channels();
+        let told = Notice { title: text.clone(), text: text.clone(), actor: text.clone(), dashboard_url: None, ..notice(Kind::Hold) };
+        let body = |channel: &Channel| -> Value { serde_json::from_slice(&messages(channel, &told, "production")[0].body).unwrap() };
+        let body_of_slack = body(&slack);
+        let section = body_of_slack["blocks"][1]["text"]["text"].as_str().unwrap();
+        let facts = body_of_slack["blocks"][2]["elements"][0]["text"].as_str().unwrap();
+        proptest::prop_assert!(!section.contains(['<', '>']) && !facts.contains(['<', '>']));
+        proptest::prop_assert!(section.chars().count() <= 3_000 && facts.chars().count() <= 3_000);
+        let title = body_of_slack["blocks"][0]["text"]["text"].as_str().unwrap();
+        proptest::prop_assert!(title.chars().count() <= 150);
+        proptest::prop_assert_eq!(&body(&webhook)["data"]["text"], &Value::from(text));
+    }
+}
