@@ -160,7 +160,10 @@ async fn the_fleet_s_test_brakes_and_rolls_back() {
     let record = &by_guard[0]["evidence"];
     assert!(record["evidence"].as_f64().unwrap() >= 1_000.0, "{record}");
     assert!(record["why"].as_str().unwrap().contains("on new"), "{record}");
-    assert_eq!(evidence(&world.router).await["rollbacks"].as_array().unwrap().len(), 1);
+    wait_for("the rollback is remembered", || async {
+        (evidence(&world.router).await["rollbacks"].as_array()?.len() == 1).then_some(())
+    })
+    .await;
     assert_eq!(world.router.metric("crossfade_rollbacks_total", "").await, Some(1.0));
 }
 
