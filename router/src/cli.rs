@@ -17,6 +17,7 @@ mod history;
 mod mode;
 mod notify;
 mod output;
+mod performance;
 mod pin;
 mod reseed;
 mod rollback;

@@ -1,4 +1,6 @@
 //! `crossfade status`: where every migration stands, what this router sees of it, and who else serves.
+//!
+//! Of one migration also how both sides did over a window, and what speaks against new.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -6,8 +8,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::{Call, Connection, encoded};
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::output::{Output, cell, percent, print, table};
+use super::performance;
+
+/// Evidence against new that is worth a look; a hold comes at 20.
+const EVIDENCE_SHOWN: f64 = 5.0;
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
@@ -16,6 +22,9 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 pub(crate) struct Args {
     /// Only this migration.
     migration: Option<String>,
+    /// How far back the sides of one migration are compared, such as 15m, 6h or 30d.
+    #[arg(long, value_name = "DURATION", default_value = "10m", requires = "migration")]
+    window: String,
     /// Again every 2 s until Ctrl-C.
     #[arg(long)]
     watch: bool,
@@ -46,9 +55,23 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn look(args: &Args) -> Result<Value, Failure> {
-    let mut degraded = Value::Null;
+    let (mut comparison, mut evidence) = (Value::Null, Value::Null);
+    let degraded;
     let migrations = match &args.migration {
-        Some(id) => json!([args.connection.call(Call::get(format!("/migrations/{}", encoded(id))))?]),
+        Some(id) => {
+            let path = format!("/migrations/{}", encoded(id));
+            let one = args.connection.call(Call::get(&path))?;
+            let query = vec![("window", args.window.clone())];
+            let compared = args.connection.call(Call { query, ..Call::get(format!("{path}/comparison")) });
+            // With the store away there are no counts, and where it stands matters all the same; a wrong window is told.
+            comparison = match compared {
+                Err(failure) if failure.exit == Exit::Unreachable => Value::Null,
+                compared => compared?,
+            };
+            evidence = args.connection.call(Call::get(format!("{path}/evidence")))?;
+            degraded = args.connection.call(Call::get("/migrations"))?["degraded"].take();
+            json!([one])
+        }
         None => {
             let mut answer = args.connection.call(Call::get("/migrations"))?;
             degraded = answer["degraded"].take();
@@ -58,7 +81,11 @@ fn look(args: &Args) -> Result<Value, Failure> {
     // With the store away nobody can list the replicas, and the modes are what matters.
     let mut fleet = args.connection.call(Call::get("/replicas")).unwrap_or(Value::Null);
     let replicas = fleet.get_mut("replicas").map_or(Value::Null, Value::take);
-    Ok(json!({ "migrations": migrations, "replicas": replicas, "fleet": fleet, "degraded": degraded }))
+    let mut seen = json!({ "migrations": migrations, "replicas": replicas, "fleet": fleet, "degraded": degraded });
+    if args.migration.is_some() {
+        (seen["comparison"], seen["evidence"]) = (comparison, evidence);
+    }
+    Ok(seen)
 }
 
 fn tables(seen: &Value) -> String {
@@ -72,6 +99,10 @@ fn tables(seen: &Value) -> String {
             let problem = super::output::shown(problem);
             text.push_str(&format!("\n\n{}: {problem}", cell(&migration["id"])));
         }
+    }
+    let performance = performance::tables(&seen["comparison"], &seen["evidence"]);
+    if !performance.is_empty() {
+        text.push_str(&format!("\n\n{performance}"));
     }
     for sentence in list("degraded") {
         text.push_str(&format!("\n\ndegraded: {}", super::output::shown(&cell(sentence))));
@@ -115,13 +146,22 @@ fn migration(view: &Value) -> Vec<String> {
         mode,
         percent(&view["percent"]),
         percent(&view["observed"]["percent"]),
-        cell(&view["state"]),
+        state(view),
         side(&view["legacy"]),
         side(&view["new"]),
         cell(&view["pins"]),
         cell(&view["revision"]),
         last,
     ]
+}
+
+/// Whether it makes progress, with the evidence once there is some.
+fn state(view: &Value) -> String {
+    let state = cell(&view["state"]);
+    match view["evidence"].as_f64() {
+        Some(evidence) if evidence >= EVIDENCE_SHOWN => format!("{state}, evidence {}", performance::e_value(evidence)),
+        Some(_) | None => state,
+    }
 }
 
 fn side(view: &Value) -> String {
