@@ -24,6 +24,7 @@ mod rollback;
 mod rollout;
 mod schema;
 mod serve;
+mod simulate;
 mod status;
 mod token;
 mod undo;
@@ -64,6 +65,7 @@ enum Command {
     Explain(explain::Args),
     History(history::Args),
     Undo(undo::Args),
+    Simulate(simulate::Args),
     Reseed(reseed::Args),
     Notify(notify::Args),
     Token(token::Args),
@@ -102,6 +104,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::History(args) => history::run(&args),
         Command::Undo(args) => undo::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Reseed(args) => reseed::run(&args),
         Command::Notify(args) => notify::run(&args),
         Command::Token(args) => token::run(&args),

@@ -15,7 +15,7 @@ pub(crate) enum Format {
 }
 
 /// The form in which data is printed.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Output {
     /// The form of the output.

@@ -11,7 +11,7 @@ fn the_definition_of_the_command_line_is_sound() {
 
 /// What scripts may call. A line that goes away breaks somebody.
 const COMMANDS: &str = "\
-demo serve check schema status mode rollout rollback acknowledge pin unpin explain history undo reseed notify token completions";
+demo serve check schema status mode rollout rollback acknowledge pin unpin explain history undo simulate reseed notify token completions";
 
 #[test]
 fn the_commands_are_pinned_and_documented() {
@@ -77,6 +77,10 @@ fn questions_need_no_reason() {
     check("token create --name ci --role admin", true);
     check("token create --name ci --role root", false);
     check("completions bash", true);
+    check("simulate", true);
+    check("simulate --legacy-failure 1% --new-failure 5% --share 10% --rate 50 --ramps 10 --seed 3 -o json", true);
+    check("simulate --share 0%", false);
+    check("simulate --ramps 0", false);
     check("issues list", false);
 }
 
