@@ -22,6 +22,8 @@ fn a_sound_system_is_not_rolled_back() {
     sound(&short);
     sound(&World { legacy_failure: 0.05, new_failure: 0.05, ..short });
     sound(&World { session: 20, ..short });
+    sound(&World { legacy_failure: 1.0, new_failure: 1.0, ..short });
+    sound(&World { legacy_failure: 0.0, new_failure: 0.0, ..short });
 }
 
 #[test]

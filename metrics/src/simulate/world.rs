@@ -180,7 +180,8 @@ impl World {
         }
         let is_bad = at >= i64::from(self.onset);
         // New fails where legacy does, and besides with a chance of its own.
-        let own = if is_bad { (self.new_failure - self.legacy_failure) / (1.0 - self.legacy_failure) } else { 0.0 };
+        let may_differ = is_bad && self.legacy_failure < 1.0;
+        let own = if may_differ { (self.new_failure - self.legacy_failure) / (1.0 - self.legacy_failure) } else { 0.0 };
         let slowness = if is_bad { self.slowness } else { TOLERANCE.min(self.slowness) };
         Mood {
             traffic,
