@@ -387,9 +387,12 @@ impl Mind {
         let status = &mut self.status;
         let end = i64::try_from((slot + 1).saturating_mul(Slot::MILLIS)).unwrap_or_default();
         status.judged = Timestamp::from_millisecond(end).ok();
-        let measures = Measure::ALL.map(|measure| (measure.name().to_owned(), streams.evidence(measure).value()));
-        status.evidence = measures.into_iter().chain([("all".to_owned(), verdict.rollback_evidence)]).collect();
-        status.safety = verdict.safety_evidence;
+        // What still fails on its way out after a rollback is of no stretch that could be judged.
+        if self.engine.exposed.is_some() {
+            let measures = Measure::ALL.map(|measure| (measure.name().to_owned(), streams.evidence(measure).value()));
+            status.evidence = measures.into_iter().chain([("all".to_owned(), verdict.rollback_evidence)]).collect();
+            status.safety = verdict.safety_evidence;
+        }
         let Block { legacy, new } = streams.last_seconds();
         status.legacy = Attempts { total: legacy.total, failed: legacy.bad };
         status.new = Attempts { total: new.total, failed: new.bad };
@@ -444,3 +447,6 @@ fn tell(kind: Kind, why: &str, record: Value, at: &Situation<'_>) -> Order {
         dashboard_url: None,
     })
 }
+
+#[cfg(test)]
+mod tests;
