@@ -49,14 +49,15 @@ Try next, in a second terminal in this directory:
   {program} rollout sessions 50 --reason 'half of the users'
   {program} pin sessions user-7 new --reason 'a tester'
 
-  # Python fails (none, fail, slow or refuse), and TypeScript answers: see Crossfade-Fallback. Go back, mend it, go on.
+  # Python fails (none, fail, slow or refuse). No caller notices, because TypeScript answers: see Crossfade-Fallback. And
+  # within seconds the guard rolls back by itself. See what it saw, mend it, go on.
   curl http://{control}/fault -d '{{\"mode\":\"fail\"}}'
-  {program} rollback sessions --reason 'Python fails'
+  {program} status sessions
+  {program} history sessions
   curl http://{control}/fault -d '{{\"mode\":\"none\"}}'
   {program} acknowledge sessions --to legacy_only --reason 'understood and mended'
   {program} rollout sessions 1 --reason 'carefully'
   {program} mode sessions gradual --reason 'again'
-  {program} history sessions
 
   # An event a second; a WebSocket echo is at /ws.
   curl -N http://{router}/events
