@@ -24,6 +24,7 @@
 mod mind;
 mod past;
 mod quality;
+mod situation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -40,9 +41,10 @@ use flags::watch::Watch;
 use flags::{MigrationId, MigrationIndex, Mode, Revision, Side};
 use jiff::Timestamp;
 
-use self::mind::{Engine, Mind, Order, Situation};
+use self::mind::{Engine, Mind, Order};
 use self::past::Past;
 pub use self::past::{minute, minute_text};
+use self::situation::Situation;
 use crate::events::GuardActed;
 use crate::notice::Notify;
 use crate::observe::Observer;

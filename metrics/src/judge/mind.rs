@@ -8,17 +8,18 @@
 //! Not here: the store, other migrations, and making anything happen.
 
 use flags::control::Ask;
-use flags::guard::{GuardAction, LegacyWarmth};
+use flags::guard::LegacyWarmth;
 use flags::state::{Document, Position};
 use flags::tally::{Slot, SlotCounts};
-use flags::{BasisPoints, Migration, Mode, Revision, Side};
+use flags::{Mode, Revision};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::situation::Situation;
 use crate::block::{Context, Thresholds, seen};
 use crate::fleet::FleetCounts;
-use crate::guard::{Action, GuardSettings, Measure, Pace, Record, Standing, Streams, Verdict, Why, judge};
+use crate::guard::{Action, Measure, Pace, Record, Standing, Streams, Verdict, Why, judge};
 use crate::notice::{Kind, Notice};
 use crate::rollback::{self, SLICES};
 use crate::sequential::{Block, Matured};
@@ -38,20 +39,6 @@ const SCATTER_MEMORY: f64 = 1.0 - 1.0 / 1_440.0;
 
 /// Degrees of freedom without which scatter is chance.
 const SCATTER_MIN: f64 = 120.0;
-
-/// One migration as it stands, for a judgement.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Situation<'a> {
-    pub(super) definition: &'a Migration,
-    pub(super) document: &'a Document,
-    /// In which this router serves it; a rollback that is not stored yet is ahead.
-    pub(super) mode: Mode,
-    /// What health checks say of legacy.
-    pub(super) legacy_probe: Option<bool>,
-    pub(super) now: Timestamp,
-    /// The slot that runs.
-    pub(super) slot: Slot,
-}
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,44 +127,6 @@ pub(super) struct Mind {
 impl Scatter {
     fn deff(self) -> f64 {
         if self.freedom < SCATTER_MIN { 1.0 } else { (self.chi / self.freedom).clamp(1.0, 20.0) }
-    }
-}
-
-impl Situation<'_> {
-    /// The share of callers that new serves, as far as the mode tells; 0..=1.
-    fn exposure(&self) -> f64 {
-        match self.mode {
-            Mode::LegacyOnly | Mode::EmergencyRollback => 0.0,
-            Mode::Gradual => f64::from(self.document.share.get()) / 10_000.0,
-            Mode::NewOnly => 1.0,
-            Mode::Parallel if self.definition.parallel.serve == Side::New => 1.0,
-            Mode::Parallel => 0.0,
-        }
-    }
-
-    /// Whether new should have traffic, of callers or of copies.
-    fn expects_new(&self) -> bool {
-        self.exposure() > 0.0 || (self.mode == Mode::Parallel && self.definition.parallel.share > BasisPoints::ZERO)
-    }
-
-    /// Whether there is nothing beside new to compare it with.
-    fn is_alone(&self) -> bool {
-        self.mode == Mode::NewOnly || (self.mode == Mode::Gradual && self.document.share == BasisPoints::ALL)
-    }
-
-    fn settings(&self) -> GuardSettings {
-        let guard = &self.definition.guard;
-        let share = |share: BasisPoints| f64::from(share.get()) / 10_000.0;
-        let usual = GuardSettings::default();
-        // What the file allows is within what a guard allows, so that nothing is ever left at its default here.
-        let settings = usual.with_success_floor(share(guard.success_floor)).unwrap_or(usual);
-        let limit = guard.mean_duration_limit.as_secs_f64();
-        let settings = settings.with_mean_duration_limit_seconds(limit).unwrap_or(settings);
-        let settings = settings.with_margin(share(guard.margin)).unwrap_or(settings);
-        let settings = settings.with_alpha(share(guard.alpha)).unwrap_or(settings);
-        settings
-            .with_quality_can_rollback(guard.quality_can_rollback)
-            .with_reversible(self.definition.reversible && guard.action == GuardAction::Rollback)
     }
 }
 

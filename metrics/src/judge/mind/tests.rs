@@ -1,5 +1,7 @@
+use flags::guard::GuardAction;
+use flags::state::Document;
 use flags::tally::Tally;
-use flags::{MigrationId, Mode};
+use flags::{BasisPoints, Migration, MigrationId};
 use jiff::SignedDuration;
 
 use super::*;
