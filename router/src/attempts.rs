@@ -82,10 +82,15 @@ impl Table {
         self.places.len() - 1
     }
 
-    fn leave(&mut self, place: usize) -> Option<Entry> {
-        let entry = self.places.get_mut(place)?.take()?;
-        self.free.push(place);
-        Some(entry)
+    /// Where it stands, because an entry that is moved out costs more than all that is counted of it.
+    fn leave(&mut self, place: usize, last: impl FnOnce(&mut Entry)) {
+        if let Some(own) = self.places.get_mut(place)
+            && let Some(entry) = own
+        {
+            last(entry);
+            *own = None;
+            self.free.push(place);
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -110,7 +115,7 @@ impl Attempts {
         if !self.watched.replace(true) {
             self.begun.notify_one();
         }
-        Attempt { attempts: Rc::clone(self), place, meeting: None }
+        Attempt { attempts: Rc::clone(self), place: Some(place), meeting: None }
     }
 
     /// Looks at ages as long as anything is under way.
@@ -145,8 +150,10 @@ impl Attempts {
         false
     }
 
-    fn with(&self, place: usize, change: impl FnOnce(&mut Entry)) {
-        if let Some(Some(entry)) = self.table.borrow_mut().places.get_mut(place) {
+    fn with(&self, place: Option<usize>, change: impl FnOnce(&mut Entry)) {
+        if let Some(place) = place
+            && let Some(Some(entry)) = self.table.borrow_mut().places.get_mut(place)
+        {
             change(entry);
         }
     }
@@ -172,7 +179,8 @@ impl Meeting {
 #[derive(Debug)]
 pub(crate) struct Attempt {
     attempts: Rc<Attempts>,
-    place: usize,
+    /// None once it is over.
+    place: Option<usize>,
     meeting: Option<Rc<Meeting>>,
 }
 
@@ -211,25 +219,28 @@ impl Attempt {
     }
 
     /// Counts what the side did.
-    pub(crate) fn end(self, answer: Result<u16, Failure>, now: Instant) {
-        let Some(mut entry) = self.attempts.table.borrow_mut().leave(self.place) else { return };
-        let outcome = Outcome { latency: entry.elapsed(now), answer };
-        entry.notice(None);
-        let Subject { cells, side, group } = &entry.subject;
-        cells.attempted(*side, *group, &outcome);
-        if let Some(meeting) = &self.meeting
-            && let Some(result) = outcome.attempted()
-            && let Some(pair) = meeting.come(*side, result == Attempted::Failed)
-        {
-            cells.paired(pair);
-        }
+    pub(crate) fn end(mut self, answer: Result<u16, Failure>, now: Instant) {
+        let Some(place) = self.place.take() else { return };
+        self.attempts.table.borrow_mut().leave(place, |entry| {
+            let outcome = Outcome { latency: entry.elapsed(now), answer };
+            entry.notice(None);
+            let Subject { cells, side, group } = &entry.subject;
+            cells.attempted(*side, *group, &outcome);
+            if let Some(meeting) = &self.meeting
+                && let Some(result) = outcome.attempted()
+                && let Some(pair) = meeting.come(*side, result == Attempted::Failed)
+            {
+                cells.paired(pair);
+            }
+        });
     }
 }
 
 impl Drop for Attempt {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(mut entry) = self.attempts.table.borrow_mut().leave(self.place) {
-            entry.notice(None);
+        if let Some(place) = self.place.take() {
+            self.attempts.table.borrow_mut().leave(place, |entry| entry.notice(None));
         }
     }
 }

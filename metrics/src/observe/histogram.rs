@@ -46,7 +46,7 @@ pub const fn cell_start_us(cell: usize) -> u64 {
 }
 
 pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros().into())
 }
 
 /// Upper bounds of scraped buckets, and for each cell the first bucket that its start may be in.

@@ -76,7 +76,9 @@ impl PurePath {
         let length = exchange.request.parse(request, &limits).ok()??;
         exchange.request.bytes.clear();
         exchange.request.bytes.extend_from_slice(&request[..length]);
-        let mut access = Access::begin(Instant::now(), worker.identity());
+        // Once for what a request reads again when it is sent: the clock is not ours to measure.
+        let now = Instant::now();
+        let mut access = Access::begin(now, worker.identity());
         let head = &exchange.request;
         let looked = worker
             .with_view(|snapshot, tables| look(worker, peer, snapshot, tables, head, KeyBody::Unread, worker.die()));
@@ -85,7 +87,7 @@ impl PurePath {
         access.decided(&place.tables, *at, *decision);
         let cells = Arc::clone(&place.tables.migration(*at).cells);
         let subject = Subject { cells, side: decision.serve, group: place.group };
-        access.attempt = Some(worker.attempts.begin(subject, Instant::now()));
+        access.attempt = Some(worker.attempts.begin(subject, now));
         let upstream = place.upstream();
 
         exchange.additions.clear();
