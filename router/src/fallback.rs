@@ -48,7 +48,7 @@ impl<C: Caller> Call<'_, C> {
     pub(crate) fn rescue(&self, place: &Place, attempted: &Attempted) -> Option<Rescue> {
         match attempted {
             Ok(_) if self.exchange.answer.status < 500 => None,
-            Ok(answered) => self.rescue_from(place, Cause::Status(self.exchange.answer.status), answered.progress()),
+            Ok(answered) => self.rescue_from(place, Cause::Status(self.exchange.answer.status), answered.progress),
             Err(failed) => self.rescue_from(place, failed.error.cause()?, failed.progress),
         }
     }

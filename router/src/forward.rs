@@ -5,38 +5,35 @@
 //! Only what provably did no work: a connection that was refused, a request of which nothing was sent, or one that is
 //! idempotent and bodiless and met a reused connection which the upstream had just closed (RFC 9112 section 9.3.1), perhaps
 //! with a 408 that was meant for the silence before (RFC 9110 section 15.5.9). A retry is paid for from the upstream's
-//! budget. Everything else is told to the caller, because doing a thing twice is worse than saying that it may not have been
-//! done.
+//! budget. Everything else is told, because doing a thing twice is worse than saying that it may not have been done; whether
+//! legacy then answers for new is not decided here.
 //!
 //! Nothing has been sent to the caller when this returns but interim answers, so that a fallback stays possible.
+
+mod exchange;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use exchange::Exchange;
 use tokio::net::TcpStream;
 
 use crate::attempts::Attempt;
-use crate::body::{BodyError, Outbound, Relay, RelayError};
+use crate::body::{BodyError, Relay};
 use crate::caller::Caller;
 use crate::error::ProxyError;
 use crate::h1::conn::Conn;
 use crate::h1::framing::Framing;
-use crate::h1::head::{HeadLimits, RequestHead, ResponseHead, Version};
-use crate::h1::refusal::{BadAnswer, Refusal};
+use crate::h1::head::{HeadLimits, RequestHead, ResponseHead};
+use crate::h1::refusal::Refusal;
 use crate::h1::write::{self, Onward};
 use crate::listener::UNSENT_BYTES_MAX;
 use crate::timer::Timer;
 use crate::upstream::{Admitted, InFlight, Purpose, Upstream};
 use crate::worker::Worker;
-
-/// How long a caller that waits for 100 is kept waiting by an upstream that may not know it.
-const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Interim answers before the real one; more is an upstream that never answers.
-const INTERIM_ANSWERS_MAX: u8 = 16;
 
 /// Tries of one request, the first included.
 const TRIES_MAX: u8 = 3;
@@ -95,17 +92,9 @@ pub(crate) struct Answered {
     pub(crate) upload: Relay,
     /// The upstream stopped reading it.
     pub(crate) upload_broken: bool,
-    answer_shown: bool,
-    proceeded: bool,
+    pub(crate) progress: Progress,
     /// Its place among the requests in flight, until it is a tunnel.
     pub(crate) place: Admitted,
-}
-
-impl Answered {
-    pub(crate) const fn progress(&self) -> Progress {
-        let Self { answer_shown, proceeded, .. } = *self;
-        Progress { body_taken: self.upload.bytes > 0, answer_shown, proceeded }
-    }
 }
 
 /// Runs `future` until the timer's deadline.
@@ -168,8 +157,9 @@ pub(crate) async fn attempt<C: Caller>(
             }
             Ok(()) => {
                 endpoint.succeeded();
-                let Exchange { upload, upload_broken, answer_shown, proceeded, .. } = exchange;
-                return Ok(Answered { in_flight, conn, upload, upload_broken, answer_shown, proceeded, place });
+                let progress = exchange.progress();
+                let Exchange { upload, upload_broken, .. } = exchange;
+                return Ok(Answered { in_flight, conn, upload, upload_broken, progress, place });
             }
             Err(error) => {
                 let unanswered = matches!(error, ProxyError::Reset) && conn.pending().is_empty();
@@ -181,9 +171,7 @@ pub(crate) async fn attempt<C: Caller>(
                 if error.failure().is_some_and(metrics::outcome::Failure::blames_the_side) {
                     upstream.failed(&endpoint);
                 }
-                let Exchange { upload, answer_shown, proceeded, .. } = exchange;
-                let progress = Progress { body_taken: upload.bytes > 0, answer_shown, proceeded };
-                return Err(Failed { error, progress });
+                return Err(Failed { error, progress: exchange.progress() });
             }
         }
     }
@@ -230,198 +218,6 @@ pub(crate) const fn is_for_silence(answer: &ResponseHead) -> bool {
 /// RFC 9110 section 9.2.2.
 fn is_idempotent(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
-}
-
-/// The upload and the wait for the head of its answer, which run at the same time.
-struct Exchange<'a> {
-    request: &'a Request<'a>,
-    first_byte: Duration,
-    upload: Relay,
-    upload_broken: bool,
-    /// The caller holds its body back until it is told to go on.
-    held_back: bool,
-    /// No time went by since the attempt began, because nothing was waited for or connected.
-    at_once: bool,
-    uploaded: bool,
-    /// The rest of the caller's body is waited for.
-    awaits_caller: bool,
-    interims: u8,
-    answer_shown: bool,
-    proceeded: bool,
-    to_head: bool,
-}
-
-impl<'a> Exchange<'a> {
-    fn new(request: &'a Request<'a>, upstream: &Upstream, body_has_begun: bool, at_once: bool) -> Self {
-        Self {
-            request,
-            first_byte: upstream.state.settings.first_byte_timeout,
-            upload: Relay::limited(request.body_max),
-            upload_broken: false,
-            held_back: request.onward.expect && !body_has_begun,
-            at_once,
-            uploaded: false,
-            awaits_caller: false,
-            interims: 0,
-            answer_shown: false,
-            proceeded: false,
-            to_head: request.head.method() == b"HEAD",
-        }
-    }
-
-    async fn run<C: Caller>(
-        &mut self,
-        caller: &mut C,
-        conn: &mut Conn,
-        answer: &mut ResponseHead,
-        timer: &mut Timer,
-    ) -> Result<(), ProxyError> {
-        let first = if self.held_back { CONTINUE_TIMEOUT } else { self.request.body_idle };
-        if self.at_once {
-            timer.set_from(self.request.now, first)
-        } else {
-            timer.set(first)
-        }
-        let mut is_first_poll = true;
-        poll_fn(|cx| {
-            self.poll_upload(cx, caller, conn, timer, std::mem::take(&mut is_first_poll))?;
-            if let Poll::Ready(head) = self.poll_head(cx, caller, conn, answer, timer) {
-                return Poll::Ready(head);
-            }
-            // Interim answers leave at once; if the caller cannot take them, its own reads will tell.
-            let _ = caller.poll_flush(cx);
-            if self.uploaded && caller.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(ProxyError::CallerGone));
-            }
-            if timer.poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            if self.held_back {
-                self.release(caller, timer);
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            let caller_is_done = self.uploaded || self.upload_broken || self.upload.waits_for_sink();
-            Poll::Ready(Err(if caller_is_done { ProxyError::AnswerTimeout } else { ProxyError::SlowBody }))
-        })
-        .await
-    }
-
-    /// Tells the caller to send its body.
-    fn release<C: Caller>(&mut self, caller: &mut C, timer: &mut Timer) {
-        self.held_back = false;
-        self.proceeded = true;
-        caller.proceed();
-        timer.set(self.request.body_idle);
-    }
-
-    fn poll_upload<C: Caller>(
-        &mut self,
-        cx: &mut Context<'_>,
-        caller: &mut C,
-        conn: &mut Conn,
-        timer: &mut Timer,
-        is_first_poll: bool,
-    ) -> Result<(), ProxyError> {
-        if self.uploaded || self.upload_broken {
-            return Ok(());
-        }
-        if self.held_back {
-            self.upload_broken = matches!(conn.poll_flush(cx), Poll::Ready(Err(_)));
-            return Ok(());
-        }
-        let mut moved = false;
-        let polled = self.upload.poll(cx, caller, conn, &mut moved);
-        self.charge(polled.is_pending() && !self.upload.waits_for_sink());
-        match polled {
-            Poll::Ready(Ok(())) => {
-                self.uploaded = true;
-                // Most requests leave whole at once; reading the clock again would tell nothing new.
-                if is_first_poll && self.at_once {
-                    timer.set_from(self.request.now, self.first_byte);
-                } else {
-                    timer.set(self.first_byte);
-                }
-            }
-            // The upstream may have said why before it stopped reading: its answer is still worth waiting for.
-            Poll::Ready(Err(RelayError::Sink(_))) => self.upload_broken = true,
-            Poll::Ready(Err(RelayError::Source(error))) => return Err(caller_error(&error)),
-            Poll::Pending if moved => timer.set(self.request.body_idle),
-            Poll::Pending => {}
-        }
-        Ok(())
-    }
-
-    /// Time goes by at the caller's expense, or at the side's.
-    fn charge(&mut self, awaits_caller: bool) {
-        if self.awaits_caller == awaits_caller {
-            return;
-        }
-        self.awaits_caller = awaits_caller;
-        match self.request.observed {
-            Some(attempt) if awaits_caller => attempt.hold(Instant::now()),
-            Some(attempt) => attempt.resume(Instant::now()),
-            None => {}
-        }
-    }
-
-    fn poll_head<C: Caller>(
-        &mut self,
-        cx: &mut Context<'_>,
-        caller: &mut C,
-        conn: &mut Conn,
-        answer: &mut ResponseHead,
-        timer: &mut Timer,
-    ) -> Poll<Result<(), ProxyError>> {
-        loop {
-            if !conn.pending().is_empty() {
-                let parsed = answer.parse(conn.pending(), self.to_head, &self.request.limits);
-                if let Some(length) = parsed.map_err(ProxyError::BadAnswer)? {
-                    conn.take_head(length, &mut answer.bytes);
-                    if !answer.is_interim() {
-                        return Poll::Ready(self.accept(conn, answer));
-                    }
-                    self.relay_interim(caller, answer, timer)?;
-                    continue;
-                }
-            }
-            match conn.poll_read(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(read)) if read > 0 => {}
-                Poll::Ready(Ok(_) | Err(_)) => return Poll::Ready(Err(ProxyError::Reset)),
-            }
-        }
-    }
-
-    fn accept(&self, conn: &mut Conn, answer: &ResponseHead) -> Result<(), ProxyError> {
-        if answer.status == 101 && !self.request.onward.upgrade.is_some_and(|protocol| answer.switches_to(protocol)) {
-            return Err(ProxyError::BadAnswer(BadAnswer::UnsolicitedSwitch));
-        }
-        conn.begin_receive(answer.framing);
-        Ok(())
-    }
-
-    fn relay_interim<C: Caller>(
-        &mut self,
-        caller: &mut C,
-        answer: &ResponseHead,
-        timer: &mut Timer,
-    ) -> Result<(), ProxyError> {
-        self.interims += 1;
-        if self.interims > INTERIM_ANSWERS_MAX {
-            return Err(ProxyError::BadAnswer(BadAnswer::TooLarge));
-        }
-        if answer.status != 100 {
-            // HTTP/1.0 knows no interim answers, and would take one for the answer.
-            if self.request.head.version == Version::Http11 {
-                caller.interim(answer);
-                self.answer_shown = true;
-            }
-        } else if self.held_back {
-            self.release(caller, timer);
-        }
-        Ok(())
-    }
 }
 
 /// Whose fault it is when the caller's body does not arrive.
