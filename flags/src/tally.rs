@@ -8,7 +8,7 @@
 //! routers whose clocks differ mean the same one.
 //!
 //! Names and numbers are what the writer makes of them; this module keeps them small: a name has at
-//! most 24 bytes, and a router has at most 512 of them, in 8 KiB, per side and slot.
+//! most 24 bytes, and a router has at most 1,024 of them, in 8 KiB, per side and slot.
 //!
 //! Not here: what is counted (`metrics::fleet`), and what the counts mean.
 
@@ -28,7 +28,7 @@ pub const KEPT_SECONDS: u64 = 15 * 60;
 pub const KEPT_SLOTS: u64 = KEPT_SECONDS * Slot::PER_SECOND;
 
 /// Names that one router may count on one side in one slot.
-pub const NAMES_MAX: usize = 512;
+pub const NAMES_MAX: usize = 1_024;
 
 pub const NAME_BYTES_MAX: usize = 24;
 
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn a_tally_is_bounded() {
         let mut tally = Tally::default();
-        (0..1_000).for_each(|name: u32| tally.add(&name.to_string(), 1));
+        (0..2 * NAMES_MAX).for_each(|name| tally.add(&name.to_string(), 1));
         assert_eq!(tally.len(), NAMES_MAX);
         let mut large = Tally::default();
         (0..NAMES_MAX).for_each(|name| large.add(&format!("{name:024}"), u64::MAX));

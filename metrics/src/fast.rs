@@ -83,7 +83,7 @@ struct Terms {
 impl Alone {
     /// Takes in what was counted since the last block; `Some` is the evidence of a trip.
     fn fold(&mut self, [legacy, new]: &[SideAttempts; 2], terms: &Terms) -> Option<f64> {
-        let sums = [legacy, new].map(|side| count(side));
+        let sums = [legacy, new].map(count);
         let before = std::mem::replace(&mut self.before, sums);
         let more = |at: usize| {
             let (now, was) = (sums[at], before[at]);

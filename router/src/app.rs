@@ -148,13 +148,8 @@ impl App {
             workers,
         };
         let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(observe(Arc::clone(&shared)));
-        tasks.spawn(tally(Arc::clone(&shared)));
         let control = Arc::new(Control::new(Arc::clone(&watch)));
-        let (telling, announced) = announce::queue();
-        tasks.spawn(announce::announce(Arc::clone(&shared), telling));
-        tasks.spawn(announce::tell(shared.notifier.clone(), Arc::clone(&control), replica.clone(), announced));
+        let mut tasks = watchers(&shared, &control, &replica);
         let guards = Guards::start(&shared, &control);
         if let Some(path) = kill_file {
             tasks.spawn(watch_kill_file(Arc::clone(&watch), path));
@@ -223,6 +218,17 @@ impl App {
         self.background.shutdown().await;
         self.shared.notifier.shutdown().await;
     }
+}
+
+/// What looks at the data plane and tells of it for as long as the router runs.
+fn watchers(shared: &Arc<Shared>, control: &Arc<Control>, replica: &str) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(observe(Arc::clone(shared)));
+    tasks.spawn(tally(Arc::clone(shared)));
+    let (telling, announced) = announce::queue();
+    tasks.spawn(announce::announce(Arc::clone(shared), telling));
+    tasks.spawn(announce::tell(shared.notifier.clone(), Arc::clone(control), replica.to_owned(), announced));
+    tasks
 }
 
 fn declare(observer: &Observer, config: &Config) {

@@ -262,12 +262,13 @@ impl Mind {
         at: &Situation<'_>,
     ) -> Vec<Order> {
         let is_new = self.engine.told.replace(reason) != Some(reason) || self.status.state != state;
-        self.settle(state, why.clone(), at.now);
-        if !is_new {
-            return Vec::new();
+        let notice = is_new.then(|| tell(kind, &why, record.clone(), at));
+        if is_new {
+            self.status.record = Some(record);
         }
-        self.status.record = Some(record.clone());
-        vec![Order::Stopped { why: why.clone() }, tell(kind, &why, record, at)]
+        let stopped = is_new.then(|| Order::Stopped { why: why.clone() });
+        self.settle(state, why, at.now);
+        stopped.into_iter().chain(notice).collect()
     }
 
     fn brake(&mut self, reason: Why, why: String, record: Value, at: &Situation<'_>) -> Vec<Order> {

@@ -16,7 +16,7 @@ const DURATION_LIMIT_MIN: Duration = Duration::from_secs(1);
 const DURATION_LIMIT_MAX: Duration = Duration::from_secs(3_600);
 
 impl Building<'_> {
-    pub(super) fn guard(&mut self, file: file::Guard) -> Guard {
+    pub(super) fn guard(&mut self, file: &file::Guard) -> Guard {
         let usual = Guard::default();
         let floor =
             "success of 0 % is never fallen below, of 100 % with the first failure: use 0.01 % to 99.99 %, such as 70%";

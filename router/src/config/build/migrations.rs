@@ -97,7 +97,7 @@ impl Building<'_> {
         let requires = self.requires(&all.ids, file.requires);
         let program = file.program.and_then(|program| self.program(program));
         let parallel = self.parallel(section(file.parallel));
-        let guard = self.guard(section(file.guard));
+        let guard = self.guard(&section(file.guard));
         let fallback = self.fallback(section(file.fallback));
         let labels = file.labels.and_then(|labels| self.labels(labels));
         let on_missing_key = word_or_default(file.on_missing_key.as_ref());
