@@ -35,19 +35,16 @@ pub(crate) struct ComparisonParams {
     window: Option<String>,
 }
 
-/// A value with the range that holds the true one 19 times of 20.
+/// The range that holds the true value 19 times of 20.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Estimate)]
-pub(crate) struct EstimateView {
-    value: f64,
+pub(crate) struct Interval {
     low: f64,
     high: f64,
 }
 
-impl From<Estimate> for EstimateView {
-    fn from(Estimate { value, low, high }: Estimate) -> Self {
-        Self { value, low, high }
-    }
+/// A value and its interval, as members of their own: a script that wants the number reads the number.
+fn parts(estimate: Option<Estimate>) -> (Option<f64>, Option<Interval>) {
+    (estimate.map(|own| own.value), estimate.map(|Estimate { low, high, .. }| Interval { low, high }))
 }
 
 /// Requests, or pieces of work, of one side. Without any, what is computed from them is absent.
@@ -56,8 +53,11 @@ impl From<Estimate> for EstimateView {
 pub(crate) struct KindView {
     total: u64,
     failed: u64,
+    /// 0..1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    success_rate: Option<EstimateView>,
+    success_rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success_rate_interval: Option<Interval>,
     /// Within a sixteenth.
     #[serde(skip_serializing_if = "Option::is_none")]
     mean_seconds: Option<f64>,
@@ -73,10 +73,12 @@ pub(crate) struct KindView {
 impl From<&Kind> for KindView {
     fn from(kind: &Kind) -> Self {
         let quantile = |quantile| kind.durations.quantile(quantile).map(|duration| duration.as_secs_f64());
+        let (success_rate, success_rate_interval) = parts(kind.success_rate());
         Self {
             total: kind.total,
             failed: kind.failed,
-            success_rate: kind.success_rate().map(Into::into),
+            success_rate,
+            success_rate_interval,
             mean_seconds: kind.mean_seconds(),
             p50_seconds: quantile(0.50),
             p95_seconds: quantile(0.95),
@@ -94,7 +96,9 @@ pub(crate) struct QualityView {
     reported: u64,
     /// The mean of what was said, 0..1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    score: Option<EstimateView>,
+    score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score_interval: Option<Interval>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -120,13 +124,19 @@ pub(crate) struct ImprovementView {
     basis: &'static str,
     /// New's rate minus legacy's, -1..1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    success_rate_improvement: Option<EstimateView>,
+    success_rate_improvement: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success_rate_improvement_interval: Option<Interval>,
     /// Legacy's mean minus new's, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    duration_improvement: Option<EstimateView>,
+    duration_improvement: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_improvement_interval: Option<Interval>,
     /// New's score minus legacy's, -1..1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    quality_improvement: Option<EstimateView>,
+    quality_improvement: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality_improvement_interval: Option<Interval>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -186,12 +196,7 @@ pub(crate) async fn compare(shared: &Shared, id: &MigrationId, window: u64) -> R
         window_seconds: window,
         legacy: view(label(Side::Legacy), &legacy, &counts.legacy),
         new: view(label(Side::New), &new, &counts.new),
-        comparison: ImprovementView {
-            basis,
-            success_rate_improvement: improvement.success_rate.map(Into::into),
-            duration_improvement: improvement.duration_seconds.map(Into::into),
-            quality_improvement: improvement.quality.map(Into::into),
-        },
+        comparison: improvements(basis, improvement),
         matched: pairs.pairs(Pair::Same),
         ignored: 0,
         mismatched,
@@ -199,18 +204,34 @@ pub(crate) async fn compare(shared: &Shared, id: &MigrationId, window: u64) -> R
     })
 }
 
+fn improvements(basis: &'static str, improvement: Improvement) -> ImprovementView {
+    let (success_rate_improvement, success_rate_improvement_interval) = parts(improvement.success_rate);
+    let (duration_improvement, duration_improvement_interval) = parts(improvement.duration_seconds);
+    let (quality_improvement, quality_improvement_interval) = parts(improvement.quality);
+    ImprovementView {
+        basis,
+        success_rate_improvement,
+        success_rate_improvement_interval,
+        duration_improvement,
+        duration_improvement_interval,
+        quality_improvement,
+        quality_improvement_interval,
+    }
+}
+
 fn view(label: String, side: &Performance, counts: &Tally) -> SideView {
     let fleet = FleetCounts(counts);
     let blamed = Failure::ALL.into_iter().filter(|failure| failure.blames_the_side());
     let failures = blamed.map(|failure| (failure.name(), fleet.failures(failure))).filter(|(_, count)| *count > 0);
     let Quality { jobs, reported, .. } = side.quality;
+    let (score, score_interval) = parts(side.quality.score());
     SideView {
         label,
         requests: (&side.requests).into(),
         failures: failures.collect(),
         fallbacks: fleet.fallbacks(),
         work: (&side.work).into(),
-        quality: QualityView { jobs, reported, score: side.quality.score().map(Into::into) },
+        quality: QualityView { jobs, reported, score, score_interval },
     }
 }
 

@@ -101,17 +101,18 @@ async fn both_sides_are_compared_as_in_the_story() {
     let path = "/api/v1/migrations/agents/comparison?window=10m";
     // The slot in which they were reported has to end before it is among those that are over.
     let seen = world.read_until(path, |seen| seen["new"]["work"]["total"] == 10).await;
-    let close = |value: &Value, expected: f64, within: f64| {
-        let found = value["value"].as_f64().unwrap();
-        assert!((found - expected).abs() <= within, "{value}, not {expected}");
-        assert!(value["low"].as_f64().unwrap() <= found && found <= value["high"].as_f64().unwrap(), "{value}");
+    let close = |of: &Value, name: &str, expected: f64, within: f64| {
+        let found = of[name].as_f64().unwrap();
+        assert!((found - expected).abs() <= within, "{name} of {of}, not {expected}");
+        let [low, high] = ["low", "high"].map(|end| of[format!("{name}_interval")][end].as_f64().unwrap());
+        assert!(low <= found && found <= high, "{name} of {of}");
     };
     let comparison = &seen["comparison"];
     assert_eq!(comparison["basis"], "work");
-    close(&comparison["success_rate_improvement"], 0.3, 1e-9);
-    close(&comparison["duration_improvement"], 30.0, 5.0);
-    close(&comparison["quality_improvement"], 0.3, 1e-9);
-    close(&seen["legacy"]["work"]["success_rate"], 0.6, 1e-9);
+    close(comparison, "success_rate_improvement", 0.3, 1e-9);
+    close(comparison, "duration_improvement", 30.0, 5.0);
+    close(comparison, "quality_improvement", 0.3, 1e-9);
+    close(&seen["legacy"]["work"], "success_rate", 0.6, 1e-9);
     assert_eq!((&seen["new"]["label"], &seen["new"]["quality"]["reported"]), (&json!("Python <3>"), &json!(10)));
     assert!(seen["new"]["work"]["p95_seconds"].as_f64().unwrap() >= 60.0);
     let long = world.call("viewer", "GET", &path.replace("10m", "1d"), "").await;

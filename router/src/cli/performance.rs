@@ -38,13 +38,13 @@ fn row(side: &Value) -> Vec<String> {
         cell(&work["total"]),
         share(&work["success_rate"]),
         duration(&work["mean_seconds"]),
-        side["quality"]["score"]["value"].as_f64().map_or_else(|| "-".into(), |score| format!("{score:.2}")),
+        side["quality"]["score"].as_f64().map_or_else(|| "-".into(), |score| format!("{score:.2}")),
     ]
 }
 
-/// `99.81 %`, of an estimate.
-fn share(estimate: &Value) -> String {
-    estimate["value"].as_f64().map_or_else(|| "-".into(), |rate| format!("{:.2} %", rate * 100.0))
+/// `99.81 %`.
+fn share(rate: &Value) -> String {
+    rate.as_f64().map_or_else(|| "-".into(), |rate| format!("{:.2} %", rate * 100.0))
 }
 
 fn duration(seconds: &Value) -> String {
@@ -58,8 +58,9 @@ fn duration(seconds: &Value) -> String {
 
 fn improvements(comparison: &Value) -> String {
     let estimate = |name: &str, factor: f64, unit: &str| {
-        let part = |of: &str| comparison[name][of].as_f64().map(|value| value * factor);
-        let (value, low, high) = (part("value")?, part("low")?, part("high")?);
+        let value = comparison[name].as_f64()? * factor;
+        let end = |end: &str| comparison[format!("{name}_interval")][end].as_f64().map(|end| end * factor);
+        let (low, high) = (end("low")?, end("high")?);
         Some(format!("{value:+.2} {unit} ({low:+.2} to {high:+.2})"))
     };
     let parts = [
@@ -132,14 +133,14 @@ mod tests {
         let side = |label: &str, rate: f64| {
             json!({
                 "label": label,
-                "requests": {"total": 1000, "failed": 2, "success_rate": {"value": rate, "low": 0.9, "high": 1.0}, "mean_seconds": 0.0042, "p50_seconds": 0.004, "p95_seconds": 0.25, "p99_seconds": 1.5},
-                "work": {"total": 10, "failed": 1, "success_rate": {"value": 0.9, "low": 0.6, "high": 1.0}, "mean_seconds": 150.0},
-                "quality": {"jobs": 10, "reported": 8, "score": {"value": 0.8, "low": 0.5, "high": 0.9}},
+                "requests": {"total": 1000, "failed": 2, "success_rate": rate, "success_rate_interval": {"low": 0.9, "high": 1.0}, "mean_seconds": 0.0042, "p50_seconds": 0.004, "p95_seconds": 0.25, "p99_seconds": 1.5},
+                "work": {"total": 10, "failed": 1, "success_rate": 0.9, "mean_seconds": 150.0},
+                "quality": {"jobs": 10, "reported": 8, "score": 0.8},
             })
         };
         let comparison = json!({
             "window_seconds": 600, "legacy": side("TypeScript", 0.998), "new": side("Python", 0.9991),
-            "comparison": {"basis": "work", "success_rate_improvement": {"value": 0.1, "low": -0.2, "high": 0.3}},
+            "comparison": {"basis": "work", "success_rate_improvement": 0.1, "success_rate_improvement_interval": {"low": -0.2, "high": 0.3}},
         });
         let evidence = json!({
             "evidence": 31.4, "state": "held", "why": "new\u{7} is slower", "thresholds": {"hold": 20.0, "brake": 100.0, "rollback": 1000.0},
