@@ -207,12 +207,14 @@ impl Mind {
 
     /// Decides on what was folded so far.
     pub(super) fn decide(&mut self, at: &Situation<'_>) -> Vec<Order> {
-        let settings = at.settings();
-        let verdict = judge(&self.engine.streams, &settings, &self.standing(at));
-        self.describe(&verdict, at);
+        self.describe(at);
+        // What still fails on its way out after a rollback is of no stretch that could be judged.
         if self.engine.exposed.is_none() {
             return Vec::new();
         }
+        let settings = at.settings();
+        let verdict = judge(&self.engine.streams, &settings, &self.standing(at));
+        self.show(&verdict);
         if self.engine.slices.is_some() {
             return self.next_slice(&verdict, at);
         }
@@ -331,22 +333,24 @@ impl Mind {
         }
     }
 
-    /// Writes down what everybody may see.
-    fn describe(&mut self, verdict: &Verdict, at: &Situation<'_>) {
+    /// Writes down what everybody may see of the counts.
+    fn describe(&mut self, at: &Situation<'_>) {
         let Engine { streams, slot, .. } = &self.engine;
         let status = &mut self.status;
         let end = i64::try_from((slot + 1).saturating_mul(Slot::MILLIS)).unwrap_or_default();
         status.judged = Timestamp::from_millisecond(end).ok();
-        // What still fails on its way out after a rollback is of no stretch that could be judged.
-        if self.engine.exposed.is_some() {
-            let measures = Measure::ALL.map(|measure| (measure.name().to_owned(), streams.evidence(measure).value()));
-            status.evidence = measures.into_iter().chain([("all".to_owned(), verdict.rollback_evidence)]).collect();
-            status.safety = verdict.safety_evidence;
-        }
         let Block { legacy, new } = streams.last_seconds();
         status.legacy = Attempts { total: legacy.total, failed: legacy.bad };
         status.new = Attempts { total: new.total, failed: new.bad };
         status.since.get_or_insert(at.now);
+    }
+
+    /// Writes down what everybody may see of the evidence.
+    fn show(&mut self, verdict: &Verdict) {
+        let of = |measure: Measure| (measure.name().to_owned(), self.engine.streams.evidence(measure).value());
+        let measures = Measure::ALL.map(of);
+        self.status.evidence = measures.into_iter().chain([("all".to_owned(), verdict.rollback_evidence)]).collect();
+        self.status.safety = verdict.safety_evidence;
     }
 
     fn settle(&mut self, state: State, why: String, now: Timestamp) {
