@@ -17,7 +17,7 @@
 //!
 //! # Without the store
 //!
-//! Nobody judges then, and after [`BLIND_AFTER`] that is what is shown: no data. A router alone still trips (`fast`).
+//! Nobody judges then, and after five seconds that is what is shown: no data. A router alone still trips (`fast`).
 //!
 //! Not here: when a turn is due (the composition root), and what evidence is (`sequential`, `guard`).
 

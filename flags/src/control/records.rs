@@ -95,7 +95,7 @@ impl Control {
 
     /// When one migration was rolled back since a time, newest first, by whoever it was.
     ///
-    /// Looks at the newest [`ENTRIES_COUNTED_MAX`] entries of the audit; where more were made since, older ones are not
+    /// Looks at the newest `ENTRIES_COUNTED_MAX` entries of the audit; where more were made since, older ones are not
     /// told.
     pub async fn rollbacks_since(
         &self,
