@@ -76,6 +76,9 @@ const MINUTE_SETTLE_SECONDS: u64 = 2;
 /// Migrations whose counts are asked for at once.
 const AT_ONCE: usize = 500;
 
+/// Changes between two turns that are looked at; who makes more has not acknowledged what the guard did.
+const MISSED_MAX: usize = 32;
+
 /// Every how many turns something is done, by who judges and by the others; fewer where there is nothing to judge, because
 /// a store that many routers share is asked little at rest.
 const EVERY: [u64; 2] = [1, 4];
@@ -100,6 +103,8 @@ pub struct Judge {
     /// The newest minute that was made.
     minute: u64,
     turns: u64,
+    /// Of the newest state that a turn has seen.
+    revision: Revision,
     /// When something was known last.
     seen: Instant,
 }
@@ -130,6 +135,7 @@ impl Judge {
             matured: BTreeMap::new(),
             minute: 0,
             turns: 0,
+            revision: Revision::ZERO,
             seen: Instant::now(),
         }
     }
@@ -140,9 +146,11 @@ impl Judge {
         let is_idle =
             !snapshot.iter().any(|(at, own, _)| own.guard.action != GuardAction::Off && has_new(&snapshot, at));
         let [judging, looking] = if is_idle { IDLE_EVERY } else { EVERY };
+        // What ends a stretch of evidence is followed at once, also where nothing is left to judge.
+        let is_followed = std::mem::replace(&mut self.revision, snapshot.revision()) == snapshot.revision();
         let is_due = self.turns.is_multiple_of(if self.judges() { judging } else { looking });
         self.turns = self.turns.wrapping_add(1);
-        if !is_due {
+        if !is_due && (is_followed || !self.judges()) {
             return;
         }
         match self.try_turn(&snapshot, is_idle).await {
@@ -241,6 +249,7 @@ impl Judge {
             let situation = self.situation(snapshot, at, running);
             let slots = counts.get(id).map_or(&[][..], Vec::as_slice);
             let before = mind.status.clone();
+            self.catch_up(mind, &situation).await?;
             let ordered = self.consider(mind, &situation, slots);
             mind.engine.slot = mind.engine.slot.max(newest.0);
             let has_changed = before.state != mind.status.state || before.rollbacks != mind.status.rollbacks;
@@ -278,6 +287,15 @@ impl Judge {
             now: self.watch.store_time(),
             slot,
         }
+    }
+
+    /// Lets a mind know of what was changed and changed again since the last turn.
+    async fn catch_up(&self, mind: &mut Mind, at: &Situation<'_>) -> Result<(), ControlError> {
+        if mind.has_missed(at.document) {
+            let page = Page { before: Some(at.document.revision), limit: MISSED_MAX };
+            mind.catch_up(&self.control.history(&at.definition.id, page).await?, at);
+        }
+        Ok(())
     }
 
     fn consider(&mut self, mind: &mut Mind, situation: &Situation<'_>, slots: &[SlotCounts]) -> Vec<Order> {

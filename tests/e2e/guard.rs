@@ -247,3 +247,26 @@ async fn evidence_survives_the_router_that_judges_and_another_goes_on() {
     reaches(&second, "the rollback", rolled_back).await;
     load.stop().await;
 }
+
+#[tokio::test]
+async fn whoever_starts_again_at_once_is_not_held_to_what_was_mended() {
+    let world = gradual("fast_path: false", 25.0).await;
+    let load = Load::start(&world.router);
+    load.more(600).await;
+    world.new.on_all(Some(failing()));
+    reaches(&world.router, "the rollback", rolled_back).await;
+    world.new.on_all(None);
+    world.router.acknowledge("legacy_only").await;
+    // Until the judge has followed, the hold of before still stands.
+    for (path, mut body) in [("rollout", json!({"percent": 30.0})), ("mode", json!({"mode": "gradual"}))] {
+        (body["reason"], body["force"]) = (json!("it is mended"), json!(true));
+        let answer = world.router.api("PUT", &format!("/migrations/shop/{path}"), Some(body)).await;
+        assert_eq!(answer.status(), 200, "{answer:?}");
+    }
+    load.more(1_500).await;
+    load.stop().await;
+    let seen = world.router.migration().await;
+    assert_eq!((&seen["mode"], &seen["percent"]), (&json!("gradual"), &json!(30.0)), "{seen}");
+    let remembered = evidence(&world.router).await["rollbacks"].as_array().map(Vec::len);
+    assert_eq!(remembered, Some(1), "the rollback is remembered all the same");
+}

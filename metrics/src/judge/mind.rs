@@ -7,10 +7,12 @@
 //!
 //! Not here: the store, other migrations, and making anything happen.
 
+mod changes;
+
 use flags::control::Ask;
 use flags::guard::LegacyWarmth;
-use flags::state::{Document, Position};
-use flags::tally::{Slot, SlotCounts};
+use flags::state::Position;
+use flags::tally::{Slot, SlotCounts, Tally};
 use flags::{Mode, Revision};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,7 +25,7 @@ use crate::guard::{Action, Measure, Pace, Record, Standing, Streams, Verdict, Wh
 use crate::notice::{Kind, Notice};
 use crate::rollback::{self, SLICES};
 use crate::sequential::{Block, Matured};
-use crate::status::{Attempts, ROLLBACKS_REMEMBERED, State, Status};
+use crate::status::{Attempts, State, Status};
 
 /// Slots between two slices of a rollback to a cold legacy.
 const SLICE_SLOTS: u64 = rollback::SLICE.as_secs() * Slot::PER_SECOND;
@@ -72,8 +74,12 @@ pub(super) struct Engine {
     /// Of the newest change that was followed.
     revision: Revision,
     position: Option<Position>,
+    /// What the document was called that was followed last; the next names it.
+    chain: String,
     /// The slot since which new should have traffic.
     exposed: Option<u64>,
+    /// The first slot that is evidence of this stretch.
+    begins: u64,
     /// The newest slot with a request of new.
     new_last: u64,
     streams: Streams,
@@ -137,56 +143,15 @@ impl Engine {
 }
 
 impl Mind {
-    /// Takes in what was decided elsewhere since the last time: by people, by a plan, by a router alone.
-    pub(super) fn follow(&mut self, at: &Situation<'_>) -> Vec<Order> {
-        let Document { revision, actor, time, .. } = at.document;
-        let to = at.document.position();
-        let engine = &mut self.engine;
-        let from = engine.position.replace(to);
-        let is_news = *revision > engine.revision && from.is_some_and(|from| from != to);
-        engine.revision = *revision;
-        self.follow_exposure(at);
-        let Some(from) = from.filter(|_| is_news) else { return Vec::new() };
-        let rolled_back = |position: Position| position.mode == Mode::EmergencyRollback;
-        if rolled_back(to) && !rolled_back(from) {
-            self.status.rollbacks.push(*time);
-            let cut = self.status.rollbacks.len().saturating_sub(ROLLBACKS_MAX);
-            self.status.rollbacks.drain(..cut);
-        } else if rolled_back(from) && !rolled_back(to) {
-            self.status.acknowledged = Some(*time);
-        }
-        let oldest = at.now.checked_sub(ROLLBACKS_REMEMBERED).unwrap_or_default();
-        self.status.rollbacks.retain(|time| *time >= oldest);
-        // Told by whoever sees the change; what a guard decided it on is remembered here.
-        let is_guards = actor == rollback::ACTOR && rolled_back(to);
-        if is_guards { vec![Order::Recall(*revision)] } else { Vec::new() }
-    }
-
-    /// New gets traffic from here on, or has lost it: evidence is of one stretch of exposure.
-    fn follow_exposure(&mut self, at: &Situation<'_>) {
-        let engine = &mut self.engine;
-        if !at.expects_new() {
-            if engine.exposed.take().is_some() {
-                engine.streams.restart();
-                (engine.slices, engine.told, engine.told_duration, engine.hit) = (None, None, false, None);
-                self.settle(State::Running, String::new(), at.now);
-                self.status.evidence.clear();
-                self.status.safety = 1.0;
-            }
-        } else if engine.exposed.is_none() {
-            engine.streams.restart();
-            engine.exposed = Some(at.slot.0);
-            // Work of before this stretch is not of it.
-            engine.matured = [at.slot.second(); 3];
-        }
-    }
-
     /// Takes in the counts of one slot.
     pub(super) fn fold(&mut self, counts: &SlotCounts, at: &Situation<'_>, matured: [Matured; 3]) {
         let engine = &mut self.engine;
         let context =
             Context { thresholds: &engine.thresholds, deff: engine.scatter.deff(), is_alone: at.is_alone(), matured };
-        let seen = seen(counts, &context);
+        // Answers that were on their way when new lost its callers are not of the stretch that begins now.
+        let is_earlier = engine.exposed.is_some() && counts.slot.0 < engine.begins;
+        let without_new = || SlotCounts { new: Tally::default(), ..counts.clone() };
+        let seen = if is_earlier { seen(&without_new(), &context) } else { seen(counts, &context) };
         let settings = at.settings();
         engine.streams.fold(&seen, &settings);
         engine.streams.fold_safety(&seen, f64::from(at.definition.guard.margin.get()) / 10_000.0);

@@ -5,6 +5,7 @@ use flags::{BasisPoints, Migration, MigrationId};
 use jiff::SignedDuration;
 
 use super::*;
+use crate::status::ROLLBACKS_REMEMBERED;
 
 const START: u64 = 3_600_000_000;
 
