@@ -340,6 +340,9 @@ mod late {
             assert!(start(threshold.new) >= 1.1 * start(threshold.legacy), "{threshold:?}");
             assert!(start(threshold.new) <= 1.1 * 1.126 * start(threshold.legacy), "{threshold:?}");
         }
+        let [Some(p50), ..] = thresholds(&[(20, 1_000)]) else { panic!("1000 requests are enough") };
+        let gap_us = cell_start_us(usize::from(p50.new)) - cell_start_us(usize::from(p50.legacy));
+        assert!((1_000..1_300).contains(&gap_us), "what takes microseconds may take a millisecond more: {gap_us}");
         assert_eq!(thresholds(&[(100, 199)]), [None; 5]);
         assert_eq!(thresholds(&[(CELLS as u16 - 1, 500)]), [None; 5], "nothing is beyond the last cell");
         assert_eq!(thresholds(&[(CELLS as u16, 500)]), [None; 5]);
