@@ -7,6 +7,12 @@
 //! registered timer is only touched when it would otherwise fire too late. When it fires early it is armed again. Being
 //! asked whether it has passed costs little too: a registered timer wakes its task by itself.
 //!
+//! # A router that stood still
+//!
+//! finds all deadlines passed when it goes on, and what its peers have sent meanwhile unread: a process that was stopped and a
+//! machine that was suspended are told of the time before they are told of the bytes. Then time-outs would blame peers that
+//! had answered. So a deadline that is noticed much too late passes a little later still, and what has arrived is read first.
+//!
 //! One task alone polls a timer, for as long as both live.
 
 use std::future::Future;
@@ -16,6 +22,12 @@ use std::time::Duration;
 
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
+
+/// A deadline that is noticed so late was missed by this router and not by a peer.
+const MISSED: Duration = Duration::from_millis(500);
+
+/// How long what arrived meanwhile is read before a deadline that was missed passes.
+const GRACE: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(crate) struct Timer {
@@ -65,8 +77,12 @@ impl Timer {
                 return Poll::Pending;
             }
             self.registered = false;
-            if Instant::now() >= self.deadline {
-                return Poll::Ready(());
+            let now = Instant::now();
+            if now >= self.deadline {
+                if now < self.deadline + MISSED {
+                    return Poll::Ready(());
+                }
+                self.deadline = now + GRACE;
             }
             self.arm(self.deadline);
         }
@@ -110,6 +126,16 @@ mod tests {
             timer.set(SHORT);
             assert!(timer.poll(cx).is_pending());
             timer.set(2 * SHORT);
+        });
+    }
+
+    #[test]
+    fn a_deadline_that_was_missed_by_far_leaves_time_to_read() {
+        check(LONG, |timer, cx| {
+            timer.set_at(Instant::now() - SHORT);
+            assert!(timer.poll(cx).is_ready());
+            timer.set_at(Instant::now() - 2 * MISSED);
+            assert!(timer.poll(cx).is_pending());
         });
     }
 
