@@ -12,6 +12,11 @@
 //! The clock of an attempt stands still while the caller's body is waited for. It stops with the head of an answer whose
 //! rest takes as long as its length or its reader makes it take.
 //!
+//! # A caller who does not wait
+//!
+//! says nothing of how its attempt would have ended. But an attempt that has become late stays late: otherwise a side that hangs
+//! would look sound as soon as its callers give up as fast as new ones come.
+//!
 //! Not here: legacy's attempts to save what new had failed, and tunnels once they are open.
 
 use std::cell::{Cell, RefCell};
@@ -53,6 +58,14 @@ struct Entry {
 impl Entry {
     fn elapsed(&self, now: Instant) -> Duration {
         self.stopped.unwrap_or_else(|| self.held.unwrap_or(now).saturating_duration_since(self.since))
+    }
+
+    /// Nobody waits any more. That the side had not answered by this age stays true; how long the head of an answer took
+    /// whose rest was not wanted counts as little as that of a quick one.
+    fn give_up(&mut self) {
+        if self.stopped.is_some() {
+            self.notice(None);
+        }
     }
 
     fn notice(&mut self, age: Option<Age>) {
@@ -175,7 +188,7 @@ impl Meeting {
     }
 }
 
-/// One attempt under way. Dropped without an end it counts nowhere: it said nothing about its side.
+/// One attempt under way. Dropped without an end it counts nowhere but as late where it already was.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     attempts: Rc<Attempts>,
@@ -223,6 +236,10 @@ impl Attempt {
         let Some(place) = self.place.take() else { return };
         self.attempts.table.borrow_mut().leave(place, |entry| {
             let outcome = Outcome { latency: entry.elapsed(now), answer };
+            if outcome.attempted().is_none() {
+                entry.give_up();
+                return;
+            }
             entry.notice(None);
             let Subject { cells, side, group } = &entry.subject;
             cells.attempted(*side, *group, &outcome);
@@ -240,7 +257,7 @@ impl Drop for Attempt {
     #[inline]
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
-            self.attempts.table.borrow_mut().leave(place, |entry| entry.notice(None));
+            self.attempts.table.borrow_mut().leave(place, Entry::give_up);
         }
     }
 }
@@ -344,15 +361,27 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_says_nothing_leaves_nothing_behind() {
+    fn an_attempt_that_nobody_waits_for_is_late_as_far_as_it_was() {
         let rig = Rig::new();
         let (gone, dropped) = (rig.begin(Side::New, 0), rig.begin(Side::New, 0));
         rig.attempts.look(rig.at(500));
         rig.check(&[], &[491, 491]);
         gone.end(Err(Failure::AbortedByClient), rig.at(600));
         drop(dropped);
-        rig.check(&[], &[]);
+        drop(rig.begin(Side::New, 600));
+        rig.check(&[], &[491, 491]);
         assert!(rig.attempts.look(rig.at(700)));
+    }
+
+    #[test]
+    fn an_answer_whose_rest_nobody_wanted_leaves_nothing_behind() {
+        let rig = Rig::new();
+        let attempt = rig.begin(Side::New, 0);
+        rig.attempts.look(rig.at(500));
+        attempt.stop(rig.at(400));
+        rig.check(&[], &[393]);
+        attempt.end(Err(Failure::AbortedByClient), rig.at(600));
+        rig.check(&[], &[]);
     }
 
     #[test]
