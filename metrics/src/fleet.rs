@@ -9,7 +9,10 @@
 //! # Why a slot that is over stays as it is
 //!
 //! Who judges reads a slot once, soon after its end. So a sum that was taken late, or after the clock
-//! was set back, belongs to the slot that runs, and never to one that others may have read.
+//! was set back a little, belongs to the slot that runs, and never to one that others may have read.
+//!
+//! A clock that was set back by more is believed, because what waits for a time that may be a year away is never read. What
+//! was counted for that time is lost.
 //!
 //! # What gets lost, and that it is counted
 //!
@@ -48,6 +51,9 @@ const GAP_MAX: Duration = Duration::from_secs(2);
 const LATE_MAX: SignedDuration = SignedDuration::from_millis(40);
 
 const FALLBACKS: &str = "fallbacks";
+/// A clock that was set back by more than this is not waited for: ten seconds.
+pub(crate) const SET_BACK_SLOTS: u64 = 10 * Slot::PER_SECOND;
+
 const DURATION_US: &str = "duration_us";
 const CHI_MILLI: &str = "chi";
 const CHI_FREEDOM: &str = "chidf";
@@ -104,6 +110,9 @@ impl Ledger {
         let mut state = lock(&self.state);
         let meant = Slot::of(store_time.saturating_sub(LATE_MAX).unwrap_or(store_time));
         let slot = meant.max(state.running);
+        if Slot::of(store_time).plus(SET_BACK_SLOTS) < state.running {
+            self.go_back_to(&mut state, meant);
+        }
         state.running = state.running.max(Slot::of(store_time));
         let since = state.ticked.replace(now).map(|before| now.saturating_duration_since(before));
         let is_late = since.is_some_and(|since| since > GAP_MAX);
@@ -139,6 +148,17 @@ impl Ledger {
     }
 
     fn forget(&self, state: &mut State) {
+    /// The clock was set back: this slot runs, and of those after it nothing can be known.
+    fn go_back_to(&self, state: &mut State, slot: Slot) {
+        state.running = slot;
+        state.pending.retain(|(of, ..), pending| {
+            if *of > slot && !pending.is_stored {
+                self.lose(&pending.tally);
+            }
+            *of <= slot
+        });
+    }
+
         let running = state.running;
         let oldest = running.minus(PENDING_SLOTS_MAX);
         state.pending.retain(|(of, ..), pending| {
@@ -450,6 +470,25 @@ mod tests {
         rig.cells.answered(Side::Legacy, 503, Duration::from_secs(90), Duration::ZERO);
         rig.tick(100);
         let rows = rig.ledger.due();
+    #[test]
+    fn a_clock_that_was_ahead_for_a_moment_does_not_hide_what_is_counted_afterwards() {
+        let mut rig = Rig::new();
+        let hour = 3_600 * Slot::PER_SECOND;
+        rig.answer(1);
+        rig.tick(100 + hour);
+        rig.ledger.stored(&rig.ledger.due());
+        rig.answer(2);
+        rig.tick(101 + hour);
+        rig.answer(4);
+        rig.tick(102);
+        assert_eq!(rig.due(), [(102, 4)]);
+        assert_eq!(rig.ledger.lost(), 2, "nobody can read what is of a time to come");
+        rig.ledger.stored(&rig.ledger.due());
+        rig.answer(1);
+        rig.tick(100 + hour);
+        assert_eq!(rig.due(), [(100 + hour, 1)], "what was stored there before is not counted twice");
+    }
+
         assert_eq!(rows.len(), 2);
         let of = |side| FleetCounts(&rows.iter().find(|row| row.side == side).unwrap().tally);
         let (legacy, new) = (of(Side::Legacy), of(Side::New));

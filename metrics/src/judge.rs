@@ -70,6 +70,9 @@ const CATCH_UP_SLOTS: u64 = 60;
 /// Minutes that are made late at most, of those whose slots are still there.
 const MINUTES_LATE: u64 = 13;
 
+/// A turn that took longer does nothing any more: another router may judge, and people may have decided meanwhile.
+const ACT_WITHIN: Duration = Duration::from_secs(5);
+
 /// A minute is made when its last slot has settled.
 const MINUTE_SETTLE_SECONDS: u64 = 2;
 
@@ -233,9 +236,12 @@ impl Judge {
         snapshot: &Snapshot,
         minds: &mut BTreeMap<MigrationId, Mind>,
     ) -> Result<bool, ControlError> {
+        let began = Instant::now();
         let running = self.watch.store_slot();
         let newest = running.minus(1);
         let oldest = running.minus(CATCH_UP_SLOTS);
+        let now = self.watch.store_time();
+        minds.values_mut().for_each(|mind| mind.engine.keep_to(running, now));
         let judged: Vec<_> =
             snapshot.iter().filter(|(_, own, _)| own.guard.action != GuardAction::Off).map(|(at, _, _)| at).collect();
         let ids: Vec<_> = judged.iter().map(|at| snapshot.migration(*at).id.clone()).collect();
@@ -267,6 +273,9 @@ impl Judge {
             if let Some(mind) = minds.get_mut(id) {
                 mind.version += 1;
             }
+        }
+        if began.elapsed() >= ACT_WITHIN {
+            return Ok(false);
         }
         for (id, order) in orders.into_iter().filter(|(id, _)| !refused.contains(id)) {
             match (order, minds.get_mut(&id)) {
@@ -336,6 +345,7 @@ impl Judge {
     ) -> Result<(), ControlError> {
         let now = self.watch.store_slot().minus(MINUTE_SETTLE_SECONDS * Slot::PER_SECOND);
         let over = minute_of(now).saturating_sub(1);
+        self.minute = made_before(self.minute, over);
         while self.minute < over {
             let minute = self.minute + 1;
             let first = Slot::of_second(minute * 60);
@@ -442,7 +452,33 @@ fn write(id: &MigrationId, mind: &Mind) -> JudgedWrite {
     }
 }
 
+/// The newest minute that need not be made, where this one was made last and that one is the newest that is over: a clock
+/// that was set forward leaves no minutes to make, and one that was set back none to wait for.
+fn made_before(made: u64, over: u64) -> u64 {
+    made.clamp(over.saturating_sub(MINUTES_LATE), over)
+}
+
 /// The minute since 1970 of a slot.
 const fn minute_of(slot: Slot) -> u64 {
     slot.second() / 60
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_minutes(made: u64, over: u64, to_make: u64) {
+        assert_eq!(over - made_before(made, over), to_make, "{made} made, {over} over");
+    }
+
+    #[test]
+    fn minutes_that_are_made_late_are_few_wherever_a_clock_is_set() {
+        check_minutes(1_000, 1_000, 0);
+        check_minutes(999, 1_000, 1);
+        check_minutes(990, 1_000, 10);
+        check_minutes(0, 30_000_000, MINUTES_LATE);
+        check_minutes(30_000_000, 1_000, 0);
+        check_minutes(0, 0, 0);
+    }
 }

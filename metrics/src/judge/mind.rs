@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::situation::Situation;
 use crate::block::{Context, Thresholds, seen};
-use crate::fleet::FleetCounts;
+use crate::fleet::{FleetCounts, SET_BACK_SLOTS};
 use crate::guard::{Action, Measure, Pace, Record, Standing, Streams, Verdict, Why, judge};
 use crate::notice::{Kind, Notice};
 use crate::rollback::{self, SLICES};
@@ -32,6 +32,9 @@ const SLICE_SLOTS: u64 = rollback::SLICE.as_secs() * Slot::PER_SECOND;
 
 /// Rollbacks that are remembered for the length of a cooldown.
 const ROLLBACKS_MAX: usize = 32;
+
+/// Without a request for so long legacy is no company: five minutes, after which nothing waits for it either.
+const ALONE_AFTER_SLOTS: u64 = 300 * Slot::PER_SECOND;
 
 /// What a slot leaves of the requests of ten minutes.
 const SERVED_MEMORY: f64 = 1.0 - 1.0 / 1_200.0;
@@ -80,8 +83,9 @@ pub(super) struct Engine {
     exposed: Option<u64>,
     /// The first slot that is evidence of this stretch.
     begins: u64,
-    /// The newest slot with a request of new.
+    /// The newest slot with a request of new, and of legacy.
     new_last: u64,
+    legacy_last: u64,
     streams: Streams,
     pub(super) thresholds: Thresholds,
     served: Served,
@@ -140,18 +144,45 @@ impl Engine {
     pub(super) const fn is_exposed(&self) -> bool {
         self.exposed.is_some()
     }
+
+    /// A clock that was set back may take a year to come where it was. What is of a time to come is of now, or judging,
+    /// and a rollback in slices, would wait for it.
+    pub(super) fn keep_to(&mut self, running: Slot, now: Timestamp) {
+        if self.slot <= running.plus(SET_BACK_SLOTS).0 {
+            return;
+        }
+        let newest = running.minus(1).0;
+        for slot in [&mut self.slot, &mut self.new_last, &mut self.legacy_last] {
+            *slot = newest.min(*slot);
+        }
+        self.exposed = self.exposed.map(|slot| slot.min(running.0));
+        self.matured = self.matured.map(|second| second.min(running.second()));
+        self.hit = self.hit.map(|hit| hit.min(now));
+        if let Some(slices) = &mut self.slices {
+            slices.slot = slices.slot.min(running.0);
+        }
+    }
+
+    /// Whether there is nothing to compare new with, because nobody is sent to legacy or nobody comes there.
+    fn is_alone(&self, at: &Situation<'_>, slot: Slot) -> bool {
+        let legacy_last = self.legacy_last.max(self.exposed.unwrap_or(slot.0));
+        at.is_alone() || (at.exposure() > 0.0 && slot.0.saturating_sub(legacy_last) > ALONE_AFTER_SLOTS)
+    }
 }
 
 impl Mind {
     /// Takes in the counts of one slot.
     pub(super) fn fold(&mut self, counts: &SlotCounts, at: &Situation<'_>, matured: [Matured; 3]) {
         let engine = &mut self.engine;
-        let context =
-            Context { thresholds: &engine.thresholds, deff: engine.scatter.deff(), is_alone: at.is_alone(), matured };
+        let is_alone = engine.is_alone(at, counts.slot);
+        let context = Context { thresholds: &engine.thresholds, deff: engine.scatter.deff(), is_alone, matured };
         // Answers that were on their way when new lost its callers are not of the stretch that begins now.
         let is_earlier = engine.exposed.is_some() && counts.slot.0 < engine.begins;
         let without_new = || SlotCounts { new: Tally::default(), ..counts.clone() };
         let seen = if is_earlier { seen(&without_new(), &context) } else { seen(counts, &context) };
+        if seen.requests.legacy.total > 0.0 {
+            engine.legacy_last = counts.slot.0;
+        }
         let settings = at.settings();
         engine.streams.fold(&seen, &settings);
         engine.streams.fold_safety(&seen, f64::from(at.definition.guard.margin.get()) / 10_000.0);
@@ -259,8 +290,8 @@ impl Mind {
         if !is_hopeless && (at.slot.0 < slices.slot || legacy_fails) {
             return Vec::new();
         }
-        slices.step = if is_hopeless { SLICES } else { slices.step + 1 };
-        slices.slot = at.slot.0 + SLICE_SLOTS;
+        slices.step = if is_hopeless { SLICES } else { slices.step.saturating_add(1) };
+        slices.slot = at.slot.plus(SLICE_SLOTS).0;
         let (why, record) = (slices.why.clone(), slices.record.clone());
         if slices.step >= SLICES {
             self.engine.slices = None;

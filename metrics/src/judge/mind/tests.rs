@@ -221,6 +221,79 @@ fn ten_minutes_without_a_request_are_no_data_and_no_fault() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_does_not_stop_judging_when_it_is_set_back() {
+    let mut rig = Rig::new(Mode::Gradual, 10.0);
+    sound(&mut rig, 60);
+    let was = rig.slot;
+    rig.slot += 3_600 * Slot::PER_SECOND;
+    sound(&mut rig, 60);
+    rig.slot = was;
+    rig.mind.engine.keep_to(Slot(rig.slot), rig.now());
+    assert_eq!(rig.mind.engine.slot, was - 1);
+    assert!(names(&rig.slots(20, BROKEN.0, BROKEN.1)).contains(&"roll back".to_owned()));
+    // What other routers have judged a moment ago stays judged.
+    rig.mind.engine.keep_to(Slot(rig.slot - 3), rig.now());
+    assert_eq!(rig.mind.engine.slot, rig.slot - 1);
+}
+
+#[test]
+fn a_rollback_in_slices_goes_on_when_the_clock_is_set_back() {
+    let mut rig = Rig::new(Mode::Gradual, 90.0);
+    rig.definition.guard.legacy = LegacyWarmth::Cold;
+    rig.slots(100, "ok=10", "ok=90 kmany=1");
+    let bad = ("ok=10", "ok=54 failed=36 kmany=1 g1=12 g2=12 g3=12");
+    while rig.mind.engine.slices.is_none() {
+        rig.slot(bad.0, bad.1);
+    }
+    rig.slot -= 3_600 * Slot::PER_SECOND;
+    rig.mind.engine.keep_to(Slot(rig.slot), rig.now());
+    rig.slots(60, bad.0, bad.1);
+    assert_eq!(rig.document.mode, Mode::EmergencyRollback);
+}
+
+#[test]
+fn judged_state_of_impossible_times_stops_nothing() {
+    let engine = serde_json::to_value(Rig::new(Mode::Gradual, 10.0).mind.engine).unwrap();
+    let mut damaged = engine.clone();
+    for name in ["slot", "new_last", "legacy_last", "exposed"] {
+        damaged[name] = json!(u64::MAX);
+    }
+    damaged["matured"] = json!([u64::MAX, u64::MAX, u64::MAX]);
+    let mut rig = Rig::new(Mode::Gradual, 10.0);
+    rig.mind.engine = serde_json::from_value(damaged).unwrap();
+    rig.mind.engine.keep_to(Slot(rig.slot), rig.now());
+    sound(&mut rig, 60);
+    assert!(names(&rig.slots(20, BROKEN.0, BROKEN.1)).contains(&"roll back".to_owned()));
+}
+
+#[test]
+fn one_caller_whom_new_fails_is_saved_though_nobody_is_left_on_legacy() {
+    for silent in ["", "ok=0"] {
+        let mut rig = Rig::new(Mode::Gradual, 50.0);
+        rig.slots(20, "ok=2", "ok=2 k5=2");
+        assert_eq!(names(&rig.slots(700, silent, "ok=2 k5=2")), [""; 0]);
+        let orders = names(&rig.slots(30, silent, "failed=2 k5=2 g5=2"));
+        assert!(orders.contains(&"roll back".to_owned()), "{orders:?}");
+    }
+}
+
+#[test]
+fn a_caller_who_comes_to_new_alone_and_seldom_is_no_reason_for_anything() {
+    let mut rig = Rig::new(Mode::Gradual, 50.0);
+    for hour in 0..40 {
+        // Now and then somebody is on legacy, too, and a hundredth of all fails.
+        rig.slots(3, "ok=99 failed=1 kmany=1", "ok=99 failed=1 kmany=1 g5=1");
+        let new = if hour % 4 == 0 { "failed=1 k5=1 g5=1" } else { "ok=1 k5=1" };
+        rig.slots(1, "", new);
+        let orders = names(&rig.slots(700, "", ""));
+        assert_eq!(orders, [""; 0], "hour {hour}");
+        let orders = names(&rig.slots(24, "", "ok=1 k5=1"));
+        assert_eq!(orders, [""; 0], "hour {hour}");
+    }
+    assert_eq!(rig.document.mode, Mode::Gradual);
+}
+
+#[test]
 fn copies_that_fail_hold_and_leave_the_mode_alone() {
     let mut rig = Rig::new(Mode::Parallel, 0.0);
     rig.slots(60, "ok=50", "ok=50 kmany=1 pair_same=50");
