@@ -48,6 +48,8 @@ pub fn seen(counts: &SlotCounts, context: &Context<'_>) -> Seen {
         pairs: Pairs { only_new: small(new.pairs(Pair::OnlyNew)), only_legacy: small(new.pairs(Pair::OnlyLegacy)) },
         matured: context.matured,
         failing_keys: new.failed_groups() | new.refused_groups(),
+        failed: new.by_group(&[Attempted::Failed]),
+        refused: new.by_group(&[Attempted::Failed, Attempted::Refused]),
         seen_keys: new.seen_groups().unwrap_or_default(),
         has_many_keys: new.seen_groups().is_none(),
         deff: context.deff,
@@ -102,6 +104,7 @@ mod tests {
         assert_eq!(seen.latency[1], Block::NONE);
         assert_eq!((seen.pairs.only_new, seen.pairs.only_legacy), (4, 1));
         assert_eq!((seen.failing_keys, seen.has_many_keys), (1 << 3 | 1 << 9 | 1 << 5, true));
+        assert_eq!((seen.failed, seen.refused), (vec![(3, 1), (9, 1)], vec![(3, 1), (5, 3), (9, 1)]));
         assert_eq!(seen.durations, [(10, 4), (20, 6)]);
     }
 

@@ -25,12 +25,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::events::GuardActed;
+use crate::fleet::by_group;
 use crate::guard::Interval;
 use crate::judge::Probe;
 use crate::notice::{Kind, Notice, Notify};
-use crate::observe::{Observer, SideAttempts};
+use crate::observe::{GROUPS, Observer, SideAttempts};
 use crate::rollback::{ACTOR, Hand};
-use crate::sequential::{Block, Count, FAST, Margin, TwoSample, fast_threshold};
+use crate::sequential::{Block, ByGroup, Count, FAST, Margin, OTHERS_MIN, Others, TwoSample, fast_threshold};
 
 /// How long a block is.
 pub const BLOCK: Duration = Duration::from_millis(50);
@@ -61,7 +62,11 @@ impl fmt::Debug for Fast {
 #[derive(Clone, Debug, Default)]
 struct Alone {
     before: [Count; 2],
+    /// Failures of new by group of callers.
+    before_by_group: Option<Box<[u64; GROUPS]>>,
     stream: TwoSample,
+    /// All callers but those that fail most.
+    others: Others,
     /// Groups of callers that failed since evidence began to rise, a bit each.
     failing: u64,
     has_tripped: bool,
@@ -92,27 +97,48 @@ impl Alone {
             if more.is_valid() { more } else { Count::NONE }
         };
         let block = Block { legacy: more(0), new: more(1) };
+        let failed = self.more_by_group(new);
+        let margin = Margin::at_least(terms.margin);
         if !terms.is_exposed {
             if self.has_tripped || self.stream.evidence().value() > RISEN {
                 self.stream.restart();
+                self.others.restart();
             }
             (self.failing, self.has_tripped) = (0, false);
-            self.stream.fold(&block, &FAST, Margin::at_least(terms.margin), 1.0);
+            self.stream.fold(&block, &FAST, margin, 1.0);
+            self.others.fold(&block, &failed, &FAST, margin, 1.0);
             return None;
         }
         let had_risen = self.stream.evidence().value() > RISEN;
         self.failing = if had_risen { self.failing } else { 0 } | new.failing;
         if terms.is_alone {
             self.stream.fold_alone(block.new, &FAST, 1.0);
+            self.others.fold_alone(block.new, &failed, &FAST, 1.0);
         } else {
-            self.stream.fold(&block, &FAST, Margin::at_least(terms.margin), 1.0);
+            self.stream.fold(&block, &FAST, margin, 1.0);
+            self.others.fold(&block, &failed, &FAST, margin, 1.0);
         }
         let evidence = self.stream.evidence().value();
-        let is_plain = evidence >= fast_threshold(terms.alpha) && self.failing.count_ones() >= GROUPS_MIN;
+        let is_of_many = self.failing.count_ones() >= GROUPS_MIN && self.others.evidence().value() >= OTHERS_MIN;
+        let is_plain = evidence >= fast_threshold(terms.alpha) && is_of_many;
         let legacy_is_well = terms.legacy_probe != Some(false) && 1.0 - self.stream.legacy_rate() >= terms.floor;
         let trips = is_plain && legacy_is_well && self.stream.is_still_bad() && !self.has_tripped;
         self.has_tripped |= trips;
         trips.then_some(evidence)
+    }
+}
+
+impl Alone {
+    /// Whose attempts at new have failed since the last block.
+    fn more_by_group(&mut self, new: &SideAttempts) -> ByGroup {
+        let Some(now) = &new.failed_by_group else { return ByGroup::new() };
+        let before = self.before_by_group.get_or_insert_with(|| Box::new([0; GROUPS]));
+        if *before == *now {
+            return ByGroup::new();
+        }
+        let before = std::mem::replace(before, now.clone());
+        let more: Vec<u64> = now.iter().zip(before.iter()).map(|(now, before)| now.saturating_sub(*before)).collect();
+        by_group(&more)
     }
 }
 
@@ -275,6 +301,8 @@ mod tests {
                 for (side, (total, failed)) in self.counted.iter_mut().zip([legacy, new]) {
                     (side.ok, side.failed) = (side.ok + total - failed, side.failed + failed);
                     side.failing = if failed > 0 { 1 << (block % groups) } else { 0 };
+                    let by_group = side.failed_by_group.get_or_insert_with(|| Box::new([0; GROUPS]));
+                    by_group[(block % groups) as usize] += failed;
                 }
                 if self.alone.fold(&self.counted, terms).is_some() {
                     return Some(block + 1);
@@ -302,6 +330,26 @@ mod tests {
     #[test]
     fn two_callers_that_fail_are_no_reason_to_move_everybody() {
         assert_eq!(Rig::after_a_good_while().blocks(200, (15, 0), (2, 2), 2, &EXPOSED), None);
+    }
+
+    #[test]
+    fn two_callers_that_fail_beside_others_who_do_now_and_then_are_none_either() {
+        let mut rig = Rig::after_a_good_while();
+        // Two in five hundred fail on both sides, whoever it is, and two callers always do on new.
+        for block in 0..2_000 {
+            let now_and_then = block % 25 == 0;
+            let counted = &mut rig.counted;
+            counted[0].ok += 20;
+            counted[0].failed += u64::from(now_and_then) * 2;
+            counted[1].ok += 18;
+            counted[1].failed += 4 + u64::from(now_and_then) * 2;
+            let group = 3 + block / 25 % 60;
+            let by_group = counted[1].failed_by_group.get_or_insert_with(|| Box::new([0; GROUPS]));
+            (by_group[0], by_group[1]) = (by_group[0] + 2, by_group[1] + 2);
+            by_group[group] += u64::from(now_and_then) * 2;
+            counted[1].failing = 0b11 | u64::from(now_and_then) << group;
+            assert_eq!(rig.alone.fold(&rig.counted, &EXPOSED), None, "block {block}");
+        }
     }
 
     #[test]

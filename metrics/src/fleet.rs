@@ -33,6 +33,7 @@ use crate::observe::{
     CELLS, DURATION_BOUNDS_US, DURATION_BUCKETS, Fallback, GROUPS, MigrationTotals, Observer, Pair, lock,
 };
 use crate::outcome::{Attempted, CodeClass, Failure};
+use crate::sequential::ByGroup;
 
 /// Slots that wait for a store that is away: half a minute.
 const PENDING_SLOTS_MAX: u64 = 30 * Slot::PER_SECOND;
@@ -50,10 +51,10 @@ const GAP_MAX: Duration = Duration::from_secs(2);
 /// anybody waits before reading it.
 const LATE_MAX: SignedDuration = SignedDuration::from_millis(40);
 
-const FALLBACKS: &str = "fallbacks";
 /// A clock that was set back by more than this is not waited for: ten seconds.
 pub(crate) const SET_BACK_SLOTS: u64 = 10 * Slot::PER_SECOND;
 
+const FALLBACKS: &str = "fallbacks";
 const DURATION_US: &str = "duration_us";
 const CHI_MILLI: &str = "chi";
 const CHI_FREEDOM: &str = "chidf";
@@ -109,10 +110,10 @@ impl Ledger {
         let totals = observer.totals();
         let mut state = lock(&self.state);
         let meant = Slot::of(store_time.saturating_sub(LATE_MAX).unwrap_or(store_time));
-        let slot = meant.max(state.running);
         if Slot::of(store_time).plus(SET_BACK_SLOTS) < state.running {
             self.go_back_to(&mut state, meant);
         }
+        let slot = meant.max(state.running);
         state.running = state.running.max(Slot::of(store_time));
         let since = state.ticked.replace(now).map(|before| now.saturating_duration_since(before));
         let is_late = since.is_some_and(|since| since > GAP_MAX);
@@ -147,7 +148,6 @@ impl Ledger {
         self.lost.load(Ordering::Relaxed)
     }
 
-    fn forget(&self, state: &mut State) {
     /// The clock was set back: this slot runs, and of those after it nothing can be known.
     fn go_back_to(&self, state: &mut State, slot: Slot) {
         state.running = slot;
@@ -159,6 +159,7 @@ impl Ledger {
         });
     }
 
+    fn forget(&self, state: &mut State) {
         let running = state.running;
         let oldest = running.minus(PENDING_SLOTS_MAX);
         state.pending.retain(|(of, ..), pending| {
@@ -327,6 +328,22 @@ impl FleetCounts<'_> {
         self.groups(FAILED_GROUP)
     }
 
+    /// How many attempts of each group of callers ended in one of these ways, in the order of groups; refusals are counted on new.
+    pub fn by_group(&self, results: &[Attempted]) -> ByGroup {
+        let mut sums = vec![0_u64; GROUPS];
+        for result in results {
+            let letter = match result {
+                Attempted::Failed => FAILED_GROUP,
+                Attempted::Refused => REFUSED_GROUP,
+                Attempted::Ok => continue,
+            };
+            for (sum, more) in sums.iter_mut().zip(self.by_number(letter, GROUPS)) {
+                *sum = sum.saturating_add(more);
+            }
+        }
+        by_group(&sums)
+    }
+
     /// The groups of callers in which an attempt was refused, a bit each; counted on new.
     pub fn refused_groups(&self) -> u64 {
         self.groups(REFUSED_GROUP)
@@ -362,6 +379,13 @@ impl FleetCounts<'_> {
         let named = self.0.iter().filter_map(|(name, _)| number(name, letter));
         named.filter(|at| *at < GROUPS).fold(0, |groups, at| groups | 1 << at)
     }
+}
+
+/// The groups of which something was counted, with how much.
+pub(crate) fn by_group(counts: &[u64]) -> ByGroup {
+    let some = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    some.filter_map(|(group, count)| Some((u8::try_from(group).ok()?, small(*count)))).collect()
 }
 
 /// Upper bounds of all buckets of a duration but the last, in microseconds.
@@ -447,6 +471,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_ahead_for_a_moment_does_not_hide_what_is_counted_afterwards() {
+        let mut rig = Rig::new();
+        let hour = 3_600 * Slot::PER_SECOND;
+        rig.answer(1);
+        rig.tick(100 + hour);
+        rig.ledger.stored(&rig.ledger.due());
+        rig.answer(2);
+        rig.tick(101 + hour);
+        rig.answer(4);
+        rig.tick(102);
+        assert_eq!(rig.due(), [(102, 4)]);
+        assert_eq!(rig.ledger.lost(), 2, "nobody can read what is of a time to come");
+        rig.ledger.stored(&rig.ledger.due());
+        rig.answer(1);
+        rig.tick(100 + hour);
+        assert_eq!(rig.due(), [(100 + hour, 1)], "what was stored there before is not counted twice");
+    }
+
+    #[test]
     fn what_is_counted_late_belongs_to_the_slot_that_runs() {
         let mut rig = Rig::new();
         rig.answer(1);
@@ -470,25 +513,6 @@ mod tests {
         rig.cells.answered(Side::Legacy, 503, Duration::from_secs(90), Duration::ZERO);
         rig.tick(100);
         let rows = rig.ledger.due();
-    #[test]
-    fn a_clock_that_was_ahead_for_a_moment_does_not_hide_what_is_counted_afterwards() {
-        let mut rig = Rig::new();
-        let hour = 3_600 * Slot::PER_SECOND;
-        rig.answer(1);
-        rig.tick(100 + hour);
-        rig.ledger.stored(&rig.ledger.due());
-        rig.answer(2);
-        rig.tick(101 + hour);
-        rig.answer(4);
-        rig.tick(102);
-        assert_eq!(rig.due(), [(102, 4)]);
-        assert_eq!(rig.ledger.lost(), 2, "nobody can read what is of a time to come");
-        rig.ledger.stored(&rig.ledger.due());
-        rig.answer(1);
-        rig.tick(100 + hour);
-        assert_eq!(rig.due(), [(100 + hour, 1)], "what was stored there before is not counted twice");
-    }
-
         assert_eq!(rows.len(), 2);
         let of = |side| FleetCounts(&rows.iter().find(|row| row.side == side).unwrap().tally);
         let (legacy, new) = (of(Side::Legacy), of(Side::New));

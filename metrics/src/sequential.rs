@@ -49,6 +49,7 @@ mod count;
 mod factor;
 pub mod latency;
 mod one_sample;
+mod others;
 mod quality;
 mod two_sample;
 
@@ -61,5 +62,6 @@ pub(crate) use count::is_unused;
 pub use count::{Block, Count};
 pub use factor::{FAST, FLEET, FLOOR, Margin, PAIRED, SAFETY, Test, fast_threshold};
 pub use one_sample::OneSample;
+pub use others::{ByGroup, OTHERS_MIN, Others};
 pub use quality::{Cohorts, HORIZONS_SECONDS, Matured, REPORTING_DIFFERS};
 pub use two_sample::{Closed, Safety, TwoSample};

@@ -231,8 +231,11 @@ impl Case<'_> {
     /// more than a caller or two whom new serves.
     fn has_enough_keys(&self) -> bool {
         let keys = self.streams.keys();
-        match self.leading() {
-            Measure::Requests | Measure::Refusals | Measure::Floor => keys.are_enough(),
+        let leading = self.leading();
+        match leading {
+            Measure::Requests | Measure::Refusals | Measure::Floor => {
+                keys.are_enough() && (keys.are_few() || self.streams.is_worse_for_others(leading))
+            }
             Measure::Work
             | Measure::LatencyP50
             | Measure::LatencyP75
@@ -393,6 +396,9 @@ impl Case<'_> {
             Why::NobodyExposed => format!("{complaint}; no caller gets its answers"),
             Why::FewKeys => {
                 let keys = self.streams.keys();
+                if keys.are_enough() {
+                    return format!("{complaint}, but not for others than the one or two callers that fail most");
+                }
                 format!("{complaint}, but only for {} of the {} callers that a rollback needs", keys.failing(), keys.needed())
             }
             Why::Recovered => format!("{complaint}, but no longer; once more within an hour and it is a rollback"),

@@ -44,6 +44,11 @@ impl Keys {
         self.has_many || self.seen.count_ones() >= self.needed()
     }
 
+    /// Whether new serves so few groups that none of them can be left out.
+    pub fn are_few(&self) -> bool {
+        self.needed() < NEEDED
+    }
+
     pub fn are_enough(&self) -> bool {
         self.failing() >= self.needed()
     }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sequential::latency::QUANTILES;
-use crate::sequential::{Block, Matured};
+use crate::sequential::{Block, ByGroup, Matured};
 
 /// Cells of a histogram that one block may bring at most; it has no more cells than that.
 const DONE_MAX: usize = crate::observe::CELLS;
@@ -36,6 +36,9 @@ pub struct Seen {
     pub matured: [Matured; 3],
     /// Groups of keys that failed on new, one bit each.
     pub failing_keys: u64,
+    /// How many requests of each group new failed, and how many it failed or refused.
+    pub failed: ByGroup,
+    pub refused: ByGroup,
     /// Groups of keys that new served, one bit each.
     pub seen_keys: u64,
     /// New served more keys than groups can tell apart.
@@ -70,9 +73,20 @@ impl Seen {
             sum.reporting = sum.reporting.plus(&matured.reporting);
         }
         self.failing_keys |= other.failing_keys;
+        add_groups(&mut self.failed, &other.failed);
+        add_groups(&mut self.refused, &other.refused);
         self.seen_keys |= other.seen_keys;
         self.has_many_keys |= other.has_many_keys;
         self.deff = self.deff.max(other.deff);
         self.is_alone |= other.is_alone;
+    }
+}
+
+fn add_groups(sum: &mut ByGroup, more: &ByGroup) {
+    for (group, count) in more {
+        match sum.binary_search_by_key(group, |(of, _)| *of) {
+            Ok(at) => sum[at].1 = sum[at].1.saturating_add(*count),
+            Err(at) => sum.insert(at, (*group, *count)),
+        }
     }
 }

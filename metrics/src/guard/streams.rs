@@ -13,7 +13,8 @@ use super::settings::GuardSettings;
 use super::window::Window;
 use crate::sequential::latency::QUANTILES;
 use crate::sequential::{
-    Betting, Block, Closed, Cohorts, Count, Evidence, FLEET, FLOOR, OneSample, PAIRED, Safety, TwoSample, is_unused,
+    Betting, Block, ByGroup, Closed, Cohorts, Count, Evidence, FLEET, FLOOR, OTHERS_MIN, OneSample, Others, PAIRED,
+    Safety, TwoSample, is_unused,
 };
 
 /// Above this, evidence of a rollback has begun to rise.
@@ -66,6 +67,11 @@ pub struct Streams {
     floor_of_work: Floor,
     #[serde(default, skip_serializing_if = "is_unused")]
     safety: Safety,
+    /// Requests and refusals of all callers but those that fail most.
+    #[serde(default, skip_serializing_if = "is_unused")]
+    others_fail: Others,
+    #[serde(default, skip_serializing_if = "is_unused")]
+    others_refused: Others,
     #[serde(default, skip_serializing_if = "is_unused")]
     keys: Keys,
     #[serde(default, skip_serializing_if = "is_unused")]
@@ -90,6 +96,15 @@ impl Streams {
         let requests = pair(&mut self.requests, &seen.requests);
         let work = pair(&mut self.work, &seen.work);
         pair(&mut self.refusals, &seen.refusals);
+        let others = |stream: &mut Others, block: &Block, failed: &ByGroup| {
+            if seen.is_alone {
+                stream.fold_alone(block.new, failed, &FLEET, deff);
+            } else {
+                stream.fold(block, failed, &FLEET, margin, deff);
+            }
+        };
+        others(&mut self.others_fail, &seen.requests, &seen.failed);
+        others(&mut self.others_refused, &seen.refusals, &seen.refused);
         if !seen.is_alone {
             for (stream, block) in self.latency.iter_mut().zip(&seen.latency) {
                 stream.fold(block, &FLEET, margin, deff);
@@ -116,6 +131,8 @@ impl Streams {
         self.quality.restart();
         self.safety.restart();
         self.keys.restart();
+        self.others_fail.restart();
+        self.others_refused.restart();
         self.mismatch.restart();
         self.floor_of_requests = Floor::default();
         self.floor_of_work = Floor::default();
@@ -199,6 +216,12 @@ impl Streams {
 
     pub const fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Whether new is worse for more than the one or two groups of callers that it fails most.
+    pub(super) fn is_worse_for_others(&self, measure: Measure) -> bool {
+        let others = if measure == Measure::Refusals { &self.others_refused } else { &self.others_fail };
+        others.evidence().value() >= OTHERS_MIN
     }
 
     pub const fn quality(&self) -> &Cohorts {

@@ -160,6 +160,30 @@ fn one_caller_alone_moves_nobody() {
 }
 
 #[test]
+fn one_caller_that_fails_beside_others_who_do_now_and_then_moves_nobody() {
+    let mut streams = sound();
+    for block in 0..600_u32 {
+        // A hundredth of all fails on both sides, and of one caller's requests to new all.
+        let other = u8::try_from(3 + block % 60).unwrap();
+        let failing = 1 | 1 << other;
+        let groups = vec![(0, 20), (other, 1)];
+        fold(&mut streams, 1, &Seen { failed: groups.clone(), refused: groups, ..seen((90, 1), (110, 21), failing) });
+        let action = judge(&streams, &GuardSettings::default(), &standing()).action;
+        assert!(!matches!(action, Action::RollBack { .. }), "block {block}: {action:?}");
+    }
+    assert!(streams.keys().failing() > 3, "others have failed, too");
+    let braked = Standing { state: State::Braked, ..standing() };
+    check_standing(&streams, braked, told(Why::FewKeys));
+    let why = judge(&streams, &GuardSettings::default(), &braked).record.unwrap().why;
+    assert!(why.contains("but not for others than the one or two callers that fail most"), "{why}");
+    // And then new is really gone.
+    let groups: Vec<(u8, u32)> = (0..10).map(|group| (group, 11)).collect();
+    let gone = Seen { failed: groups.clone(), refused: groups, ..seen((90, 1), (110, 110), ALL_KEYS) };
+    fold(&mut streams, 12, &gone);
+    check_standing(&streams, braked, AT_ONCE);
+}
+
+#[test]
 fn a_system_with_one_caller_needs_only_that_one() {
     let mut streams = Streams::default();
     let of = |bad| Seen { seen_keys: 1, ..seen((90, 1), (10, bad), u64::from(bad > 0)) };

@@ -154,7 +154,11 @@ impl AttemptCells {
         let read = |result: Attempted| self.results[result as usize].get();
         sum.ok += read(Attempted::Ok);
         sum.refused += read(Attempted::Refused);
-        sum.failed += read(Attempted::Failed);
+        let failed = read(Attempted::Failed);
+        sum.failed += failed;
+        if failed > 0 {
+            add(sum.failed_by_group.get_or_insert_with(|| Box::new([0; GROUPS])).as_mut(), &self.failed);
+        }
         if self.failing.load(Ordering::Relaxed) != 0 {
             sum.failing |= self.failing.swap(0, Ordering::Relaxed);
         }
@@ -166,13 +170,15 @@ impl AttemptCells {
 }
 
 /// How first attempts at one side ended since the start, for who asks many times a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SideAttempts {
     pub ok: u64,
     pub refused: u64,
     pub failed: u64,
     /// Groups in which an attempt has failed since the last time somebody asked, a bit each.
     pub failing: u64,
+    /// How many of each group have failed; none where none has.
+    pub failed_by_group: Option<Box<[u64; GROUPS]>>,
 }
 
 /// Everything of first attempts at one side since the start, summed over workers.

@@ -163,7 +163,10 @@ fn an_attempt_is_counted_once_by_what_the_side_did() {
         check(&observer, &series(result), expected);
     }
     let bit = |key: &str| 1_u64 << Group::of(None, Some(key.as_bytes()), 0).index();
-    let expected = SideAttempts { ok: 1, refused: 1, failed: 2, failing: bit("ann") | bit("bob") };
+    let mut by_group = Box::new([0; GROUPS]);
+    ["ann", "bob"].iter().for_each(|key| by_group[bit(key).trailing_zeros() as usize] += 1);
+    let failing = bit("ann") | bit("bob");
+    let expected = SideAttempts { ok: 1, refused: 1, failed: 2, failing, failed_by_group: Some(by_group) };
     assert_eq!(observer.attempts()[&id("sessions")], [SideAttempts::default(), expected]);
     assert_eq!(observer.attempts()[&id("sessions")][1].failing, 0, "asked for once, then only what is new");
     let totals = observer.totals();
