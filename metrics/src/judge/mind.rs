@@ -156,6 +156,7 @@ impl Engine {
             *slot = newest.min(*slot);
         }
         self.exposed = self.exposed.map(|slot| slot.min(running.0));
+        self.begins = self.begins.min(running.0);
         self.matured = self.matured.map(|second| second.min(running.second()));
         self.hit = self.hit.map(|hit| hit.min(now));
         if let Some(slices) = &mut self.slices {
