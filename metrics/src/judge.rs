@@ -24,7 +24,10 @@
 mod mind;
 mod past;
 mod quality;
+mod recording;
+mod replay;
 mod situation;
+mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -44,7 +47,10 @@ use jiff::Timestamp;
 use self::mind::{Engine, Mind, Order};
 use self::past::Past;
 pub use self::past::{minute, minute_text};
+pub use self::recording::{Recording, RecordingError, SLOTS_MAX};
+pub use self::replay::{Decision, Replay, replay};
 use self::situation::Situation;
+use self::step::{consider, learn, minute_of, newest_minute, renew};
 use crate::events::GuardActed;
 use crate::notice::Notify;
 use crate::observe::Observer;
@@ -72,9 +78,6 @@ const MINUTES_LATE: u64 = 13;
 
 /// A turn that took longer does nothing any more: another router may judge, and people may have decided meanwhile.
 const ACT_WITHIN: Duration = Duration::from_secs(5);
-
-/// A minute is made when its last slot has settled.
-const MINUTE_SETTLE_SECONDS: u64 = 2;
 
 /// Migrations whose counts are asked for at once.
 const AT_ONCE: usize = 500;
@@ -308,20 +311,9 @@ impl Judge {
     }
 
     fn consider(&mut self, mind: &mut Mind, situation: &Situation<'_>, slots: &[SlotCounts]) -> Vec<Order> {
-        let mut orders = mind.follow(situation);
-        let past = self.pasts.entry(situation.definition.id.clone()).or_default();
-        let newest = mind.engine.slot;
-        let mut matured = if slots.is_empty() { None } else { self.matured.remove(&situation.definition.id) };
-        for counts in slots.iter().filter(|counts| counts.slot.0 > newest) {
-            // By what was known before this slot, or a threshold would depend on what it judges.
-            if mind.engine.thresholds.iter().all(Option::is_none) {
-                mind.engine.thresholds = past.thresholds(minute_of(counts.slot));
-            }
-            mind.fold(counts, situation, matured.take().unwrap_or_default());
-            past.slot(counts);
-        }
-        orders.extend(mind.decide(situation));
-        orders
+        let id = &situation.definition.id;
+        let matured = if slots.is_empty() { None } else { self.matured.remove(id) };
+        consider(mind, self.pasts.entry(id.clone()).or_default(), situation, slots, matured)
     }
 
     async fn counts(
@@ -343,8 +335,7 @@ impl Judge {
         snapshot: &Snapshot,
         minds: &mut BTreeMap<MigrationId, Mind>,
     ) -> Result<(), ControlError> {
-        let now = self.watch.store_slot().minus(MINUTE_SETTLE_SECONDS * Slot::PER_SECOND);
-        let over = minute_of(now).saturating_sub(1);
+        let over = newest_minute(self.watch.store_slot());
         self.minute = made_before(self.minute, over);
         while self.minute < over {
             let minute = self.minute + 1;
@@ -353,16 +344,15 @@ impl Judge {
             let counts = self.counts(&ids, first, first.plus(60 * Slot::PER_SECOND - 1)).await?;
             let mut made = Vec::new();
             for (id, slots) in &counts {
-                let Some(text) = minute_text(slots) else { continue };
-                self.pasts.entry(id.clone()).or_default().minute(minute, &past::minute(&text));
-                made.push(Minute { migration: id.clone(), minute, text });
+                let past = self.pasts.entry(id.clone()).or_default();
+                made.extend(learn(past, minute, slots).map(|text| Minute { migration: id.clone(), minute, text }));
             }
             self.control.put_minutes(made).await?;
             self.minute = minute;
             self.mature(minds).await?;
             for (id, mind) in minds.iter_mut() {
                 if let Some(past) = self.pasts.get(id) {
-                    mind.engine.thresholds = past.thresholds(minute + 1);
+                    renew(mind, past, minute);
                 }
             }
         }
@@ -456,11 +446,6 @@ fn write(id: &MigrationId, mind: &Mind) -> JudgedWrite {
 /// that was set forward leaves no minutes to make, and one that was set back none to wait for.
 fn made_before(made: u64, over: u64) -> u64 {
     made.clamp(over.saturating_sub(MINUTES_LATE), over)
-}
-
-/// The minute since 1970 of a slot.
-const fn minute_of(slot: Slot) -> u64 {
-    slot.second() / 60
 }
 
 #[cfg(test)]
