@@ -18,8 +18,8 @@ use flags::state::{Document, Position};
 use flags::tally::{Slot, SlotCounts};
 use flags::{Migration, Mode, Revision};
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::SETTLE;
 use super::mind::{Mind, Order};
@@ -45,7 +45,7 @@ pub struct Decision {
     /// `hold`, `brake`, `slice`, `rollback` and what else people are told; `changed` is what somebody did in the recording.
     pub does: &'static str,
     /// Where it moves to, where it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "in_percent")]
     pub to: Option<Position>,
     pub why: String,
     /// What it was decided on.
@@ -241,6 +241,11 @@ impl<'a> Player<'a> {
         (replay.evidence, replay.safety) = (status.evidence, status.safety);
         replay
     }
+}
+
+/// As the API tells a position, not as the store keeps it.
+fn in_percent<S: Serializer>(to: &Option<Position>, serializer: S) -> Result<S::Ok, S::Error> {
+    to.map(|Position { mode, share }| json!({ "mode": mode, "percent": share.percent() })).serialize(serializer)
 }
 
 fn start_of(slot: Slot) -> Timestamp {

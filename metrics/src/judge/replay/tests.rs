@@ -1,5 +1,4 @@
 use flags::BasisPoints;
-use serde_json::json;
 
 use super::*;
 
@@ -164,4 +163,24 @@ fn what_is_late_is_learnt_minute_by_minute() {
         "ok=50 h130=50 kmany=1",
     );
     assert_eq!(both.play().outcome, "running");
+}
+
+/// Recorded of a router whose new system began to answer 500. The sentences are those of its history.
+#[test]
+fn a_real_run_is_judged_again_as_it_was() {
+    let recording = Recording::parse(include_str!("../golden/rolled-back.json")).unwrap();
+    let replay = replay(&recording, &recording.definition().unwrap(), None);
+    let guard: Vec<_> = replay.decisions.iter().filter(|decision| decision.does != "changed").collect();
+    let complaint = "requests fail more often on new than on legacy: in the last 10 s";
+    let brake = format!(
+        "back to the previous step, because {complaint} 13 of 53 on new and 0 of 157 on legacy were bad, evidence 297.7."
+    );
+    let rollback = format!(
+        "rolled back to legacy, because {complaint} 15 of 53 on new and 0 of 156 on legacy were bad, evidence 2070.8."
+    );
+    assert_eq!(guard.iter().map(|decision| decision.does).collect::<Vec<_>>(), ["hold", "brake", "rollback"]);
+    assert_eq!((guard[1].why.as_str(), guard[2].why.as_str()), (brake.as_str(), rollback.as_str()));
+    let told = serde_json::to_value(guard[1]).unwrap();
+    assert_eq!(told["to"], json!({"mode": "gradual", "percent": 12.5}));
+    assert_eq!((replay.outcome, replay.requests), ("rolled_back", 69.0));
 }
