@@ -1,4 +1,6 @@
-//! What the whole fleet counted of late, second by second, for screens and for judging.
+//! What the whole fleet counted of late, second by second, for screens; as it is stored, for judging again.
+
+mod slots;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +14,7 @@ use metrics::outcome::{CodeClass, Failure};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use self::slots::{SlotsView, slots};
 use super::changes::{known, problem};
 use super::request::{Params, PathPart, Viewer};
 use super::values;
@@ -24,6 +27,18 @@ use crate::problem::Problem;
 pub(crate) struct CountsParams {
     /// How far back: `60s` unless said, 15 minutes at most.
     window: Option<String>,
+    /// `seconds` unless said; `slots` are the half seconds as they are stored, with how the migration stood meanwhile.
+    #[serde(default)]
+    #[param(inline)]
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Form {
+    #[default]
+    Seconds,
+    Slots,
 }
 
 /// What the fleet did with one side. Counts of 0 are left out of the maps.
@@ -64,6 +79,15 @@ pub(crate) struct CountsView {
     seconds: Vec<SecondView>,
     /// The sum of `seconds`.
     total: TotalView,
+}
+
+/// By the form that was asked for.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = CountsInForm)]
+pub(crate) enum CountsAnswer {
+    Seconds(CountsView),
+    Slots(SlotsView),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -109,27 +133,31 @@ fn sum(slots: &[SlotCounts], side: Side) -> SideCountsView {
     SideCountsView::of(&sum)
 }
 
-/// What every router of the fleet counted, summed, per second and side.
+/// What every router of the fleet counted, summed, per second and side, or per half second as it is stored.
 #[utoipa::path(
     get, path = "/migrations/{id}/counts", tag = "migrations",
-    params(("id" = String, Path), CountsParams), responses((status = 200, body = CountsView))
+    params(("id" = String, Path), CountsParams), responses((status = 200, body = CountsAnswer))
 )]
 pub(crate) async fn counts(
     State(shared): State<Shared>,
     _: Viewer,
     PathPart(id): PathPart<String>,
     Params(params): Params<CountsParams>,
-) -> Result<Json<CountsView>, Problem> {
+) -> Result<Json<CountsAnswer>, Problem> {
     let id = known(&shared, &id)?;
     let window = values::window(params.window.as_deref(), 60, KEPT_SECONDS)?;
-    let slots = shared.control.counts(&id, window).await.map_err(problem)?;
+    let counted = shared.control.counts(&id, window).await.map_err(problem)?;
+    if params.form == Form::Slots {
+        return slots(&shared, &id, window, &counted).await.map(|view| Json(CountsAnswer::Slots(view)));
+    }
     #[allow(clippy::cast_precision_loss, reason = "bounds are at most a minute")]
     let duration_bounds_ms = duration_bounds_us().iter().map(|bound| *bound as f64 / 1e3).collect();
-    Ok(Json(CountsView {
+    let seconds = counted.chunk_by(|one, next| one.slot.second() == next.slot.second()).map(SecondView::of).collect();
+    Ok(Json(CountsAnswer::Seconds(CountsView {
         migration: id.to_string(),
         window_seconds: window,
         duration_bounds_ms,
-        total: TotalView { legacy: sum(&slots, Side::Legacy), new: sum(&slots, Side::New) },
-        seconds: slots.chunk_by(|one, next| one.slot.second() == next.slot.second()).map(SecondView::of).collect(),
-    }))
+        total: TotalView { legacy: sum(&counted, Side::Legacy), new: sum(&counted, Side::New) },
+        seconds,
+    })))
 }

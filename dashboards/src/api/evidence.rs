@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use flags::guard::GuardAction;
+use flags::guard::{Guard, GuardAction};
 use jiff::Timestamp;
 use metrics::status::{Attempts, Status};
 use serde::Serialize;
@@ -106,7 +106,7 @@ pub(crate) async fn evidence(
         evidence,
         measures: measures.into_iter().filter(|(name, _)| name != "all").collect(),
         safety,
-        thresholds: ThresholdsView { hold: 20.0, brake: 100.0, rollback: 100.0 / guard.alpha.percent() },
+        thresholds: ThresholdsView { hold: 20.0, brake: 100.0, rollback: rollback_at(&guard) },
         legacy: legacy.into(),
         new: new.into(),
         rollbacks,
@@ -115,7 +115,12 @@ pub(crate) async fn evidence(
     }))
 }
 
-const fn action_name(action: GuardAction) -> &'static str {
+/// The evidence at which a guard rolls back.
+pub(crate) fn rollback_at(guard: &Guard) -> f64 {
+    100.0 / guard.alpha.percent()
+}
+
+pub(crate) const fn action_name(action: GuardAction) -> &'static str {
     match action {
         GuardAction::Rollback => "rollback",
         GuardAction::Hold => "hold",

@@ -1,10 +1,11 @@
 //! What can be read: shapes, conditions, pages, decisions.
 
 use axum::body::Body;
-use flags::control::Ask;
+use flags::control::{Ask, Change};
 use flags::tally::Slot;
-use flags::{BasisPoints, Mode, Side};
+use flags::{BasisPoints, MigrationId, Mode, Side};
 use jiff::Timestamp;
+use metrics::judge::Recording;
 use serde_json::{Value, json};
 
 use crate::world::{World, request};
@@ -186,4 +187,41 @@ async fn counts_are_summed_over_routers_by_second_and_side() {
     for window in ["0s", "16m", "500ms", "x"] {
         world.get(&format!("/api/v1/migrations/agents/counts?window={window}")).await.is_problem(422, "invalid_value");
     }
+}
+
+#[tokio::test]
+async fn counts_in_slots_are_what_a_replay_plays() {
+    let world = World::new().await;
+    let path = "/api/v1/migrations/agents/counts?form=slots&window=60s";
+    let none = world.get(path).await.json();
+    assert_eq!((&none["slots"], &none["positions"][0]["mode"]), (&json!([]), &json!("legacy_only")), "{none}");
+    let ask = |ask, reason| Change::new(ask, "ann", reason);
+    let agents = MigrationId::new("agents").unwrap();
+    let share = BasisPoints::from_percent(12.5).unwrap();
+    world.control.apply(&agents, ask(Ask::Rollout(share), "a share")).await.unwrap();
+    world.control.apply(&agents, ask(Ask::Mode(Mode::Gradual), "go")).await.unwrap();
+    let slot = Slot::of_second(Slot::of(Timestamp::now()).second() - 5);
+    for replica in ["a", "b"] {
+        world.another_router_counts(replica, slot, "ok=2 h10=2 kmany=1").await;
+    }
+    let answer = world.get(path).await;
+    let seen = answer.json();
+    assert_eq!(seen["slots"].as_array().map(Vec::len), Some(1), "{seen}");
+    let counted = &seen["slots"][0];
+    assert_eq!(
+        (&counted["slot"], &counted["new"]),
+        (&json!(slot.0), &json!({"ok": 4, "h10": 4, "kmany": 2})),
+        "{seen}"
+    );
+    let stood =
+        seen["positions"].as_array().unwrap().iter().map(|stood| (stood["mode"].clone(), stood["percent"].clone()));
+    assert_eq!(
+        stood.collect::<Vec<_>>(),
+        [(json!("legacy_only"), json!(0.0)), (json!("legacy_only"), json!(12.5)), (json!("gradual"), json!(12.5))]
+    );
+    assert_eq!((&seen["guard"]["alpha"], &seen["guard"]["action"]), (&json!(0.1), &json!("rollback")));
+    let recording = Recording::parse(&answer.text).unwrap();
+    assert_eq!((recording.first(), recording.has_positions()), (slot, true));
+    assert_eq!(recording.definition().unwrap().guard, flags::Guard::default());
+    world.get("/api/v1/migrations/agents/counts?form=rows").await.is_problem(400, "bad_query");
 }
