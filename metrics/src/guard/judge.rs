@@ -391,7 +391,7 @@ impl Case<'_> {
             }
             Why::LegacyUnhealthy => format!("{complaint}, but legacy is unhealthy too; repair one of them"),
             Why::Irreversible => {
-                format!("{complaint}, but the migration is marked as not reversible; decide by hand")
+                format!("{complaint}, but its file lets nothing roll back by itself (`reversible` or `action`); decide by hand")
             }
             Why::NobodyExposed => format!("{complaint}; no caller gets its answers"),
             Why::FewKeys => {

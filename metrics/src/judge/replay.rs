@@ -31,6 +31,7 @@ use crate::fleet::FleetCounts;
 use crate::notice::Kind;
 use crate::outcome::Attempted;
 use crate::rollback::ACTOR;
+use crate::status::State;
 
 /// Decisions that are told; a guard that does more in a day is told by its first ones.
 const DECISIONS_MAX: usize = 10_000;
@@ -56,8 +57,10 @@ pub struct Decision {
 /// What became of a recording.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Replay {
-    /// `rolled_back`, or the state at the end.
+    /// The furthest that it went: `rolled_back`, `braked`, `held`, `no_data`, or all the time `running`.
     pub outcome: &'static str,
+    /// Where it was at the end.
+    pub state: &'static str,
     pub decisions: Vec<Decision>,
     /// Decisions beyond what is told.
     pub left_out: usize,
@@ -95,6 +98,8 @@ struct Player<'a> {
     /// The slots of the minutes that are not over.
     recent: Vec<SlotCounts>,
     minute: u64,
+    /// The furthest state so far, by its rank.
+    furthest: usize,
     replay: Replay,
 }
 
@@ -107,7 +112,8 @@ impl<'a> Player<'a> {
             (document.mode, document.share) = (mode, share);
         }
         let replay = Replay {
-            outcome: "running",
+            outcome: State::Running.name(),
+            state: State::Running.name(),
             decisions: Vec::new(),
             left_out: 0,
             slots: 0,
@@ -124,6 +130,7 @@ impl<'a> Player<'a> {
             past: Past::default(),
             recent: Vec::new(),
             minute: minute_of(recording.first()).saturating_sub(1),
+            furthest: 0,
             replay,
         }
     }
@@ -142,6 +149,7 @@ impl<'a> Player<'a> {
         self.replay.slots += 1;
         self.replay.requests += counts.map_or(0.0, requests);
         self.replay.evidence_max = self.replay.evidence_max.max(self.mind.status.e_value());
+        self.furthest = self.furthest.max(rank(self.mind.status.state));
         let is_over = self.note(slot, now, &orders);
         self.recent.extend(counts.cloned());
         self.learn(running);
@@ -186,14 +194,13 @@ impl<'a> Player<'a> {
                 Order::Tell(notice) => (notice.kind.name(), lowered, &notice.text, &notice.record),
                 Order::RollBack { why, record } => {
                     let to = Position { mode: Mode::EmergencyRollback, share: self.document.share };
-                    ("rollback", Some(to), why, record)
+                    (Kind::Rollback.name(), Some(to), why, record)
                 }
                 Order::Stopped { .. } | Order::Recall(_) => continue,
             };
-            let is_rollback = does == "rollback";
+            let is_rollback = does == Kind::Rollback.name();
             self.tell(Decision { time, slot: slot.0, does, to, why: why.clone(), record: record.clone() });
             if is_rollback {
-                self.replay.outcome = "rolled_back";
                 return true;
             }
         }
@@ -213,7 +220,8 @@ impl<'a> Player<'a> {
     }
 
     fn tell(&mut self, decision: Decision) {
-        if self.replay.decisions.len() < DECISIONS_MAX {
+        // A rollback is the last one, and always told.
+        if self.replay.decisions.len() < DECISIONS_MAX || decision.does == Kind::Rollback.name() {
             self.replay.decisions.push(decision);
         } else {
             self.replay.left_out += 1;
@@ -235,12 +243,18 @@ impl<'a> Player<'a> {
 
     fn end(self) -> Replay {
         let (status, mut replay) = (self.mind.status, self.replay);
-        if replay.outcome != "rolled_back" {
-            replay.outcome = status.state.name();
-        }
-        (replay.evidence, replay.safety) = (status.evidence, status.safety);
+        let is_rolled_back = replay.decisions.last().is_some_and(|last| last.does == Kind::Rollback.name());
+        replay.outcome = if is_rolled_back { "rolled_back" } else { RANKS[self.furthest].name() };
+        (replay.state, replay.evidence, replay.safety) = (status.state.name(), status.evidence, status.safety);
         replay
     }
+}
+
+/// How far a guard has gone in each state.
+const RANKS: [State; 4] = [State::Running, State::NoData, State::Held, State::Braked];
+
+fn rank(state: State) -> usize {
+    RANKS.iter().position(|of| *of == state).unwrap_or(0)
 }
 
 /// As the API tells a position, not as the store keeps it.

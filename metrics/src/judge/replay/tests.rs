@@ -128,14 +128,14 @@ fn where_it_stood_can_be_said_instead_of_recorded() {
 fn what_somebody_else_did_is_followed() {
     let replay = Written::new(10.0)
         .then(60, SOUND.0, SOUND.1)
-        .then(2, BROKEN.0, BROKEN.1)
+        .then(5, BROKEN.0, BROKEN.1)
         .changed(Mode::EmergencyRollback, 10.0, "bert")
         .then(60, "ok=100", "")
         .play();
-    assert_eq!(replay.outcome, "running");
+    assert_eq!((replay.outcome, replay.state), ("braked", "running"), "it was braked before");
     let last = replay.decisions.last().unwrap();
     assert_eq!((last.does, last.why.as_str()), ("changed", "by bert"));
-    assert_eq!(last.time, start_of(Slot(START + 62)));
+    assert_eq!(last.time, start_of(Slot(START + 65)));
     assert!(replay.evidence.is_empty(), "evidence is of a stretch of exposure: {replay:?}");
 }
 
