@@ -10,6 +10,7 @@ mod change;
 mod check;
 mod client;
 mod completions;
+mod counts;
 pub mod demo;
 mod exit;
 mod explain;
@@ -19,6 +20,7 @@ mod notify;
 mod output;
 mod performance;
 mod pin;
+mod replay;
 mod reseed;
 mod rollback;
 mod rollout;
@@ -64,8 +66,10 @@ enum Command {
     Unpin(pin::UnpinArgs),
     Explain(explain::Args),
     History(history::Args),
+    Counts(counts::Args),
     Undo(undo::Args),
     Simulate(simulate::Args),
+    Replay(replay::Args),
     Reseed(reseed::Args),
     Notify(notify::Args),
     Token(token::Args),
@@ -103,8 +107,10 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Unpin(args) => pin::unpin(&args),
         Command::Explain(args) => explain::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Counts(args) => counts::run(&args),
         Command::Undo(args) => undo::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Reseed(args) => reseed::run(&args),
         Command::Notify(args) => notify::run(&args),
         Command::Token(args) => token::run(&args),

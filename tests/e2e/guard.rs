@@ -18,7 +18,7 @@ const CALLERS: usize = 12;
 const USERS: usize = 600;
 
 /// A load that goes on until it is stopped, and what callers met.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     made: Arc<AtomicUsize>,
     failed: Arc<AtomicUsize>,
@@ -26,7 +26,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(router: &Router) -> Self {
+    pub(crate) fn start(router: &Router) -> Self {
         let (stop, made, failed) =
             (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let mut callers = JoinSet::new();
@@ -55,7 +55,7 @@ impl Load {
     }
 
     /// Waits until so many more requests were made.
-    async fn more(&self, requests: usize) {
+    pub(crate) async fn more(&self, requests: usize) {
         let enough = self.made.load(Ordering::SeqCst) + requests;
         while self.made.load(Ordering::SeqCst) < enough {
             let piece = enough.min(self.made.load(Ordering::SeqCst) + 200);
@@ -64,7 +64,7 @@ impl Load {
     }
 
     /// Ends it, and answers how many requests failed for their callers.
-    async fn stop(mut self) -> usize {
+    pub(crate) async fn stop(mut self) -> usize {
         self.stop.store(true, Ordering::SeqCst);
         while let Some(caller) = self.callers.join_next().await {
             caller.expect("no caller panics");
@@ -73,7 +73,7 @@ impl Load {
     }
 }
 
-async fn gradual(guard: &str, percent: f64) -> World {
+pub(crate) async fn gradual(guard: &str, percent: f64) -> World {
     let world = World::with(|setup| {
         setup.with_migration(&format!("key: [header:x-user-id]\nfallback: {{when: []}}\nguard: {{{guard}}}"))
     })
@@ -89,20 +89,20 @@ async fn evidence(router: &Router) -> Value {
     answer.json()
 }
 
-async fn reaches(router: &Router, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn reaches(router: &Router, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     wait_for(what, || async { Some(router.migration().await).filter(|seen| is_so(seen)) }).await
 }
 
-fn rolled_back(seen: &Value) -> bool {
+pub(crate) fn rolled_back(seen: &Value) -> bool {
     seen["mode"] == "emergency_rollback"
 }
 
 /// The newest history entry.
-async fn newest(router: &Router) -> Value {
+pub(crate) async fn newest(router: &Router) -> Value {
     router.api("GET", "/migrations/shop/history", None).await.json()["history"][0].clone()
 }
 
-fn failing() -> Vec<Step> {
+pub(crate) fn failing() -> Vec<Step> {
     answers(response("500 Internal Server Error", "new"))
 }
 

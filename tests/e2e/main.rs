@@ -20,6 +20,7 @@ mod notify;
 mod observability;
 mod operations;
 mod proxying;
+mod replay;
 mod restarts;
 mod splits;
 mod store;

@@ -31,13 +31,13 @@ fn row(side: &Value) -> Vec<String> {
         cell(&side["label"]),
         cell(&requests["total"]),
         share(&requests["success_rate"]),
-        duration(&requests["mean_seconds"]),
-        duration(&requests["p50_seconds"]),
-        duration(&requests["p95_seconds"]),
-        duration(&requests["p99_seconds"]),
+        duration(requests["mean_seconds"].as_f64()),
+        duration(requests["p50_seconds"].as_f64()),
+        duration(requests["p95_seconds"].as_f64()),
+        duration(requests["p99_seconds"].as_f64()),
         cell(&work["total"]),
         share(&work["success_rate"]),
-        duration(&work["mean_seconds"]),
+        duration(work["mean_seconds"].as_f64()),
         side["quality"]["score"].as_f64().map_or_else(|| "-".into(), |score| format!("{score:.2}")),
     ]
 }
@@ -47,8 +47,8 @@ fn share(rate: &Value) -> String {
     rate.as_f64().map_or_else(|| "-".into(), |rate| format!("{:.2} %", rate * 100.0))
 }
 
-fn duration(seconds: &Value) -> String {
-    match seconds.as_f64() {
+pub(crate) fn duration(seconds: Option<f64>) -> String {
+    match seconds {
         None => "-".into(),
         Some(seconds) if seconds < 1.0 => format!("{:.1} ms", seconds * 1_000.0),
         Some(seconds) if seconds < 120.0 => format!("{seconds:.1} s"),
