@@ -7,7 +7,7 @@ mod changes;
 pub(crate) mod comparison;
 mod counts;
 mod decision;
-mod evidence;
+pub(crate) mod evidence;
 mod history;
 mod migrations;
 mod outcomes;

@@ -92,6 +92,8 @@ pub(crate) struct Shared(Arc<Inner>);
 pub(crate) struct Inner {
     state: State,
     pub(crate) access: auth::Access,
+    /// What pages have compared of late.
+    pub(crate) recent: page::Recent,
 }
 
 impl Deref for Shared {
@@ -114,7 +116,7 @@ impl Deref for Inner {
 pub fn app(state: State) -> Router {
     let address = state.address;
     let access = auth::Access::new(state.tokens.clone());
-    let shared = Shared(Arc::new(Inner { state, access }));
+    let shared = Shared(Arc::new(Inner { state, access, recent: page::Recent::default() }));
     let limited = Router::new()
         .merge(api::router())
         .merge(ofrep::router())

@@ -38,8 +38,8 @@ pub(crate) struct ComparisonParams {
 /// The range that holds the true value 19 times of 20.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Interval {
-    low: f64,
-    high: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
 }
 
 /// A value and its interval, as members of their own: a script that wants the number reads the number.
@@ -51,11 +51,11 @@ fn parts(estimate: Option<Estimate>) -> (Option<f64>, Option<Interval>) {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Performance)]
 pub(crate) struct KindView {
-    total: u64,
+    pub(crate) total: u64,
     failed: u64,
     /// 0..1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    success_rate: Option<f64>,
+    pub(crate) success_rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     success_rate_interval: Option<Interval>,
     /// Within a sixteenth.
@@ -63,9 +63,9 @@ pub(crate) struct KindView {
     mean_seconds: Option<f64>,
     /// Quantiles are at most an eighth too high.
     #[serde(skip_serializing_if = "Option::is_none")]
-    p50_seconds: Option<f64>,
+    pub(crate) p50_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    p95_seconds: Option<f64>,
+    pub(crate) p95_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     p99_seconds: Option<f64>,
 }
@@ -104,9 +104,9 @@ pub(crate) struct QualityView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = SidePerformance)]
 pub(crate) struct SideView {
-    label: String,
+    pub(crate) label: String,
     /// First attempts; a failure that a fallback saved counts here.
-    requests: KindView,
+    pub(crate) requests: KindView,
     /// Failures that blame the side, by kind.
     failures: BTreeMap<&'static str, u64>,
     /// Requests that this side failed and that were given to legacy.
@@ -121,32 +121,32 @@ pub(crate) struct SideView {
 #[schema(as = Improvements)]
 pub(crate) struct ImprovementView {
     /// `work` where both sides have reported some, else `requests`.
-    basis: &'static str,
+    pub(crate) basis: &'static str,
     /// New's rate minus legacy's, -1..1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    success_rate_improvement: Option<f64>,
+    pub(crate) success_rate_improvement: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    success_rate_improvement_interval: Option<Interval>,
+    pub(crate) success_rate_improvement_interval: Option<Interval>,
     /// Legacy's mean minus new's, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    duration_improvement: Option<f64>,
+    pub(crate) duration_improvement: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    duration_improvement_interval: Option<Interval>,
+    pub(crate) duration_improvement_interval: Option<Interval>,
     /// New's score minus legacy's, -1..1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    quality_improvement: Option<f64>,
+    pub(crate) quality_improvement: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    quality_improvement_interval: Option<Interval>,
+    pub(crate) quality_improvement_interval: Option<Interval>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Comparison)]
 pub(crate) struct ComparisonView {
     migration: String,
-    window_seconds: u64,
-    legacy: SideView,
-    new: SideView,
-    comparison: ImprovementView,
+    pub(crate) window_seconds: u64,
+    pub(crate) legacy: SideView,
+    pub(crate) new: SideView,
+    pub(crate) comparison: ImprovementView,
     /// Requests that both sides were given in mode parallel, and that both did well or both failed.
     matched: u64,
     /// Differences that are to be expected; none in this version.

@@ -4,11 +4,12 @@ use std::fmt::{self, Display, Write as _};
 
 use flags::{Mode, Side};
 
-use super::{Known, Page};
+use super::guard::{performance, state};
+use super::{Card, Known, Page};
 use crate::wire::{MigrationView, ReplicaView, SideView};
 
 /// Text as HTML shows it, in content and in quoted attributes.
-struct Escaped<T>(T);
+pub(super) struct Escaped<T>(pub(super) T);
 
 impl<T: Display> Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +31,7 @@ impl<T: Display> Display for Escaped<T> {
 }
 
 /// A fragment that writes itself, so that pieces nest without a copy of each.
-struct Piece<F>(F);
+pub(super) struct Piece<F>(pub(super) F);
 
 impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> Display for Piece<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,7 +48,7 @@ fn each<'a, T>(
 
 /// Every migration.
 pub(super) fn status(page: &Page<'_>) -> String {
-    let cards = each(&page.migrations, |f, migration| write!(f, "{}", card(migration, rollback_button(migration))));
+    let cards = each(&page.cards, |f, shown| write!(f, "{}", card(shown, rollback_button(&shown.migration))));
     let all = button(&Action {
         label: "Everything to legacy",
         title: "Everything to legacy",
@@ -58,7 +59,7 @@ pub(super) fn status(page: &Page<'_>) -> String {
         danger: true,
         solid: true,
     });
-    let empty = if page.migrations.is_empty() { "<p class=\"dim\">The file defines no migration.</p>" } else { "" };
+    let empty = if page.cards.is_empty() { "<p class=\"dim\">The file defines no migration.</p>" } else { "" };
     let live = format!(
         "{}<section><h2>Migrations</h2>{empty}<div class=\"grid\">{cards}</div></section>{}",
         overview(page),
@@ -69,7 +70,7 @@ pub(super) fn status(page: &Page<'_>) -> String {
 
 /// The story's migration with its quick actions.
 pub(super) fn dashboard(page: &Page<'_>) -> String {
-    let cards = each(&page.migrations, |f, migration| write!(f, "{}", card(migration, quick_actions(migration))));
+    let cards = each(&page.cards, |f, shown| write!(f, "{}", card(shown, quick_actions(&shown.migration))));
     let live = format!(
         "{}<section><h2>System migration status</h2><div class=\"grid\">{cards}</div></section>{}",
         overview(page),
@@ -191,7 +192,8 @@ fn row(replica: &ReplicaView, revision: u64) -> impl Display + '_ {
     })
 }
 
-fn card<'a>(migration: &'a MigrationView, buttons: impl Display + 'a) -> impl Display + 'a {
+fn card<'a>(shown: &'a Card, buttons: impl Display + 'a) -> impl Display + 'a {
+    let Card { migration, judged } = shown;
     Piece(move |f: &mut fmt::Formatter<'_>| {
         let alarm = if migration.effective_mode == Mode::EmergencyRollback { " alarm" } else { "" };
         let id = Escaped(&migration.id);
@@ -210,10 +212,10 @@ fn card<'a>(migration: &'a MigrationView, buttons: impl Display + 'a) -> impl Di
         if let Some(problem) = &migration.problem {
             write!(f, "<p class=\"banner small\">⚠ {}</p>", Escaped(problem))?;
         }
-        write!(f, "{}", split(migration))?;
+        write!(f, "{}{}{}", split(migration), state(judged), performance(judged))?;
         write!(
             f,
-            "<div class=\"sides\">{}{}</div>",
+            "<h3>System Health</h3><div class=\"sides\">{}{}</div>",
             side(&migration.legacy, Side::Legacy),
             side(&migration.new, Side::New)
         )?;
@@ -267,7 +269,7 @@ fn side(view: &SideView, side: Side) -> impl Display + '_ {
             Some(false) => "<span class=\"down\">✗ down</span>".into(),
             None => "<span class=\"dim\">unknown</span>".into(),
         };
-        write!(f, "<div><h3>{side} · {}</h3>{verdict}<ul>", Escaped(&view.upstream))?;
+        write!(f, "<div><h4>{side} · {}</h4>{verdict}<ul>", Escaped(&view.upstream))?;
         for endpoint in &view.endpoints {
             let mark =
                 if endpoint.healthy { "<span class=\"ok\">✓</span>" } else { "<span class=\"down\">✗</span>" };

@@ -1,7 +1,10 @@
 //! The pages a person opens: complete without a script, escaped, and reticent without a token.
 
 use flags::control::{Ask, Change};
+use flags::tally::Slot;
 use flags::{MigrationId, Mode};
+use jiff::Timestamp;
+use metrics::status::{State, Status};
 
 use crate::world::World;
 
@@ -84,4 +87,59 @@ async fn the_story_s_dashboard_shows_the_default_migration_and_its_actions() {
         assert!(answer.text.contains(shown), "{shown} is missing in {}", answer.text);
     }
     assert!(!answer.text.contains("reports"), "only the default migration is the story's");
+}
+
+/// The text of a page, without what marks it up.
+fn words(page: &str) -> String {
+    let text: String =
+        page.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect::<Vec<_>>().join(" ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn the_guard_is_shown_with_its_reason_and_its_thresholds() {
+    let world = World::new().await;
+    let evidence = [("latency_p95".to_owned(), 700.0), ("requests".to_owned(), 0.4), ("all".to_owned(), 28.4)].into();
+    let why = "new is slower <b>than</b> legacy".to_owned();
+    let held = Status { state: State::Held, why, evidence, ..Status::default() };
+    world.board.put(&MigrationId::new("agents").unwrap(), held);
+    for path in ["/", "/migration/dashboard"] {
+        let page = world.call("", "GET", path, "").await.text;
+        let text = words(&page);
+        for shown in [
+            "held",
+            "new is slower &lt;b&gt;than&lt;/b&gt; legacy",
+            "Evidence against new 28 , most of it from latency_p95 · 1 says nothing",
+            "20 holds, 100 brakes, 1000 rolls back",
+        ] {
+            assert!(text.contains(shown), "{shown} is missing in {text}");
+        }
+    }
+    assert!(
+        words(&world.call("", "GET", "/", "").await.text).contains("Evidence against new 1 "),
+        "the other one is sound"
+    );
+}
+
+#[tokio::test]
+async fn both_sides_are_compared_in_the_words_of_the_story() {
+    let world = World::new().await;
+    let slot = Slot::of_second(Slot::of(Timestamp::now()).second() - 5);
+    world.another_router_counts("a", slot, "ok=19 failed=1 h10=20").await;
+    let text = words(&world.call("", "GET", "/migration/dashboard", "").await.text);
+    for shown in [
+        "Performance Comparison",
+        "First attempts of the last 10 min",
+        "Python &lt;3&gt; 20 95.00 %",
+        "success_rate_improvement nothing to compare yet",
+        "duration_improvement",
+        "quality_improvement",
+        "System Health legacy",
+    ] {
+        assert!(text.contains(shown), "{shown} is missing in {text}");
+    }
+    let away = World::new().await;
+    away.take_the_store_away();
+    let text = words(&away.call("", "GET", "/", "").await.text);
+    assert!(text.contains("Not known:"), "{text}");
 }
