@@ -139,10 +139,8 @@ impl<'a> Player<'a> {
     fn slot(&mut self, slot: Slot, counts: Option<&SlotCounts>) -> bool {
         let running = slot.next();
         let now = start_of(running).checked_add(SETTLE).unwrap_or(Timestamp::MAX);
-        self.follow(slot, now);
-        let (definition, document) = (self.definition, self.document.clone());
-        let (mode, legacy_probe) = (document.mode, None);
-        let situation = Situation { definition, document: &document, mode, legacy_probe, now, slot: running };
+        self.change(slot, now);
+        let situation = situation(self.definition, &self.document, now, running);
         let orders =
             consider(&mut self.mind, &mut self.past, &situation, counts.map_or(&[], std::slice::from_ref), None);
         self.mind.engine.slot = self.mind.engine.slot.max(slot.0);
@@ -156,8 +154,8 @@ impl<'a> Player<'a> {
         is_over
     }
 
-    /// Takes over what was changed until now.
-    fn follow(&mut self, slot: Slot, now: Timestamp) {
+    /// Takes over what was changed until now. What was changed and changed again ends a stretch of evidence all the same.
+    fn change(&mut self, slot: Slot, now: Timestamp) {
         while let Some(stood) = self.changes.as_slice().first().filter(|stood| stood.time <= now) {
             self.changes.next();
             let Stood { time, position, actor } = stood;
@@ -175,6 +173,8 @@ impl<'a> Player<'a> {
                 record: Value::Null,
             };
             self.tell(decision);
+            // What is to be remembered of it is in the store.
+            let _ = self.mind.follow(&situation(self.definition, &self.document, now, slot.next()));
         }
     }
 
@@ -260,6 +260,10 @@ fn rank(state: State) -> usize {
 /// As the API tells a position, not as the store keeps it.
 fn in_percent<S: Serializer>(to: &Option<Position>, serializer: S) -> Result<S::Ok, S::Error> {
     to.map(|Position { mode, share }| json!({ "mode": mode, "percent": share.percent() })).serialize(serializer)
+}
+
+fn situation<'a>(definition: &'a Migration, document: &'a Document, now: Timestamp, slot: Slot) -> Situation<'a> {
+    Situation { definition, document, mode: document.mode, legacy_probe: None, now, slot }
 }
 
 fn start_of(slot: Slot) -> Timestamp {

@@ -140,6 +140,16 @@ fn what_somebody_else_did_is_followed() {
 }
 
 #[test]
+fn who_goes_back_and_on_within_a_half_second_begins_anew() {
+    let again = |mode| {
+        let written = Written::new(10.0).then(60, SOUND.0, SOUND.1).then(4, BROKEN.0, BROKEN.1);
+        let written = written.changed(mode, 10.0, "bert").changed(Mode::Gradual, 10.0, "bert");
+        written.then(1, SOUND.0, SOUND.1).play().evidence["all"]
+    };
+    assert!(again(Mode::LegacyOnly) < 10.0 && again(Mode::NewOnly) > 10.0, "{}", again(Mode::NewOnly));
+}
+
+#[test]
 fn half_seconds_in_which_nothing_was_counted_pass_too() {
     let mut silent = Written::new(10.0).then(10, SOUND.0, SOUND.1).then(1_300, "", "").then(1, "ok=1", "");
     silent.slots.retain(|slot| !slot.legacy.is_empty());
