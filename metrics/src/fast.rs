@@ -69,12 +69,14 @@ struct Alone {
     others: Others,
     /// Groups of callers that failed since evidence began to rise, a bit each.
     failing: u64,
-    has_tripped: bool,
+    /// As of which revision it has tripped; once for each.
+    tripped: Option<Revision>,
 }
 
 /// How a migration stands, as far as a trip asks.
 #[derive(Clone, Copy, Debug)]
 struct Terms {
+    revision: Revision,
     /// New answers callers here, and may be left.
     is_exposed: bool,
     /// There is nothing beside new.
@@ -98,13 +100,16 @@ impl Alone {
         };
         let block = Block { legacy: more(0), new: more(1) };
         let failed = self.more_by_group(new);
+        // Whoever changed something since may have gone back and come again between two blocks: evidence was of before.
+        if self.tripped.is_some_and(|tripped| tripped != terms.revision) {
+            self.begin_anew();
+        }
         let margin = Margin::at_least(terms.margin);
         if !terms.is_exposed {
-            if self.has_tripped || self.stream.evidence().value() > RISEN {
-                self.stream.restart();
-                self.others.restart();
+            if self.tripped.is_some() || self.stream.evidence().value() > RISEN {
+                self.begin_anew();
             }
-            (self.failing, self.has_tripped) = (0, false);
+            self.failing = 0;
             self.stream.fold(&block, &FAST, margin, 1.0);
             self.others.fold(&block, &failed, &FAST, margin, 1.0);
             return None;
@@ -122,13 +127,21 @@ impl Alone {
         let is_of_many = self.failing.count_ones() >= GROUPS_MIN && self.others.evidence().value() >= OTHERS_MIN;
         let is_plain = evidence >= fast_threshold(terms.alpha) && is_of_many;
         let legacy_is_well = terms.legacy_probe != Some(false) && 1.0 - self.stream.legacy_rate() >= terms.floor;
-        let trips = is_plain && legacy_is_well && self.stream.is_still_bad() && !self.has_tripped;
-        self.has_tripped |= trips;
+        let trips = is_plain && legacy_is_well && self.stream.is_still_bad() && self.tripped.is_none();
+        if trips {
+            self.tripped = Some(terms.revision);
+        }
         trips.then_some(evidence)
     }
 }
 
 impl Alone {
+    fn begin_anew(&mut self) {
+        self.stream.restart();
+        self.others.restart();
+        (self.failing, self.tripped) = (0, None);
+    }
+
     /// Whose attempts at new have failed since the last block.
     fn more_by_group(&mut self, new: &SideAttempts) -> ByGroup {
         let Some(now) = &new.failed_by_group else { return ByGroup::new() };
@@ -188,6 +201,7 @@ impl Fast {
         let may_act = guard.fast_path && guard.action == GuardAction::Rollback && definition.reversible;
         let share = |bp: u16| f64::from(bp) / 10_000.0;
         Terms {
+            revision: snapshot.placed(at).document.revision,
             is_exposed: serves_new && may_act,
             is_alone: mode == Mode::NewOnly,
             margin: share(guard.margin.get()),
@@ -278,8 +292,15 @@ impl Trip {
 mod tests {
     use super::*;
 
-    const EXPOSED: Terms =
-        Terms { is_exposed: true, is_alone: false, margin: 0.002, alpha: 0.001, floor: 0.7, legacy_probe: None };
+    const EXPOSED: Terms = Terms {
+        revision: Revision(7),
+        is_exposed: true,
+        is_alone: false,
+        margin: 0.002,
+        alpha: 0.001,
+        floor: 0.7,
+        legacy_probe: None,
+    };
 
     #[derive(Default)]
     struct Rig {
@@ -376,6 +397,15 @@ mod tests {
         let back = Terms { is_exposed: false, ..EXPOSED };
         assert_eq!(rig.blocks(10, (15, 0), (0, 0), 3, &back), None);
         assert!(rig.blocks(100, (15, 0), (2, 2), 3, &EXPOSED).is_some());
+    }
+
+    #[test]
+    fn a_rollback_that_was_acknowledged_between_two_blocks_leaves_nothing_of_before() {
+        let mut rig = Rig::after_a_good_while();
+        assert!(rig.blocks(100, (15, 0), (2, 2), 3, &EXPOSED).is_some());
+        let again = Terms { revision: Revision(10), ..EXPOSED };
+        assert_eq!(rig.blocks(200, (15, 0), (2, 0), 3, &again), None, "what failed then is no reason now");
+        assert!(rig.blocks(100, (15, 0), (2, 2), 3, &again).is_some_and(|blocks| blocks <= 4));
     }
 
     #[test]
