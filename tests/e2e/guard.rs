@@ -1,77 +1,19 @@
 //! What happens by itself when new degrades, and what does not happen when it is sound.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+mod broken;
+mod load;
+mod one_caller;
+mod sound;
+mod store;
+
 use std::time::Duration;
 
 use harness::backend::{answers, response};
-use harness::{Backend, Client, RedisServer, Router, Setup, Step, wait_for};
+use harness::{Backend, RedisServer, Router, Setup, Step, wait_for};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
+pub(crate) use self::load::Load;
 use crate::world::World;
-
-/// Callers at once; each makes a request after the other.
-const CALLERS: usize = 12;
-
-/// Different users.
-const USERS: usize = 600;
-
-/// A load that goes on until it is stopped, and what callers met.
-pub(crate) struct Load {
-    stop: Arc<AtomicBool>,
-    made: Arc<AtomicUsize>,
-    failed: Arc<AtomicUsize>,
-    callers: JoinSet<()>,
-}
-
-impl Load {
-    pub(crate) fn start(router: &Router) -> Self {
-        let (stop, made, failed) =
-            (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let mut callers = JoinSet::new();
-        for caller in 0..CALLERS {
-            let (stop, made, failed) = (Arc::clone(&stop), Arc::clone(&made), Arc::clone(&failed));
-            let address = router.data;
-            callers.spawn(async move {
-                let mut client = Client::connect(address).await;
-                let mut pace = tokio::time::interval(Duration::from_millis(25));
-                let mut user = caller;
-                while !stop.load(Ordering::SeqCst) {
-                    pace.tick().await;
-                    user = (user + CALLERS) % USERS;
-                    let answer = client.get_with("/", &format!("X-User-Id: user-{user}\r\n")).await;
-                    made.fetch_add(1, Ordering::SeqCst);
-                    if answer.status() >= 500 {
-                        failed.fetch_add(1, Ordering::SeqCst);
-                    }
-                    if answer.value("connection").as_deref() == Some("close") {
-                        client = Client::connect(address).await;
-                    }
-                }
-            });
-        }
-        Self { stop, made, failed, callers }
-    }
-
-    /// Waits until so many more requests were made.
-    pub(crate) async fn more(&self, requests: usize) {
-        let enough = self.made.load(Ordering::SeqCst) + requests;
-        while self.made.load(Ordering::SeqCst) < enough {
-            let piece = enough.min(self.made.load(Ordering::SeqCst) + 200);
-            wait_for("the load goes on", || async { (self.made.load(Ordering::SeqCst) >= piece).then_some(()) }).await;
-        }
-    }
-
-    /// Ends it, and answers how many requests failed for their callers.
-    pub(crate) async fn stop(mut self) -> usize {
-        self.stop.store(true, Ordering::SeqCst);
-        while let Some(caller) = self.callers.join_next().await {
-            caller.expect("no caller panics");
-        }
-        self.failed.load(Ordering::SeqCst)
-    }
-}
 
 pub(crate) async fn gradual(guard: &str, percent: f64) -> World {
     let world = World::with(|setup| {
@@ -100,6 +42,12 @@ pub(crate) fn rolled_back(seen: &Value) -> bool {
 /// The newest history entry.
 pub(crate) async fn newest(router: &Router) -> Value {
     router.api("GET", "/migrations/shop/history", None).await.json()["history"][0].clone()
+}
+
+/// Nobody was moved, and nothing was taken from new.
+#[track_caller]
+fn is_as_it_was(seen: &Value, mode: &str, percent: f64) {
+    assert_eq!((&seen["mode"], &seen["percent"]), (&json!(mode), &json!(percent)), "{seen}");
 }
 
 pub(crate) fn failing() -> Vec<Step> {

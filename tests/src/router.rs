@@ -219,6 +219,16 @@ impl Router {
         assert!(sent.success(), "{kill}");
     }
 
+    /// Stops it where it stands: connections are made by the kernel, and nothing is answered.
+    pub async fn pause(&self) {
+        self.signal("STOP").await;
+    }
+
+    /// Lets it go on.
+    pub async fn resume(&self) {
+        self.signal("CONT").await;
+    }
+
     /// Waits until the process has ended by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         within("the router ends", self.child.wait()).await.expect("it is our child")

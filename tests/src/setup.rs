@@ -58,6 +58,13 @@ impl Setup {
         self
     }
 
+    /// One more endpoint of new.
+    #[must_use]
+    pub fn with_new_endpoint(mut self, address: SocketAddr) -> Self {
+        self.new.push(address);
+        self
+    }
+
     /// Further lines of the file's top level.
     #[must_use]
     pub fn with_top(mut self, lines: &str) -> Self {
