@@ -23,8 +23,8 @@
 //! the place of `theta_L`, and a success of legacy counts `delta theta_L'/theta_0 + (1-delta)(1-theta_L')/(1-theta_0)`, as if it had been turned into a
 //! failure with the chance `delta`. Tests enumerate both claims.
 //!
-//! A block's factor is tempered to `S^(1/DEFF)` where callers fail together, and capped at 10, so that one bad half second cannot
-//! act alone. Both keep it an e-value.
+//! A block's factor is tempered to `S^(1/DEFF)` where callers fail together, and capped, so that one bad half second cannot
+//! act alone: at 10 for clock A, and at 200 for clock B, which asks for 64,000 times as much. Both keep it an e-value.
 //!
 //! # Two clocks ([`Clocks`])
 //!

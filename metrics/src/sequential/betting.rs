@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clocks::{Clocks, Evidence};
 use super::count::is_unused;
-use super::factor::tempering;
+use super::factor::{Caps, tempering};
 use crate::observe::{CELLS, cell_start_us};
 
 const STAKES: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 5.5];
@@ -39,7 +39,7 @@ impl Betting {
             };
             done.iter().map(of).sum::<f64>() / tempering(deff)
         };
-        self.clocks.advance(&STAKES.map(won));
+        self.clocks.advance(&STAKES.map(won), Caps::NONE);
     }
 
     pub fn evidence(&self) -> Evidence {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::count::{is_unused, rounded_down};
+use super::factor::Caps;
 
 /// The largest logarithm, and minus the smallest.
 pub(super) const LN_MAX: f64 = 60.0;
@@ -105,8 +106,10 @@ impl TryFrom<Stored> for Clocks {
 impl Clocks {
     /// Takes in the factors of one block, as logarithms, one per alternative.
     ///
+    /// Each clock takes at most its cap.
+    ///
     /// Clocks that have another number of alternatives, from another release, begin anew.
-    pub(super) fn advance(&mut self, ln_factors: &[f64]) {
+    pub(super) fn advance(&mut self, ln_factors: &[f64], caps: Caps) {
         if self.a.len() != ln_factors.len() {
             self.a = vec![0.0; ln_factors.len()];
             self.b = vec![0.0; ln_factors.len()];
@@ -115,9 +118,9 @@ impl Clocks {
             return;
         }
         for ((a, b), ln) in self.a.iter_mut().zip(&mut self.b).zip(ln_factors) {
-            *a = rounded_down((*a + ln).clamp(-LN_MAX, LN_MAX));
+            *a = rounded_down((*a + ln.min(caps.since_start)).clamp(-LN_MAX, LN_MAX));
             // ln(1 + (M + 1) S), where b is ln(M + 1).
-            let grown = (*b + ln).min(LN_MAX);
+            let grown = (*b + ln.min(caps.restarting)).min(LN_MAX);
             *b = if grown < LN_NOTHING { 0.0 } else { rounded_down(grown.exp().ln_1p().min(LN_MAX)) };
         }
     }

@@ -33,44 +33,60 @@ enum Alternatives {
     Same,
 }
 
+/// How much one block may say, as logarithms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Caps {
+    pub(super) since_start: f64,
+    pub(super) restarting: f64,
+}
+
+impl Caps {
+    pub(super) const NONE: Self = Self::both(LN_MAX);
+    const TEN: Self = Self::both(std::f64::consts::LN_10);
+
+    /// For what may roll back. The restarting clock asks for 64,000 times as much, so a block may say 200 to it (`ln` 5.3), and
+    /// four blocks are needed for a rollback by either clock, where some streams are silent.
+    const FOUR_BLOCKS: Self = Self { restarting: 5.3, ..Self::TEN };
+
+    const fn both(ln: f64) -> Self {
+        Self { since_start: ln, restarting: ln }
+    }
+}
+
 /// The numbers of a test; its state is elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Test {
     alternatives: Alternatives,
-    /// Logarithm of the most that one block may say.
-    ln_cap: f64,
+    /// Logarithms of the most that one block may say, to the clock since the start and to the one that restarts.
+    pub(super) ln_caps: Caps,
     /// Blocks until a block in which one side is silent is given up.
     pub(super) wait_blocks_max: u32,
 }
 
-/// The fleet's test: blocks of half a second, at most a tenfold each.
+/// The fleet's test: blocks of half a second.
 pub const FLEET: Test = Test {
     alternatives: Alternatives::Odds(&[1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1e3, 1e4]),
-    ln_cap: std::f64::consts::LN_10,
+    ln_caps: Caps::FOUR_BLOCKS,
     wait_blocks_max: 600,
 };
 
 /// The test of one router: blocks of 50 ms, no cap, and in mind only that new is plainly gone. See [`fast_threshold`].
 pub const FAST: Test =
-    Test { alternatives: Alternatives::Toward(&[0.5, 0.8, 0.99]), ln_cap: LN_MAX, wait_blocks_max: 6_000 };
+    Test { alternatives: Alternatives::Toward(&[0.5, 0.8, 0.99]), ln_caps: Caps::NONE, wait_blocks_max: 6_000 };
 
 /// That new is *not* worse by the margin.
-pub const SAFETY: Test =
-    Test { alternatives: Alternatives::Same, ln_cap: std::f64::consts::LN_10, wait_blocks_max: 600 };
+pub const SAFETY: Test = Test { alternatives: Alternatives::Same, ln_caps: Caps::TEN, wait_blocks_max: 600 };
 
 /// The absolute floor; for the usual 30 % the alternatives are 40, 50, 70, 90 and 99 %.
 pub const FLOOR: Test = Test {
     alternatives: Alternatives::Toward(&[1.0 / 7.0, 2.0 / 7.0, 4.0 / 7.0, 6.0 / 7.0, 69.0 / 70.0]),
-    ln_cap: std::f64::consts::LN_10,
+    ln_caps: Caps::FOUR_BLOCKS,
     wait_blocks_max: 600,
 };
 
 /// Discordant pairs, of which half are expected; the alternatives are 60, 75, 90 and 99 %.
-pub const PAIRED: Test = Test {
-    alternatives: Alternatives::Toward(&[0.2, 0.5, 0.8, 0.98]),
-    ln_cap: std::f64::consts::LN_10,
-    wait_blocks_max: 600,
-};
+pub const PAIRED: Test =
+    Test { alternatives: Alternatives::Toward(&[0.2, 0.5, 0.8, 0.98]), ln_caps: Caps::TEN, wait_blocks_max: 600 };
 
 /// The evidence at which one router trips alone: ten times what the fleet needs, because each of many routers asks for itself.
 ///
@@ -124,9 +140,9 @@ impl Test {
         worse.min(ALTERNATIVE_MAX).max(acceptable)
     }
 
-    /// Tempered for callers that fail together, and capped.
+    /// Tempered for callers that fail together, and capped as the clock allows that lets a block say more.
     fn limited(&self, ln_factor: f64, deff: f64) -> f64 {
-        (ln_factor / tempering(deff)).clamp(-LN_MAX, self.ln_cap)
+        (ln_factor / tempering(deff)).clamp(-LN_MAX, self.ln_caps.since_start.max(self.ln_caps.restarting))
     }
 
     /// Logarithms of the factors of a block with both sides in it.

@@ -28,7 +28,7 @@ impl OneSample {
         if let Some(limit) = ln_at_most {
             factors.iter_mut().for_each(|factor| *factor = factor.min(limit));
         }
-        self.clocks.advance(&factors);
+        self.clocks.advance(&factors, test.ln_caps);
     }
 
     pub fn evidence(&self) -> Evidence {

@@ -101,7 +101,7 @@ impl TwoSample {
         let legacy = self.legacy_rate();
         let ln_factors = test.two_sample(&block, legacy, margin.delta(legacy), deff);
         self.learn(&block);
-        self.clocks.advance(&ln_factors);
+        self.clocks.advance(&ln_factors, test.ln_caps);
         Some(Closed { block, ln_factors })
     }
 
@@ -117,7 +117,7 @@ impl TwoSample {
         let acceptable = legacy + FROZEN_MARGIN.delta(legacy) * (1.0 - legacy);
         let factors = test.one_sample(new, acceptable, deff);
         self.learn(&Block::new(Count::NONE, new));
-        self.clocks.advance(&factors);
+        self.clocks.advance(&factors, test.ln_caps);
     }
 
     pub fn evidence(&self) -> Evidence {
