@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::answer::{Answer, Received, judge};
 use crate::poller::Poller;
 
 const CALLERS: usize = 512;
@@ -14,7 +15,6 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// How long answers may be outstanding after the last request was due.
 const PATIENCE: Duration = Duration::from_secs(10);
 const EXAMPLES_MAX: usize = 5;
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Not a connection's place: the end of stdin, which ends the load.
 const STDIN: usize = usize::MAX;
 
@@ -30,12 +30,6 @@ struct Connection {
     received: Vec<u8>,
     /// When the request that is under way was due.
     due: Option<Instant>,
-}
-
-enum Received {
-    More,
-    Whole { keep: bool },
-    Broken(String),
 }
 
 struct Load<'a> {
@@ -61,42 +55,11 @@ fn requests() -> Vec<Vec<u8>> {
     (1..=CALLERS).map(request).collect()
 }
 
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     Ok(stream)
-}
-
-/// Judges what has arrived of one answer.
-fn judge(received: &[u8]) -> Received {
-    let Some(head) = received.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return if received.len() > HEAD_BYTES_MAX {
-            Received::Broken("an endless head".into())
-        } else {
-            Received::More
-        };
-    };
-    let text = String::from_utf8_lossy(&received[..head]);
-    let mut lines = text.split("\r\n");
-    let status = lines.next().unwrap_or_default();
-    if status.split(' ').nth(1) != Some("200") {
-        return Received::Broken(text.into_owned());
-    }
-    let (mut length, mut keep) = (None, true);
-    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse::<usize>().ok();
-        } else if name.eq_ignore_ascii_case("connection") {
-            keep = !value.trim().eq_ignore_ascii_case("close");
-        }
-    }
-    match length.map(|length| head + 4 + length) {
-        None => Received::Broken(format!("no length: {text}")),
-        Some(whole) if received.len() < whole => Received::More,
-        Some(whole) if received.len() == whole => Received::Whole { keep },
-        Some(_) => Received::Broken("more than one answer to one request".into()),
-    }
 }
 
 impl Load<'_> {
@@ -174,12 +137,18 @@ impl Load<'_> {
         };
         match judged {
             Received::More => {}
+            Received::Whole(Answer { status, body, .. }) if status != 200 => {
+                let head = String::from_utf8_lossy(&connection.received[..body]).trim_end().to_owned();
+                connection.due = None;
+                self.fail(head);
+                self.reopen(at);
+            }
             Received::Broken(why) => {
                 connection.due = None;
                 self.fail(why);
                 self.reopen(at);
             }
-            Received::Whole { keep } => {
+            Received::Whole(Answer { keep, .. }) => {
                 connection.due = None;
                 if due >= self.counts_from {
                     self.latencies.push(due.elapsed().as_nanos() as u64);

@@ -1,4 +1,5 @@
-//! What the benchmarks need and packages do not have: load at a fixed rate, tunnels that echo, and a relay that knows no HTTP.
+//! What the benchmarks need and packages do not have: load at a fixed rate, systems that fail when told to, tunnels that echo, and
+//! a relay that knows no HTTP.
 //!
 //! # Why not wrk or h2load
 //!
@@ -8,17 +9,25 @@
 //!
 //! Everything runs in one thread over epoll, so that a tool that is pinned to a core costs the same for every proxy.
 
+mod answer;
+mod dice;
 mod http;
 mod poller;
 mod relay;
+mod system;
 mod tunnel;
+mod watch;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const USAGE: &str = "usage:
   load rate ADDRESS REQUESTS_PER_SECOND SECONDS CONNECTIONS   requests at fixed moments; ends early, and prints, when stdin does
+  load watch ADDRESS,... PATH REQUESTS_PER_SECOND SECONDS CONNECTIONS
+                                                              the same over routers in turn, for many users; a line on stdin prints
+                                                              who answered since the last
+  load system NAME ADDRESS [NAME ADDRESS]...                  answer with their names; stdin says `NAME fail 0.04`, `NAME delay 20ms`, `NAME ok`
   load echo ADDRESS SECONDS TUNNELS                           1 KiB there and back on each tunnel, as fast as it goes
   load origin ADDRESS...                                      echoes what comes after an upgrade
   load relay ADDRESS UPSTREAM...                              joins each connection to the next upstream";
@@ -29,6 +38,11 @@ fn number(text: &str) -> Result<u64, String> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text} is not an address"))
+}
+
+/// Milliseconds since 1970, which is what processes of one machine can compare.
+fn unix_ms() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1_000.0
 }
 
 fn run(arguments: &[&str]) -> Result<(), String> {
@@ -42,6 +56,21 @@ fn run(arguments: &[&str]) -> Result<(), String> {
                 connections: number(connections)?.max(1),
             };
             println!("{}", http::run(&plan).map_err(failed)?);
+        }
+        ["watch", routers, path, rate, seconds, connections] => {
+            let routers: Result<Vec<_>, _> = routers.split(',').map(address).collect();
+            let plan = watch::Plan {
+                routers: routers?,
+                path: (*path).to_owned(),
+                rate: number(rate)?.max(1),
+                length: Duration::from_secs(number(seconds)?),
+                connections: number(connections)?.max(1),
+            };
+            watch::run(&plan).map_err(failed)?;
+        }
+        ["system", names @ ..] if !names.is_empty() && names.len().is_multiple_of(2) => {
+            let names: Result<Vec<_>, String> = names.chunks(2).map(|pair| Ok((pair[0], address(pair[1])?))).collect();
+            system::run(&names?).map_err(failed)?;
         }
         ["echo", to, seconds, tunnels] => {
             let length = Duration::from_secs(number(seconds)?);
