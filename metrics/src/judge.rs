@@ -90,6 +90,9 @@ const MISSED_MAX: usize = 32;
 const EVERY: [u64; 2] = [1, 4];
 const IDLE_EVERY: [u64; 2] = [6, 20];
 
+/// After how many turns a change is followed anyway, by who judges and by the others, who read what that has found.
+const FOLLOWED_AFTER: [u64; 2] = [0, 2];
+
 /// What health checks say of an upstream.
 pub type Probe = dyn Fn(&str) -> Option<bool> + Send + Sync;
 
@@ -109,8 +112,9 @@ pub struct Judge {
     /// The newest minute that was made.
     minute: u64,
     turns: u64,
-    /// Of the newest state that a turn has seen.
+    /// Of the newest state that a turn has seen, and the turns since.
     revision: Revision,
+    unchanged: u64,
     /// When something was known last.
     seen: Instant,
 }
@@ -142,6 +146,7 @@ impl Judge {
             minute: 0,
             turns: 0,
             revision: Revision::ZERO,
+            unchanged: 0,
             seen: Instant::now(),
         }
     }
@@ -151,12 +156,14 @@ impl Judge {
         let snapshot = self.watch.current();
         let is_idle =
             !snapshot.iter().any(|(at, own, _)| own.guard.action != GuardAction::Off && has_new(&snapshot, at));
-        let [judging, looking] = if is_idle { IDLE_EVERY } else { EVERY };
-        // What ends a stretch of evidence is followed at once, also where nothing is left to judge.
-        let is_followed = std::mem::replace(&mut self.revision, snapshot.revision()) == snapshot.revision();
-        let is_due = self.turns.is_multiple_of(if self.judges() { judging } else { looking });
+        // What ends a stretch of evidence is followed soon, also where nothing is left to judge.
+        let is_unchanged = std::mem::replace(&mut self.revision, snapshot.revision()) == snapshot.revision();
+        self.unchanged = if is_unchanged { self.unchanged.saturating_add(1) } else { 0 };
+        let role = usize::from(!self.judges());
+        let every = if is_idle { IDLE_EVERY } else { EVERY }[role];
+        let is_due = self.turns.is_multiple_of(every) || self.unchanged == FOLLOWED_AFTER[role];
         self.turns = self.turns.wrapping_add(1);
-        if !is_due && (is_followed || !self.judges()) {
+        if !is_due {
             return;
         }
         match self.try_turn(&snapshot, is_idle).await {
