@@ -30,6 +30,8 @@ const PART_BYTES: usize = 4 * 1024 * 1024;
 /// which takes Redis some 10 ms.
 const LOOK_BYTES: usize = 512;
 
+/// Where nothing was counted it asks for 64 slots at once: a fleet at rest has many such, and all its routers one Redis.
+///
 /// Answers what was counted from one slot to another, and at which migration and slot to go on (0: all is read).
 /// Its key is the prefix of all counts. Its arguments: the slots, the limits of fields and bytes, what a part and a
 /// look may cost, where to begin, and the migrations.
@@ -41,24 +43,39 @@ static COUNTS: LazyLock<Script> = LazyLock::new(|| {
         local left, look = tonumber(ARGV[5]), tonumber(ARGV[6])
         local at, slot = tonumber(ARGV[7]), tonumber(ARGV[8])
         local found = {}
+        local function key(slot)
+            return KEYS[1] .. ARGV[8 + at] .. string.format(':%d', slot)
+        end
+        local function read(slot)
+            local count = redis.pcall('HLEN', key(slot))
+            if type(count) ~= 'number' or count == 0 or count > fields_max then return end
+            local fields, kept = redis.call('HGETALL', key(slot)), {}
+            for i = 1, #fields, 2 do
+                local bytes = #fields[i] + #fields[i + 1]
+                if bytes <= field_max then
+                    kept[#kept + 1] = {fields[i], fields[i + 1]}
+                    left = left - bytes
+                end
+            end
+            found[#found + 1] = {at, slot, kept}
+        end
         while ARGV[8 + at] do
+            local asked = slot
             while slot <= last do
                 if left <= 0 then return {at, slot, found} end
-                left = left - look
-                local key = KEYS[1] .. ARGV[8 + at] .. string.format(':%d', slot)
-                local count = redis.pcall('HLEN', key)
-                if type(count) == 'number' and count > 0 and count <= fields_max then
-                    local fields, kept = redis.call('HGETALL', key), {}
-                    for i = 1, #fields, 2 do
-                        local bytes = #fields[i] + #fields[i + 1]
-                        if bytes <= field_max then
-                            kept[#kept + 1] = {fields[i], fields[i + 1]}
-                            left = left - bytes
-                        end
-                    end
-                    found[#found + 1] = {at, slot, kept}
+                local ahead = {}
+                if slot >= asked then
+                    for next = slot, math.min(slot + 63, last) do ahead[#ahead + 1] = key(next) end
+                    asked = slot + #ahead
+                    left = left - look * math.ceil(#ahead / 8)
                 end
-                slot = slot + 1
+                if #ahead > 0 and redis.call('EXISTS', unpack(ahead)) == 0 then
+                    slot = asked
+                else
+                    left = left - look
+                    read(slot)
+                    slot = slot + 1
+                end
             end
             at, slot = at + 1, first
         end
