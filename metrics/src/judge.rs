@@ -38,7 +38,7 @@ use flags::control::{Control, ControlError};
 use flags::guard::GuardAction;
 use flags::snapshot::Snapshot;
 use flags::store::Page;
-use flags::store::records::{JudgedWrite, Minute};
+use flags::store::records::{JudgedWrite, Minute, STATUS_BYTES_MAX};
 use flags::tally::{Slot, SlotCounts};
 use flags::watch::Watch;
 use flags::{MigrationId, MigrationIndex, Mode, Revision, Side};
@@ -440,12 +440,16 @@ fn has_new(snapshot: &Snapshot, at: MigrationIndex) -> bool {
     }
 }
 
+/// What is stored of a migration. A record too large to be kept, which only somebody else can have written, is left out: one
+/// write that is refused would take all others with it.
 fn write(id: &MigrationId, mind: &Mind) -> JudgedWrite {
+    let text = |status: &Status| serde_json::to_string(status).unwrap_or_default();
+    let status = Some(text(&mind.status)).filter(|text| text.len() <= STATUS_BYTES_MAX);
     JudgedWrite {
         migration: id.clone(),
         expected: mind.version,
         engine: serde_json::to_string::<Engine>(&mind.engine).unwrap_or_default(),
-        status: serde_json::to_string(&mind.status).unwrap_or_default(),
+        status: status.unwrap_or_else(|| text(&Status { record: None, ..mind.status.clone() })),
     }
 }
 
@@ -462,6 +466,16 @@ mod tests {
     #[track_caller]
     fn check_minutes(made: u64, over: u64, to_make: u64) {
         assert_eq!(over - made_before(made, over), to_make, "{made} made, {over} over");
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_not_stored_and_the_rest_is() {
+        let mut mind = Mind::default();
+        mind.status.record = Some("x".repeat(STATUS_BYTES_MAX).into());
+        mind.status.why = "new is worse".into();
+        let stored = write(&MigrationId::new("shop").unwrap(), &mind);
+        let read: Status = serde_json::from_str(&stored.status).unwrap();
+        assert_eq!((read.record, read.why.as_str()), (None, "new is worse"));
     }
 
     #[test]

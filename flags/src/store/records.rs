@@ -201,8 +201,10 @@ pub(super) fn read_versioned(stored: &[u8], bytes_max: usize) -> Option<(u64, St
     if !is_version || text.len() > bytes_max {
         return None;
     }
+    // Nothing could follow the last one, so that one that is written by hand is as good as absent.
+    let version = version.parse().ok().filter(|version| *version < VERSION_MAX)?;
     // Whoever reads the text finds out what is wrong with it.
-    Some((version.parse().ok()?, String::from_utf8_lossy(text).into_owned()))
+    Some((version, String::from_utf8_lossy(text).into_owned()))
 }
 
 /// A judgement whose two parts were written together.
@@ -250,7 +252,8 @@ mod tests {
     #[test]
     fn a_version_reads_in_one_form_only() {
         check("7 text", Some((7, "text")));
-        check(&versioned(VERSION_MAX, ""), Some((VERSION_MAX, "")));
+        check(&versioned(VERSION_MAX - 1, ""), Some((VERSION_MAX - 1, "")));
+        check(&versioned(VERSION_MAX, ""), None);
         check("1  a ", Some((1, " a ")));
         for damaged in ["", "7", "7text", " 7 a", "07 a", "0 a", "-1 a", "+1 a", "1000000000000000 a", "7 texts"] {
             check(damaged, None);

@@ -99,18 +99,29 @@ async fn garbage_in_the_judged_state_is_no_evidence_and_judging_goes_on() {
         key.unwrap_or_else(|| panic!("no key ends with {name}: {keys}")).to_owned()
     };
     let (engine, status, lease) = (named(":evidence"), named(":judged"), named(":judge"));
-    let future = "{\\\"slot\\\":18446744073709551615,\\\"new_last\\\":18446744073709551615,\\\"exposed\\\":18446744073709551615}";
+    let both = |version: &str, text: &str| {
+        let script = "local s = string.gsub(redis.call('HGET', KEYS[2], 'shop'), '^%d+ ', '', 1) \
+                      redis.call('HSET', KEYS[1], 'shop', ARGV[1]..' '..ARGV[2]) \
+                      return redis.call('HSET', KEYS[2], 'shop', ARGV[1]..' '..s)";
+        format!("EVAL \"{script}\" 2 {engine} {status} {version} \"{}\"", text.replace('"', "\\\""))
+    };
+    let replaced =
+        |key: &str| format!("EVAL \"redis.call('DEL',KEYS[1]) return redis.call('SET',KEYS[1],'x')\" 1 {key}");
+    let future = format!("{{\"slot\":{0},\"new_last\":{0},\"legacy_last\":{0},\"exposed\":{0}}}", u64::MAX);
     for damage in [
         format!("HSET {engine} shop rubbish"),
         format!("HSET {status} shop rubbish"),
-        format!("HSET {engine} shop \"7 {{\\\"streams\\\":[]}}\""),
-        format!(
-            "EVAL \"redis.call('HSET',KEYS[1],'shop','900 '..ARGV[1]); return redis.call('HSET',KEYS[2],'shop','900 {{}}')\" 2 {engine} {status} \"{future}\""
-        ),
-        format!("EVAL \"redis.call('DEL',KEYS[1]); return redis.call('SET',KEYS[1],'x')\" 1 {engine}"),
-        format!("EVAL \"redis.call('DEL',KEYS[1]); return redis.call('SET',KEYS[1],'x')\" 1 {status}"),
+        both("900", &future),
+        both("900", "{\"streams\":[]}"),
+        both("900", "{\"streams\":{\"requests\":{\"past\":[1,9,1,9]}}}"),
+        replaced(&engine),
+        replaced(&status),
         format!("SET {lease} nobody"),
+        both("999999999999998", "{}"),
     ] {
+        let whole =
+            || async { pair.redis.command(&format!("HGET {status} shop")).await.contains("judged").then_some(()) };
+        harness::wait_for("the judgement is stored again", whole).await;
         let answer = pair.redis.command(&damage).await;
         assert!(!answer.starts_with('-'), "{damage}: {answer}");
         judges(&pair.one).await;

@@ -104,7 +104,7 @@ static PUT_JUDGED: LazyLock<Script> = LazyLock::new(|| {
         local function version(i, id)
             local value = redis.call('HGET', KEYS[i], id)
             local version = value and string.match(value, '^([1-9]%d*) ')
-            if version and #version <= 15 and #value - #version - 1 <= limits[i] then return version end
+            if version and #version <= 15 and version ~= '999999999999999' and #value - #version - 1 <= limits[i] then return version end
         end
         local stored, count = {}, redis.call('HLEN', KEYS[1])
         for at = 4, #ARGV, 4 do
