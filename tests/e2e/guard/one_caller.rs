@@ -13,7 +13,7 @@ fn abuser() -> Manner {
 
 /// One in fifty of everybody's requests fails, on either side.
 fn everybody() -> Manner {
-    Manner { path: |nth| if nth % 50 == 0 { "/unlucky" } else { "/" }, ..Manner::default() }
+    Manner { path: |nth| if nth.is_multiple_of(50) { "/unlucky" } else { "/" }, ..Manner::default() }
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn reloads_and_changes_of_the_percentage_under_load_are_no_evidence() {
     load.more(200).await;
     let file = std::fs::read_to_string(world.router.file()).unwrap();
     for (round, percent) in [50.0, 5.0, 100.0, 1.0, 40.0].into_iter().enumerate() {
-        let pause = if round % 2 == 0 { "31s" } else { "32s" };
+        let pause = if round.is_multiple_of(2) { "31s" } else { "32s" };
         world
             .router
             .reload(&file.replacen("workers:", &format!("timeouts: {{body_idle: {pause}}}\nworkers:"), 1))
@@ -121,7 +121,7 @@ async fn callers_who_give_up_on_new_only_say_nothing_against_it() {
     for user in 0..40 {
         world.router.pin(&format!("impatient-{user}"), "new").await;
     }
-    let path = |nth: usize| if nth % 5 == 0 { "/long" } else { "/" };
+    let path = |nth: usize| if nth.is_multiple_of(5) { "/long" } else { "/" };
     let load = Load::with(&world.router, Manner { path, ..Manner::default() });
     load.more(700).await;
     let before = world.new.seen_at("/long").len();
