@@ -27,7 +27,7 @@ const POSITIONS_MAX: usize = 10_000;
 /// Why a recording cannot be played.
 #[derive(Debug, Error)]
 pub enum RecordingError {
-    #[error("this is no recording ({0}): make one with `crossfade counts MIGRATION --window 15m -o json > FILE`")]
+    #[error("this is no recording; make one with `crossfade counts MIGRATION --window 15m -o json > FILE`")]
     NotARecording(#[source] serde_json::Error),
     #[error(
         "these are counts by the second, which a guard does not judge by: record with `crossfade counts MIGRATION -o json`, or ask the API for ?form=slots"
@@ -269,7 +269,9 @@ mod tests {
         let mut recording = recording();
         change(&mut recording);
         let read = Recording::parse(&recording.to_string()).and_then(|read| read.definition());
-        let error = read.unwrap_err().to_string();
+        let error = read.unwrap_err();
+        let cause = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+        let error = format!("{error}: {cause}");
         assert!(error.contains(told), "{error}");
     }
 

@@ -112,7 +112,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 fn refused(path: &Path, error: RecordingError) -> Failure {
-    Failure::from(anyhow::anyhow!("{}: {error}", path.display()))
+    Failure::from(anyhow::Error::new(error).context(path.display().to_string()))
 }
 
 /// The migration with its guard as it is to be played.
