@@ -21,6 +21,7 @@
 //!
 //! Not here: when a turn is due (the composition root), and what evidence is (`sequential`, `guard`).
 
+mod cadence;
 mod mind;
 mod past;
 mod quality;
@@ -44,6 +45,7 @@ use flags::watch::Watch;
 use flags::{MigrationId, MigrationIndex, Mode, Revision, Side};
 use jiff::Timestamp;
 
+use self::cadence::Cadence;
 use self::mind::{Engine, Mind, Order};
 use self::past::Past;
 pub use self::past::{minute, minute_text};
@@ -85,14 +87,6 @@ const AT_ONCE: usize = 500;
 /// Changes between two turns that are looked at; who makes more has not acknowledged what the guard did.
 const MISSED_MAX: usize = 32;
 
-/// Every how many turns something is done, by who judges and by the others; fewer where there is nothing to judge, because
-/// a store that many routers share is asked little at rest.
-const EVERY: [u64; 2] = [1, 4];
-const IDLE_EVERY: [u64; 2] = [6, 20];
-
-/// After how many turns a change is followed anyway, by who judges and by the others, who read what that has found.
-const FOLLOWED_AFTER: [u64; 2] = [0, 2];
-
 /// What health checks say of an upstream.
 pub type Probe = dyn Fn(&str) -> Option<bool> + Send + Sync;
 
@@ -111,10 +105,7 @@ pub struct Judge {
     matured: BTreeMap<MigrationId, [Matured; 3]>,
     /// The newest minute that was made.
     minute: u64,
-    turns: u64,
-    /// Of the newest state that a turn has seen, and the turns since.
-    revision: Revision,
-    unchanged: u64,
+    cadence: Cadence,
     /// When something was known last.
     seen: Instant,
 }
@@ -144,9 +135,7 @@ impl Judge {
             pasts: BTreeMap::new(),
             matured: BTreeMap::new(),
             minute: 0,
-            turns: 0,
-            revision: Revision::ZERO,
-            unchanged: 0,
+            cadence: Cadence::default(),
             seen: Instant::now(),
         }
     }
@@ -156,13 +145,7 @@ impl Judge {
         let snapshot = self.watch.current();
         let is_idle =
             !snapshot.iter().any(|(at, own, _)| own.guard.action != GuardAction::Off && has_new(&snapshot, at));
-        // What ends a stretch of evidence is followed soon, also where nothing is left to judge.
-        let is_unchanged = std::mem::replace(&mut self.revision, snapshot.revision()) == snapshot.revision();
-        self.unchanged = if is_unchanged { self.unchanged.saturating_add(1) } else { 0 };
-        let role = usize::from(!self.judges());
-        let every = if is_idle { IDLE_EVERY } else { EVERY }[role];
-        let is_due = self.turns.is_multiple_of(every) || self.unchanged == FOLLOWED_AFTER[role];
-        self.turns = self.turns.wrapping_add(1);
+        let is_due = self.cadence.is_due(snapshot.revision(), self.judges(), is_idle);
         if !is_due {
             return;
         }
