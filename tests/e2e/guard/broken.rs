@@ -23,7 +23,7 @@ enum Stand {
 async fn stands(stand: Stand) -> World {
     let serve = if matches!(stand, Stand::ParallelServedByNew) { "\nparallel: {serve: new}" } else { "" };
     let migration = format!("key: [header:x-user-id]{serve}");
-    let world = World::with(|setup| setup.with_upstreams("timeout: 300ms").with_migration(&migration)).await;
+    let world = World::with(|setup| setup.with_upstreams("timeout: 2s").with_migration(&migration)).await;
     world.router.rollout(50.0).await;
     world.router.mode("gradual").await;
     world
