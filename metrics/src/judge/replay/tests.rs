@@ -175,17 +175,22 @@ fn what_is_late_is_learnt_minute_by_minute() {
     assert_eq!(both.play().outcome, "running");
 }
 
-/// Recorded of a router whose new system began to answer 500. The counts are those of its history.
+/// Recorded of a router whose new system began to answer 500. The sentences are those of its history.
 #[test]
 fn a_real_run_is_judged_again_as_it_was() {
     let recording = Recording::parse(include_str!("../golden/rolled-back.json")).unwrap();
     let replay = replay(&recording, &recording.definition().unwrap(), None);
     let guard: Vec<_> = replay.decisions.iter().filter(|decision| decision.does != "changed").collect();
     let complaint = "requests fail more often on new than on legacy: in the last 10 s";
-    // It was braked first, while a block could say no more than a tenfold to the clock that restarts.
-    assert_eq!(guard.iter().map(|decision| decision.does).collect::<Vec<_>>(), ["hold", "rollback"]);
-    let rollback =
-        format!("rolled back to legacy, because {complaint} 13 of 53 on new and 0 of 157 on legacy were bad");
-    assert!(guard[1].why.starts_with(&rollback), "{}", guard[1].why);
-    assert_eq!((replay.outcome, replay.requests), ("rolled_back", 67.0));
+    let brake = format!(
+        "back to the previous step, because {complaint} 23 of 104 on new and 0 of 306 on legacy were bad, evidence 837.6."
+    );
+    let rollback = format!(
+        "rolled back to legacy, because {complaint} 27 of 108 on new and 0 of 324 on legacy were bad, evidence 142084.8."
+    );
+    assert_eq!(guard.iter().map(|decision| decision.does).collect::<Vec<_>>(), ["brake", "rollback"]);
+    assert_eq!((guard[0].why.as_str(), guard[1].why.as_str()), (brake.as_str(), rollback.as_str()));
+    let told = serde_json::to_value(guard[0]).unwrap();
+    assert_eq!(told["to"], json!({"mode": "gradual", "percent": 12.5}));
+    assert_eq!((replay.outcome, replay.requests), ("rolled_back", 108.0));
 }
