@@ -257,6 +257,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn entry(revision: u64, previous_hash: &str) -> HistoryEntry {
@@ -305,6 +307,17 @@ mod tests {
         resealed[1].reason = "another".into();
         resealed[1] = resealed[1].clone().sealed();
         assert_eq!(broken_link(&resealed), Some(Revision(5)));
+    }
+
+    proptest! {
+        /// What a guard saw holds numbers, which must be the same when they are read, or the chain would look edited.
+        #[test]
+        fn numbers_of_evidence_do_not_break_the_chain(numbers in proptest::collection::vec(-1e30..1e30_f64, 1..8)) {
+            let evidence = Some(serde_json::json!({ "evidence": numbers, "share": 0.1 + 0.2 }));
+            let written = HistoryEntry { evidence, ..entry(1, "") }.sealed();
+            let read: HistoryEntry = serde_json::from_str(&serde_json::to_string(&written).unwrap()).unwrap();
+            prop_assert_eq!(read.computed_hash(), written.hash);
+        }
     }
 
     #[test]
