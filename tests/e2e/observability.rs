@@ -14,29 +14,12 @@ use tokio::process::{Child, Command};
 
 use crate::world::World;
 
-/// Metrics that rules and panels ask for and that not every router writes yet. Once `families.rs` names one, it must be
-/// there as any other.
-const COMING: [&str; 7] = [
-    "crossfade_attempts_total",
-    "crossfade_guard_actions_total",
-    "crossfade_guard_evidence",
-    "crossfade_guard_judged_seconds",
-    "crossfade_guard_state",
-    "crossfade_guard_threshold",
-    "crossfade_outcomes_total",
-];
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the workspace").to_owned()
 }
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// Whether a metric is announced and no router of this version writes it.
-fn is_coming(name: &str) -> bool {
-    COMING.contains(&name) && !read("metrics/src/families.rs").contains(&format!("\"{name}\""))
 }
 
 /// One metric as an expression asks for it, with what it says of the labels.
@@ -129,12 +112,12 @@ async fn rules_dashboard_and_pages_name_only_what_a_router_writes() {
         expressions_of_rules("dashboards/prometheus/recording_rules.yaml"),
         expressions_of_rules("dashboards/prometheus/alert_rules.yaml"),
     ];
-    for selector in asked.iter().flat_map(|text| selectors(text)).filter(|own| !is_coming(&own.name)) {
+    for selector in asked.iter().flat_map(|text| selectors(text)) {
         findings.extend(lacking(&selector, &written));
     }
     for path in ["docs/runbook.md", "README.md"] {
         let named = selectors(&read(path)).into_iter().map(|own| own.name);
-        let unknown = named.filter(|name| !types.contains(name.as_str()) && !is_coming(name));
+        let unknown = named.filter(|name| !types.contains(name.as_str()));
         findings.extend(unknown.map(|name| format!("{path}: {name} is not written")));
     }
     assert!(findings.is_empty(), "{findings:#?}");
@@ -308,9 +291,9 @@ impl Prometheus {
     }
 }
 
-/// What a router cannot answer yet, or answers only now and then.
-fn may_be_empty(title: &str, expression: &str) -> bool {
-    title == "annotation" || selectors(expression).iter().any(|own| is_coming(&own.name))
+/// What a router answers only now and then.
+fn may_be_empty(title: &str) -> bool {
+    title == "annotation"
 }
 
 #[tokio::test]
@@ -323,14 +306,10 @@ async fn prometheus_answers_every_panel_and_recorded_series() {
     world.router.mode("gradual").await;
     world.router.rollout(50.0).await;
     let records = read("dashboards/prometheus/recording_rules.yaml");
-    let rules = records.split("- record: ").skip(1).map(|rule| {
-        let name = rule.lines().next().unwrap_or_default();
-        (name, may_be_empty("", rule))
-    });
+    let rules = records.split("- record: ").skip(1).map(|rule| rule.lines().next().unwrap_or_default());
     let panels = dashboard_expressions();
-    let panels = panels.iter().map(|(title, own)| (title.as_str(), filled(own), may_be_empty(title, own)));
-    let mut open: Vec<(&str, String, bool)> =
-        panels.chain(rules.map(|(name, empty)| (name, name.to_owned(), empty))).collect();
+    let panels = panels.iter().map(|(title, own)| (title.as_str(), filled(own), may_be_empty(title)));
+    let mut open: Vec<(&str, String, bool)> = panels.chain(rules.map(|name| (name, name.to_owned(), false))).collect();
     let deadline = tokio::time::Instant::now() + DEADLINE;
     for user in 0_u32.. {
         world.side_of(&format!("user-{}", user % 20)).await;
