@@ -283,7 +283,10 @@ impl Trip {
                 });
             }
             Ok(_) => {}
-            Err(error) => tracing::error!(%migration, %error, "the rollback that this router asked for was refused"),
+            Err(error) => tracing::error!(
+                %migration, %error,
+                "the rollback that this router asked for was refused: look at new and run `crossfade rollback {migration} --reason TEXT`"
+            ),
         }
     }
 }

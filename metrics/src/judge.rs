@@ -211,7 +211,10 @@ impl Judge {
             match (serde_json::from_str(&judged.engine), serde_json::from_str(&judged.status)) {
                 (Ok(engine), Ok(status)) => (mind.engine, mind.status) = (engine, status),
                 (Err(error), _) | (_, Err(error)) => {
-                    tracing::warn!(migration = %id, %error, "the stored evidence does not read and begins anew");
+                    tracing::warn!(
+                        migration = %id, %error,
+                        "the stored evidence cannot be read and begins anew; if this repeats, look what else writes to this store"
+                    );
                 }
             }
             minds.insert(id, mind);
@@ -394,7 +397,10 @@ impl Judge {
         };
         if let Err(error) = done {
             // Decided again with the next block, for as long as it should be done.
-            tracing::error!(migration = %id, %error, "what the guard decided could not be done, and is tried again");
+            tracing::error!(
+                migration = %id, %error,
+                "what the guard decided could not be done, and is tried again; if this repeats, look at new and run `crossfade rollback {id} --reason TEXT`"
+            );
         }
     }
 
