@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections alive
+    wbufsize = -1  # head and body in one packet: in two, the second waits 40 ms for the first to be acknowledged
     name = "?"
 
     def answer(self):
