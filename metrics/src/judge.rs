@@ -187,6 +187,8 @@ impl Judge {
             None => self.take_over().await?,
         };
         minds.retain(|id, _| named.contains(id));
+        self.pasts.retain(|id, _| named.contains(id));
+        self.matured.retain(|id, _| named.contains(id));
         let judged = self.judge(snapshot, &mut minds).await?;
         self.make_minutes(snapshot, &mut minds).await?;
         // A judgement that another has written is read again.
