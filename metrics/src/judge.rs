@@ -387,9 +387,9 @@ impl Judge {
                 GuardActed::RolledBack { migration: id, why: &why }.emit(process);
                 self.hand.roll_back(id, &why, &record).await.map(drop)
             }
-            Order::Lower { asks, why, record } => {
+            Order::Lower { revision, asks, why, record } => {
                 GuardActed::Lowered { migration: id, why: &why }.emit(process);
-                self.hand.lower(id, asks, &why, &record).await.map(drop)
+                self.hand.lower(id, revision, asks, &why, &record).await.map(drop)
             }
             Order::Recall(_) => return,
             Order::Stopped { why } => {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use flags::control::{Applied, Ask, Change, Control, ControlError};
 use flags::state::Position;
-use flags::{BasisPoints, HashKind, MigrationId, Mode};
+use flags::{BasisPoints, HashKind, MigrationId, Mode, Revision};
 use serde_json::Value;
 
 /// The actor of every change that a guard makes, as the history records it.
@@ -83,26 +83,39 @@ impl Hand {
 
     /// Everything to legacy, latched; at once on this router, whatever the store does.
     pub async fn roll_back(&self, id: &MigrationId, why: &str, record: &Value) -> Result<Applied, ControlError> {
-        self.ask(id, Ask::RollBack, why, record).await
+        self.ask(id, Ask::RollBack, None, why, record).await
     }
 
-    /// Less for new; stops at the first change that is refused.
+    /// Less for new than at the revision it was decided on; stops at the first change that is refused.
+    ///
+    /// Somebody may have lowered it further since, and then the same step would raise it.
     pub async fn lower(
         &self,
         id: &MigrationId,
+        mut revision: Revision,
         asks: Vec<Ask>,
         why: &str,
         record: &Value,
     ) -> Result<Option<Applied>, ControlError> {
         let mut last = None;
         for ask in asks {
-            last = Some(self.ask(id, ask, why, record).await?);
+            let applied = self.ask(id, ask, Some(revision), why, record).await?;
+            revision = applied.revision;
+            last = Some(applied);
         }
         Ok(last)
     }
 
-    async fn ask(&self, id: &MigrationId, ask: Ask, why: &str, record: &Value) -> Result<Applied, ControlError> {
-        let change = Change { evidence: Some(record.clone()), force: true, ..Change::new(ask, ACTOR, reason(why)) };
+    async fn ask(
+        &self,
+        id: &MigrationId,
+        ask: Ask,
+        if_revision: Option<Revision>,
+        why: &str,
+        record: &Value,
+    ) -> Result<Applied, ControlError> {
+        let evidence = Some(record.clone());
+        let change = Change { evidence, if_revision, force: true, ..Change::new(ask, ACTOR, reason(why)) };
         self.control.apply(id, change).await
     }
 }

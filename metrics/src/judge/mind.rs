@@ -55,6 +55,8 @@ pub(super) enum Order {
     },
     /// Less for new.
     Lower {
+        /// As of which it was decided.
+        revision: Revision,
         asks: Vec<Ask>,
         why: String,
         record: Value,
@@ -277,7 +279,7 @@ impl Mind {
             self.engine.hit = Some(at.now);
         }
         if !asks.is_empty() {
-            orders.insert(0, Order::Lower { asks, why, record });
+            orders.insert(0, Order::Lower { revision: at.document.revision, asks, why, record });
         }
         orders
     }
@@ -299,7 +301,8 @@ impl Mind {
             return vec![Order::RollBack { why, record }];
         }
         let asks = rollback::slice(slices.from, at.document.position(), slices.step, at.document.hash);
-        if asks.is_empty() { Vec::new() } else { vec![Order::Lower { asks, why, record }] }
+        let revision = at.document.revision;
+        if asks.is_empty() { Vec::new() } else { vec![Order::Lower { revision, asks, why, record }] }
     }
 
     fn standing(&self, at: &Situation<'_>) -> Standing {

@@ -183,7 +183,7 @@ impl<'a> Player<'a> {
         let mut lowered = None;
         for order in orders {
             let (does, to, why, record) = match order {
-                Order::Lower { asks, why, record } => {
+                Order::Lower { asks, why, record, .. } => {
                     lowered = Some(self.target(asks));
                     // A brake is told of below.
                     if orders.iter().any(|order| matches!(order, Order::Tell(notice) if notice.kind == Kind::Brake)) {
