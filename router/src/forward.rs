@@ -120,9 +120,13 @@ pub(crate) async fn attempt<C: Caller>(
     let mut tries = 0;
     let mut reuse = true;
     let mut unreachable = None;
+    // What an earlier try has sent may have been done, whatever becomes of the next: that failure is no longer one to connect.
+    let mut sent = false;
     loop {
         tries += 1;
-        let in_flight = upstream.enter(worker.chance(), unreachable.as_ref()).ok_or(ProxyError::NoEndpoint)?;
+        let unconnected = |error| if sent { ProxyError::Reset } else { error };
+        let entered = upstream.enter(worker.chance(), unreachable.as_ref());
+        let in_flight = entered.ok_or_else(|| unconnected(ProxyError::NoEndpoint))?;
         let endpoint = Rc::clone(&in_flight.endpoint);
         let idle = if reuse { endpoint.take_idle(Purpose::Forward, request.now) } else { None };
         let reused = idle.is_some();
@@ -140,7 +144,7 @@ pub(crate) async fn attempt<C: Caller>(
                     unreachable = Some(endpoint);
                     continue;
                 }
-                return Err(error.into());
+                return Err(unconnected(error).into());
             }
         };
         write_request(&mut conn, request);
@@ -153,7 +157,7 @@ pub(crate) async fn attempt<C: Caller>(
         match ran {
             Ok(()) if untouched && exchange.interims == 0 && is_for_silence(answer) && may_retry(harmless()) => {
                 exchange.charge(false);
-                reuse = false;
+                (sent, reuse) = (sent || conn.written > 0, false);
             }
             Ok(()) => {
                 endpoint.succeeded();
@@ -163,9 +167,9 @@ pub(crate) async fn attempt<C: Caller>(
             }
             Err(error) => {
                 let unanswered = matches!(error, ProxyError::Reset) && conn.pending().is_empty();
-                if untouched && unanswered && may_retry(harmless()) {
+                if untouched && exchange.interims == 0 && unanswered && may_retry(harmless()) {
                     exchange.charge(false);
-                    reuse = false;
+                    (sent, reuse) = (sent || conn.written > 0, false);
                     continue;
                 }
                 if error.failure().is_some_and(metrics::outcome::Failure::blames_the_side) {

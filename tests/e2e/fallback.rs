@@ -379,3 +379,18 @@ async fn with_new_entirely_down_no_safe_request_fails() {
     let [answered, unanswered, refused] = fallbacks(&world).await;
     assert!(answered as usize >= REQUESTS && unanswered + refused == 0, "{answered} {unanswered} {refused}");
 }
+
+#[tokio::test]
+async fn what_new_may_have_done_before_it_went_away_is_not_done_by_legacy_too() {
+    let mut world = on_new("", "").await;
+    let mut client = world.router.connect().await;
+    assert_eq!(client.get("/").await.status(), 200, "its connection to new is kept");
+    world.new.on("/once", [Step::ReadBody, Step::AwaitClose]);
+    client.send("DELETE /once HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    world.new.only("/once").await;
+    // The try is repeated, as an idempotent request on a reused connection may be, and meets nobody.
+    world.new.stop();
+    assert_eq!(client.answer().await.status(), 502);
+    assert_eq!(world.legacy.seen_at("/once").len(), 0);
+    assert_eq!(fallbacks(&world).await, [0, 0, 0]);
+}
