@@ -300,8 +300,11 @@ fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
 /// Why giving new more traffic now may be too early.
 fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
     let cooldown = status.cooldown_until().filter(|until| now < *until).map(|until| {
-        let times = status.rollbacks.len();
-        format!("this migration was rolled back {times} times within 7 days and should rest until {until}")
+        let times = match status.rollbacks.len() {
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        };
+        format!("this migration was rolled back {times} within 7 days and should rest until {until}")
     });
     let held =
         status.state.stops_progress().then(|| format!("this migration is {}: {}", status.state.name(), status.why));

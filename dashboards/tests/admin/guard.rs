@@ -85,7 +85,7 @@ async fn after_a_rollback_people_are_warned_for_a_while() {
     assert_eq!(dry["warnings"], json!(null), "copies move nobody");
     let body = r#"{"mode":"new_only","reason":"r"}"#;
     let dry = world.call("operator", "PUT", "/api/v1/migrations/agents/mode?dry_run=true", body).await.json();
-    assert!(dry["warnings"][0].as_str().unwrap().contains("rolled back 1 times within 7 days"), "{dry}");
+    assert!(dry["warnings"][0].as_str().unwrap().contains("rolled back once within 7 days"), "{dry}");
     let migration = world.call("viewer", "GET", "/api/v1/migrations/agents", "").await.json();
     assert!(migration["cooldown_until"].is_string(), "{migration}");
 }
