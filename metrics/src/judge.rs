@@ -263,6 +263,13 @@ impl Judge {
             orders.extend(ordered.into_iter().map(|order| (id.clone(), order)));
             self.observer.board().put(id, mind.status.clone());
         }
+        for (at, own, _) in snapshot.iter().filter(|(_, own, _)| own.guard.action == GuardAction::Off) {
+            let Some(mind) = minds.get_mut(&own.id).filter(|mind| mind.engine.is_exposed()) else { continue };
+            let ended = mind.stand_down(&self.situation(snapshot, at, running));
+            orders.extend(ended.into_iter().map(|order| (own.id.clone(), order)));
+            writes.push(write(&own.id, mind));
+            self.observer.board().put(&own.id, mind.status.clone());
+        }
         let written: Vec<_> = writes.iter().map(|write| write.migration.clone()).collect();
         let stored = if writes.is_empty() { Vec::new() } else { self.control.put_judged(writes).await? };
         let refused: BTreeSet<_> =

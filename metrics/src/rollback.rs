@@ -34,10 +34,10 @@ const BRAKED_MIN: u16 = 100;
 /// Reasons are cut to what is recorded.
 const REASON_BYTES_MAX: usize = 900;
 
-/// The changes that brake: half the share of new. None where nobody but a mirror would notice.
-pub fn brake(at: Position, hash: HashKind) -> Vec<Ask> {
-    let share = match at.mode {
-        Mode::Gradual => at.share.get(),
+/// The changes that brake: half the share that new had at `from`. None where that is done, or nobody but a mirror would notice.
+pub fn brake(from: Position, at: Position, hash: HashKind) -> Vec<Ask> {
+    let share = match from.mode {
+        Mode::Gradual => from.share.get(),
         Mode::NewOnly => BasisPoints::ALL.get(),
         Mode::LegacyOnly | Mode::Parallel | Mode::EmergencyRollback => return Vec::new(),
     };
@@ -145,7 +145,7 @@ mod tests {
 
     #[track_caller]
     fn check_brake(from: Position, hash: HashKind, asks: &[Ask]) {
-        assert_eq!(brake(from, hash), asks, "{from:?}");
+        assert_eq!(brake(from, from, hash), asks, "{from:?}");
     }
 
     #[test]
@@ -161,6 +161,17 @@ mod tests {
         for mode in [Mode::LegacyOnly, Mode::Parallel, Mode::EmergencyRollback] {
             check_brake(at(mode, 50.0), HashKind::Bucket, &[]);
         }
+    }
+
+    #[test]
+    fn a_brake_is_made_once_and_wholly() {
+        let after = |from, at| brake(from, at, HashKind::Bucket);
+        let half = at(Mode::Gradual, 50.0);
+        assert_eq!(after(half, at(Mode::Gradual, 25.0)), []);
+        assert_eq!(after(half, at(Mode::EmergencyRollback, 50.0)), []);
+        let (all, begun) = (at(Mode::NewOnly, 100.0), at(Mode::NewOnly, 50.0));
+        assert_eq!(after(all, begun), [rollout(50.0), Ask::Mode(Mode::Gradual)], "its second change was refused");
+        assert_eq!(after(all, at(Mode::Gradual, 50.0)), []);
     }
 
     #[test]

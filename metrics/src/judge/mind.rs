@@ -97,6 +97,7 @@ pub(super) struct Engine {
     /// When new was last bad enough and then was not any more.
     hit: Option<Timestamp>,
     slices: Option<Slices>,
+    brake: Option<Brake>,
     /// What people were told of a hold that goes on.
     told: Option<Why>,
     told_duration: bool,
@@ -123,6 +124,15 @@ struct Slices {
     step: u16,
     /// When the next one is due.
     slot: u64,
+    why: String,
+    record: Value,
+}
+
+/// A brake that was decided, until the share is so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Brake {
+    from: Position,
+    revision: Revision,
     why: String,
     record: Value,
 }
@@ -220,7 +230,7 @@ impl Mind {
         let record = verdict.record.as_ref();
         let why = record.map(|record| record.why.clone()).unwrap_or_default();
         let value = record.map(|record| decision(record, &verdict, at)).unwrap_or_default();
-        match verdict.action {
+        let mut orders = match verdict.action {
             Action::None => Vec::new(),
             Action::Notify { .. } => {
                 let is_new = !std::mem::replace(&mut self.engine.told_duration, true);
@@ -247,9 +257,14 @@ impl Mind {
                     self.engine.slices = Some(Slices { from, step: 0, slot: 0, why, record: value });
                     return self.next_slice(&verdict, at);
                 }
+                self.engine.brake = None;
                 vec![Order::RollBack { why, record: value }]
             }
+        };
+        if let Some(brake) = self.owed_brake(at) {
+            orders.insert(0, brake);
         }
+        orders
     }
 
     /// Progress stops for a reason; people are told once for each.
@@ -273,15 +288,33 @@ impl Mind {
     }
 
     fn brake(&mut self, reason: Why, why: String, record: Value, at: &Situation<'_>) -> Vec<Order> {
-        let asks = rollback::brake(at.document.position(), at.document.hash);
-        let mut orders = self.stop(State::Braked, Kind::Brake, reason, why.clone(), record.clone(), at);
+        let revision = at.document.revision;
+        self.engine.brake =
+            Some(Brake { from: at.document.position(), revision, why: why.clone(), record: record.clone() });
         if reason == Why::Recovered {
             self.engine.hit = Some(at.now);
         }
-        if !asks.is_empty() {
-            orders.insert(0, Order::Lower { revision: at.document.revision, asks, why, record });
+        self.stop(State::Braked, Kind::Brake, reason, why, record, at)
+    }
+
+    /// What is left to do of a brake: it may have been refused, or whoever decided it may have died over it. It ends with the
+    /// share that it asks for, and with whatever somebody else changes.
+    fn owed_brake(&mut self, at: &Situation<'_>) -> Option<Order> {
+        let document = at.document;
+        let brake = self.engine.brake.take()?;
+        let is_overtaken = document.revision > brake.revision && document.actor != rollback::ACTOR;
+        let asks = rollback::brake(brake.from, document.position(), document.hash);
+        if is_overtaken || asks.is_empty() {
+            return None;
         }
-        orders
+        let (why, record) = (brake.why.clone(), brake.record.clone());
+        self.engine.brake = Some(brake);
+        Some(Order::Lower { revision: document.revision, asks, why, record })
+    }
+
+    /// For whom an order is as good as done.
+    pub(super) fn take_as_done(&mut self) {
+        self.engine.brake = None;
     }
 
     /// A quarter of new's share at a time, halted while legacy fails, and at once when new is hopeless.
@@ -289,6 +322,9 @@ impl Mind {
         let is_hopeless = matches!(verdict.action, Action::RollBack { pace: Pace::AtOnce, .. });
         let legacy_fails = at.legacy_probe == Some(false)
             || matches!(verdict.action, Action::Hold { why: Why::LegacyUnhealthy | Why::SharedDependency, .. });
+        if matches!(verdict.action, Action::Hold { why: Why::Irreversible, .. }) {
+            self.engine.slices = None;
+        }
         let Some(slices) = &mut self.engine.slices else { return Vec::new() };
         if !is_hopeless && (at.slot.0 < slices.slot || legacy_fails) {
             return Vec::new();
@@ -297,7 +333,7 @@ impl Mind {
         slices.slot = at.slot.plus(SLICE_SLOTS).0;
         let (why, record) = (slices.why.clone(), slices.record.clone());
         if slices.step >= SLICES {
-            self.engine.slices = None;
+            // Until new has nothing any more, for it may be refused.
             return vec![Order::RollBack { why, record }];
         }
         let asks = rollback::slice(slices.from, at.document.position(), slices.step, at.document.hash);

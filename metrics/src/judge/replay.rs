@@ -185,6 +185,7 @@ impl<'a> Player<'a> {
             let (does, to, why, record) = match order {
                 Order::Lower { asks, why, record, .. } => {
                     lowered = Some(self.target(asks));
+                    self.mind.take_as_done();
                     // A brake is told of below.
                     if orders.iter().any(|order| matches!(order, Order::Tell(notice) if notice.kind == Kind::Brake)) {
                         continue;

@@ -12,8 +12,10 @@ use flags::state::{Document, HistoryEntry, Position};
 use flags::tally::Slot;
 use flags::{BasisPoints, Mode};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{Engine, Mind, Order, ROLLBACKS_MAX, Situation};
+use crate::notice::Kind;
 use crate::rollback;
 use crate::status::{ROLLBACKS_REMEMBERED, State};
 
@@ -90,11 +92,20 @@ impl Mind {
         }
     }
 
+    /// Ends what a guard has begun that was switched off: it must stop nobody, and go on with nothing when it is on again.
+    pub(in crate::judge) fn stand_down(&mut self, at: &Situation<'_>) -> Vec<Order> {
+        let was_stopped = self.status.state != State::Running;
+        self.lose_new(at.now);
+        let why = "the guard was switched off in the file";
+        if was_stopped { vec![super::tell(Kind::Release, why, Value::Null, at)] } else { Vec::new() }
+    }
+
     fn lose_new(&mut self, now: Timestamp) {
         let engine = &mut self.engine;
         if engine.exposed.take().is_some() {
             engine.streams.restart();
-            (engine.slices, engine.told, engine.told_duration, engine.hit) = (None, None, false, None);
+            (engine.slices, engine.brake, engine.hit) = (None, None, None);
+            (engine.told, engine.told_duration) = (None, false);
             self.settle(State::Running, String::new(), now);
             self.status.evidence.clear();
             self.status.safety = 1.0;

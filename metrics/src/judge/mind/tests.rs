@@ -16,6 +16,8 @@ struct Rig {
     mind: Mind,
     slot: u64,
     legacy_probe: Option<bool>,
+    /// Whether what the guard asks for is done.
+    obeys: bool,
 }
 
 impl Rig {
@@ -24,7 +26,7 @@ impl Rig {
         definition.initial.mode = mode;
         definition.initial.share = BasisPoints::from_percent(percent).unwrap();
         let document = Document::initial(&definition);
-        Self { definition, document, mind: Mind::default(), slot: START, legacy_probe: None }
+        Self { definition, document, mind: Mind::default(), slot: START, legacy_probe: None, obeys: true }
     }
 
     fn now(&self) -> Timestamp {
@@ -78,7 +80,9 @@ impl Rig {
             self.mind.fold(&counts, &at, Default::default());
         }
         orders.extend(self.mind.decide(&at));
-        self.obey(&orders);
+        if self.obeys {
+            self.obey(&orders);
+        }
         orders
     }
 
@@ -126,6 +130,49 @@ fn a_broken_system_is_braked_and_rolled_back_and_everything_is_said_once() {
     rig.change(Mode::LegacyOnly, 10.0, "ann");
     rig.slot("ok=100", "");
     assert!(rig.mind.status.acknowledged.is_some() && rig.mind.status.is_cooling_down(rig.now()));
+}
+
+/// A rig whose guard has decided to brake, which nobody carried out.
+fn braked_in_vain() -> (Rig, Vec<String>) {
+    let mut rig = Rig::new(Mode::Gradual, 50.0);
+    rig.obeys = false;
+    rig.slots(200, "ok=50", "ok=50 kmany=1");
+    let mut orders = Vec::new();
+    while rig.mind.status.state != State::Braked {
+        orders = names(&rig.slot("ok=50", "ok=45 failed=5 kmany=1 g1=2 g2=2 g3=1"));
+    }
+    (rig, orders)
+}
+
+#[test]
+fn a_brake_that_was_refused_is_asked_for_until_it_is_so_and_said_once() {
+    let (mut rig, orders) = braked_in_vain();
+    let brake = "[Rollout(BasisPoints(2500))]";
+    assert_eq!(orders.first().map(String::as_str), Some(brake));
+    assert_eq!(names(&rig.slot("ok=50", "ok=50 kmany=1")), [brake]);
+    rig.obeys = true;
+    assert_eq!(names(&rig.slot("ok=50", "ok=50 kmany=1")), [brake]);
+    assert_eq!(names(&rig.slots(20, "ok=50", "ok=50 kmany=1")), [""; 0]);
+}
+
+#[test]
+fn a_brake_that_somebody_has_overtaken_is_over() {
+    let (mut rig, _) = braked_in_vain();
+    rig.change(Mode::Gradual, 40.0, "ann");
+    assert_eq!(names(&rig.slots(20, "ok=50", "ok=50 kmany=1")), [""; 0]);
+}
+
+#[test]
+fn a_guard_that_is_switched_off_stops_nobody_and_begins_anew() {
+    let (mut rig, _) = braked_in_vain();
+    let (definition, document, now) = (rig.definition.clone(), rig.document.clone(), rig.now());
+    let slot = Slot(rig.slot);
+    let at =
+        Situation { definition: &definition, document: &document, mode: document.mode, legacy_probe: None, now, slot };
+    assert_eq!(names(&rig.mind.stand_down(&at)), ["tell release"]);
+    assert_eq!((rig.mind.status.state, rig.mind.status.e_value()), (State::Running, 1.0));
+    assert!(!rig.mind.engine.is_exposed());
+    assert_eq!(names(&rig.slots(20, "ok=50", "ok=50 kmany=1")), [""; 0], "nothing is left to do");
 }
 
 #[test]
