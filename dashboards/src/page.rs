@@ -30,7 +30,7 @@ use jiff::Timestamp;
 pub(crate) use self::recent::Recent;
 use crate::Shared;
 use crate::api::comparison::ComparisonView;
-use crate::api::evidence::{action_name, rollback_at};
+use crate::api::evidence::{action_name, thresholds};
 use crate::api::request::identify;
 use crate::probes::degradations;
 use crate::problem::Problem;
@@ -144,7 +144,7 @@ fn judged(shared: &Shared, definition: &Migration, comparison: Option<Arc<Compar
         cooldown_until: status.cooldown_until().filter(|until| now < *until),
         evidence: status.e_value(),
         loudest,
-        rollback_at: rollback_at(&definition.guard),
+        rollback_at: thresholds(&definition.guard).rollback,
         comparison,
         why: status.why,
     }

@@ -4,8 +4,9 @@
 //!
 //! Evidence must be the same wherever one looks, and must survive the router that found it. So the counts of all routers meet in
 //! the store, one router at a time holds a lease to judge, and what it keeps between two slots is stored under a version that
-//! nobody can write over unread. A router that dies is followed by another within [`LEASE_MS`], which goes on from there. The
-//! others read what it has found.
+//! nobody can write over unread. A router that dies is followed by another within [`LEASE_MS`] and the two seconds after which
+//! the others ask again (with no traffic on new later, as `cadence` says), which goes on from there. The others read what it has
+//! found.
 //!
 //! # One turn
 //!
@@ -13,7 +14,7 @@
 //! lease -> counts of the slots that are over -> fold -> decide -> store -> act -> tell
 //! ```
 //!
-//! What was decided is stored before it is done: a judge that dies in between is followed by one that decides the same again.
+//! What was decided is stored before it is done: a judge that dies in between is followed by one that asks for the same again.
 //!
 //! # Without the store
 //!
@@ -377,7 +378,9 @@ impl Judge {
             let cohorts = self.control.cohorts(id).await?;
             let matured = quality::matured(&cohorts, &mut mind.engine.matured, now);
             if matured != [Matured::default(); 3] {
-                self.matured.insert(id.clone(), matured);
+                // What no block has taken yet waits for the next one.
+                let waiting = self.matured.entry(id.clone()).or_default();
+                waiting.iter_mut().zip(&matured).for_each(|(sum, more)| *sum = sum.plus(more));
             }
         }
         Ok(())
@@ -391,12 +394,12 @@ impl Judge {
                 return;
             }
             Order::RollBack { why, record } => {
-                GuardActed::RolledBack { migration: id, why: &why }.emit(process);
-                self.hand.roll_back(id, &why, &record).await.map(drop)
+                let acted = || GuardActed::RolledBack { migration: id, why: &why }.emit(process);
+                self.hand.roll_back(id, &why, &record).await.map(|_| acted())
             }
             Order::Lower { revision, asks, why, record } => {
-                GuardActed::Lowered { migration: id, why: &why }.emit(process);
-                self.hand.lower(id, revision, asks, &why, &record).await.map(drop)
+                let acted = || GuardActed::Lowered { migration: id, why: &why }.emit(process);
+                self.hand.lower(id, revision, asks, &why, &record).await.map(|_| acted())
             }
             Order::Recall(_) => return,
             Order::Stopped { why } => {

@@ -24,6 +24,9 @@ use super::values;
 use crate::Shared;
 use crate::problem::Problem;
 
+/// Minutes that are read together.
+const MINUTES_AT_ONCE: usize = 24 * 60;
+
 /// The longest window: as long as minutes are kept.
 const WINDOW_SECONDS_MAX: u64 = 30 * 86_400;
 
@@ -244,8 +247,12 @@ async fn sums(control: &Control, id: &MigrationId, window: u64, now: Timestamp) 
     } else {
         let last = now_seconds(now) / 60;
         let first = (now_seconds(now) - window.min(now_seconds(now))) / 60;
-        let minutes = control.minutes(id, first..=last).await.map_err(problem)?;
-        minutes.iter().for_each(|(_, text)| merge(&minute(text)));
+        // Day by day, because a month of one migration can be 180 MB.
+        for first in (first..=last).step_by(MINUTES_AT_ONCE) {
+            let until = last.min(first + MINUTES_AT_ONCE as u64 - 1);
+            let minutes = control.minutes(id, first..=until).await.map_err(problem)?;
+            minutes.iter().for_each(|(_, text)| merge(&minute(text)));
+        }
     }
     Ok(sum)
 }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use flags::guard::{Guard, GuardAction};
 use jiff::Timestamp;
+use metrics::guard::Thresholds;
 use metrics::status::{Attempts, Status};
 use serde::Serialize;
 use serde_json::Value;
@@ -94,6 +95,7 @@ pub(crate) async fn evidence(
     let snapshot = shared.watch.current();
     let guard = snapshot.find(&id).map(|at| snapshot.migration(at).guard.clone()).unwrap_or_default();
     let status = shared.board.get(&id).unwrap_or_default();
+    let Thresholds { hold, brake, rollback, .. } = thresholds(&guard);
     let (cooldown_until, evidence) = (status.cooldown_until(), status.e_value());
     let Status { state, since, why, judged, evidence: measures, safety, legacy, new, rollbacks, record, .. } = status;
     Ok(Json(EvidenceView {
@@ -106,7 +108,7 @@ pub(crate) async fn evidence(
         evidence,
         measures: measures.into_iter().filter(|(name, _)| name != "all").collect(),
         safety,
-        thresholds: ThresholdsView { hold: 20.0, brake: 100.0, rollback: rollback_at(&guard) },
+        thresholds: ThresholdsView { hold, brake, rollback },
         legacy: legacy.into(),
         new: new.into(),
         rollbacks,
@@ -115,9 +117,9 @@ pub(crate) async fn evidence(
     }))
 }
 
-/// The evidence at which a guard rolls back.
-pub(crate) fn rollback_at(guard: &Guard) -> f64 {
-    100.0 / guard.alpha.percent()
+/// The evidence at which a guard acts.
+pub(crate) fn thresholds(guard: &Guard) -> Thresholds {
+    Thresholds::of(f64::from(guard.alpha.get()) / 10_000.0)
 }
 
 pub(crate) const fn action_name(action: GuardAction) -> &'static str {

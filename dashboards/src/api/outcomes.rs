@@ -5,7 +5,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use flags::control::ControlError;
 use flags::state::PIN_KEY_BYTES_MAX;
+use flags::store::StoreError;
 use flags::store::records::outcome::{Outcome, OutcomeId, Parts, Quality, Recorded};
 use flags::tally::Tally;
 use jiff::{SignedDuration, Timestamp};
@@ -103,6 +105,11 @@ pub(crate) async fn report(
                 job.escape_debug()
             );
             Err(Problem::new(Code::DuplicateOutcome, detail))
+        }
+        Err(ControlError::Store(error @ StoreError::Unanswered(_))) => {
+            tracing::warn!(migration = %id, %error, "it is not known whether a reported outcome was counted");
+            let detail = "the store did not answer, so it is not known whether this was counted: send the same report again, each part of it counts once";
+            Err(Problem::new(Code::StoreUnavailable, detail).retry_after(2))
         }
         Err(error) => {
             count(OutcomeResult::Refused);

@@ -39,7 +39,8 @@ const ALONE_AFTER_SLOTS: u64 = 300 * Slot::PER_SECOND;
 /// What a slot leaves of the requests of ten minutes.
 const SERVED_MEMORY: f64 = 1.0 - 1.0 / 1_200.0;
 
-/// What a minute leaves of the scatter of failures over a day.
+/// What a report of scatter leaves of the earlier ones. Each router makes one a minute, so a lone router's memory is about a
+/// day, and that of a hundred a quarter of an hour with as many reports.
 const SCATTER_MEMORY: f64 = 1.0 - 1.0 / 1_440.0;
 
 /// Degrees of freedom without which scatter is chance.

@@ -31,6 +31,13 @@ pub struct Matured {
     pub reporting: Block,
 }
 
+impl Matured {
+    #[must_use]
+    pub fn plus(&self, more: &Self) -> Self {
+        Self { quality: self.quality.plus(&more.quality), reporting: self.reporting.plus(&more.reporting) }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Horizon {
     #[serde(default, skip_serializing_if = "is_unused")]

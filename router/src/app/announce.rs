@@ -1,4 +1,6 @@
-//! Logs, counts and tells every swap and every change of a migration, whoever made it.
+//! Logs, counts and tells the swaps and changes of migrations that this router sees, whoever made them.
+//!
+//! What was changed and changed back between two looks, as while the store was away, is in the history alone.
 //!
 //! # Who tells
 //!
