@@ -24,6 +24,7 @@
 
 mod cadence;
 mod mind;
+mod minutes;
 mod past;
 mod quality;
 mod recording;
@@ -40,7 +41,7 @@ use flags::control::{Control, ControlError};
 use flags::guard::GuardAction;
 use flags::snapshot::Snapshot;
 use flags::store::Page;
-use flags::store::records::{JudgedWrite, Minute, STATUS_BYTES_MAX};
+use flags::store::records::{JudgedWrite, STATUS_BYTES_MAX};
 use flags::tally::{Slot, SlotCounts};
 use flags::watch::Watch;
 use flags::{MigrationId, MigrationIndex, Mode, Revision, Side};
@@ -48,12 +49,13 @@ use jiff::Timestamp;
 
 use self::cadence::Cadence;
 use self::mind::{Engine, Mind, Order};
+use self::minutes::MINUTES_LATE;
 use self::past::Past;
 pub use self::past::{minute, minute_text};
 pub use self::recording::{Recording, RecordingError, SLOTS_MAX};
 pub use self::replay::{Decision, Replay, replay};
 use self::situation::Situation;
-use self::step::{consider, learn, minute_of, newest_minute, renew};
+use self::step::{consider, minute_of};
 use crate::events::GuardActed;
 use crate::notice::Notify;
 use crate::observe::Observer;
@@ -75,9 +77,6 @@ const BLIND_AFTER: Duration = Duration::from_secs(5);
 
 /// Slots that a new judge goes back to at most: half a minute.
 const CATCH_UP_SLOTS: u64 = 60;
-
-/// Minutes that are made late at most, of those whose slots are still there.
-const MINUTES_LATE: u64 = 13;
 
 /// A turn that took longer does nothing any more: another router may judge, and people may have decided meanwhile.
 const ACT_WITHIN: Duration = Duration::from_secs(5);
@@ -332,36 +331,6 @@ impl Judge {
         Ok(counts)
     }
 
-    /// Makes the minutes that are over, and what is late by them.
-    async fn make_minutes(
-        &mut self,
-        snapshot: &Snapshot,
-        minds: &mut BTreeMap<MigrationId, Mind>,
-    ) -> Result<(), ControlError> {
-        let over = newest_minute(self.watch.store_slot());
-        self.minute = made_before(self.minute, over);
-        while self.minute < over {
-            let minute = self.minute + 1;
-            let first = Slot::of_second(minute * 60);
-            let ids: Vec<_> = snapshot.iter().map(|(_, own, _)| own.id.clone()).collect();
-            let counts = self.counts(&ids, first, first.plus(60 * Slot::PER_SECOND - 1)).await?;
-            let mut made = Vec::new();
-            for (id, slots) in &counts {
-                let past = self.pasts.entry(id.clone()).or_default();
-                made.extend(learn(past, minute, slots).map(|text| Minute { migration: id.clone(), minute, text }));
-            }
-            self.control.put_minutes(made).await?;
-            self.minute = minute;
-            self.mature(minds).await?;
-            for (id, mind) in minds.iter_mut() {
-                if let Some(past) = self.pasts.get(id) {
-                    renew(mind, past, minute);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Shows what a rollback was decided on that this router has not decided.
     async fn recall(&self, mind: &mut Mind, id: &MigrationId, revision: Revision) {
         let page = Page { before: Some(revision.next()), limit: 1 };
@@ -369,21 +338,6 @@ impl Judge {
         if let Some(evidence) = newest.filter(|entry| entry.revision == revision).and_then(|entry| entry.evidence) {
             mind.status.record = Some(evidence);
         }
-    }
-
-    /// Looks which work has become old enough, of migrations in which new has some.
-    async fn mature(&mut self, minds: &mut BTreeMap<MigrationId, Mind>) -> Result<(), ControlError> {
-        let now = self.watch.store_slot().second();
-        for (id, mind) in minds.iter_mut().filter(|(_, mind)| mind.engine.is_exposed()) {
-            let cohorts = self.control.cohorts(id).await?;
-            let matured = quality::matured(&cohorts, &mut mind.engine.matured, now);
-            if matured != [Matured::default(); 3] {
-                // What no block has taken yet waits for the next one.
-                let waiting = self.matured.entry(id.clone()).or_default();
-                waiting.iter_mut().zip(&matured).for_each(|(sum, more)| *sum = sum.plus(more));
-            }
-        }
-        Ok(())
     }
 
     async fn act(&self, id: &MigrationId, order: Order) {
@@ -454,20 +408,9 @@ fn write(id: &MigrationId, mind: &Mind) -> JudgedWrite {
     }
 }
 
-/// The newest minute that need not be made, where this one was made last and that one is the newest that is over: a clock
-/// that was set forward leaves no minutes to make, and one that was set back none to wait for.
-fn made_before(made: u64, over: u64) -> u64 {
-    made.clamp(over.saturating_sub(MINUTES_LATE), over)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check_minutes(made: u64, over: u64, to_make: u64) {
-        assert_eq!(over - made_before(made, over), to_make, "{made} made, {over} over");
-    }
 
     #[test]
     fn a_record_that_is_too_large_is_not_stored_and_the_rest_is() {
@@ -477,15 +420,5 @@ mod tests {
         let stored = write(&MigrationId::new("shop").unwrap(), &mind);
         let read: Status = serde_json::from_str(&stored.status).unwrap();
         assert_eq!((read.record, read.why.as_str()), (None, "new is worse"));
-    }
-
-    #[test]
-    fn minutes_that_are_made_late_are_few_wherever_a_clock_is_set() {
-        check_minutes(1_000, 1_000, 0);
-        check_minutes(999, 1_000, 1);
-        check_minutes(990, 1_000, 10);
-        check_minutes(0, 30_000_000, MINUTES_LATE);
-        check_minutes(30_000_000, 1_000, 0);
-        check_minutes(0, 0, 0);
     }
 }

@@ -154,7 +154,9 @@ impl RedisServer {
             }
             Role::SentinelOf(primary) => {
                 let _ = writeln!(file, "sentinel monitor main {} {} 1", primary.ip(), primary.port());
-                file += "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 4000\n";
+                // It asks once in the shorter of this and a second, so less than two seconds can mistake the pause
+                // between two of its own questions for a primary that is gone, and fail over again.
+                file += "sentinel down-after-milliseconds main 2000\nsentinel failover-timeout main 4000\n";
             }
         }
         std::fs::write(self.directory.path().join(FILE), file).expect("the directory is writable");
