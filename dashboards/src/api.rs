@@ -7,14 +7,19 @@ mod changes;
 pub(crate) mod comparison;
 mod counts;
 mod decision;
+mod events;
 pub(crate) mod evidence;
 mod history;
 mod migrations;
+mod movement;
 mod outcomes;
 mod pins;
 mod replicas;
 pub(crate) mod request;
 mod reseed;
+mod series;
+pub(crate) mod session;
+pub(crate) mod upstreams;
 pub(crate) mod values;
 
 use std::sync::Arc;
@@ -69,7 +74,15 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(evidence::evidence))
         .routes(routes!(comparison::comparison))
         .routes(routes!(outcomes::report))
-        .routes(routes!(replicas::list));
+        .routes(routes!(series::series))
+        .routes(routes!(events::events))
+        .routes(routes!(replicas::list))
+        .routes(routes!(upstreams::list))
+        .routes(routes!(session::sign_in))
+        .routes(routes!(session::begin, session::who, session::end))
+        .routes(routes!(session::tokens))
+        .routes(routes!(session::sessions))
+        .routes(routes!(session::revoke));
     let (router, mut document) = OpenApiRouter::with_openapi(frame()).nest(PREFIX, calls).split_for_parts();
     document.paths.paths.values_mut().for_each(common);
     (router, document)
@@ -111,6 +124,9 @@ mod tests {
     /// What scripts may call. A line that goes away breaks somebody.
     const CALLS: &str = "\
 DELETE /api/v1/migrations/{id}/pins/{key}
+DELETE /api/v1/session
+DELETE /api/v1/sessions/{id}
+GET /api/v1/events
 GET /api/v1/migrations
 GET /api/v1/migrations/{id}
 GET /api/v1/migrations/{id}/comparison
@@ -119,13 +135,20 @@ GET /api/v1/migrations/{id}/decision
 GET /api/v1/migrations/{id}/evidence
 GET /api/v1/migrations/{id}/history
 GET /api/v1/migrations/{id}/pins
+GET /api/v1/migrations/{id}/series
 GET /api/v1/replicas
+GET /api/v1/session
+GET /api/v1/sessions
+GET /api/v1/sign-in
+GET /api/v1/tokens
+GET /api/v1/upstreams
 POST /api/v1/migrations/{id}/acknowledge
 POST /api/v1/migrations/{id}/outcomes
 POST /api/v1/migrations/{id}/rollback
 POST /api/v1/migrations/{id}/undo
 POST /api/v1/reseed
 POST /api/v1/rollback
+POST /api/v1/session
 PUT /api/v1/migrations/{id}/mode
 PUT /api/v1/migrations/{id}/pins/{key}
 PUT /api/v1/migrations/{id}/rollout

@@ -1,10 +1,10 @@
 //! Who may change what: bearer tokens with roles, kept as SHA-256.
 //!
-//! # Why no passwords, cookies or sessions
+//! # Why no passwords
 //!
 //! A token is 256 random bits, so a plain SHA-256 of it is as good as the slowest password hash and
-//! costs nothing per request. It travels only in `Authorization`, which no browser adds by itself, so
-//! a foreign page cannot spend it: there is nothing to forge. Every attempt is compared with every
+//! costs nothing per request. It travels in `Authorization`, which no browser adds by itself, or once when a browser
+//! signs in (`session`). Every attempt is compared with every
 //! token in constant time, and an attempt that fails draws from a budget of this process.
 //!
 //! A token that is right always passes, even when the budget of failures is spent: whoever floods

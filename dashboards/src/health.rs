@@ -59,6 +59,14 @@ impl Observed {
         let share = self.new as f64 / total as f64;
         Some((share * 10_000.0).round() / 100.0)
     }
+
+    /// Requests a second; `None` without requests.
+    pub fn per_second(self) -> Option<f64> {
+        let total = self.legacy.checked_add(self.new).filter(|total| *total > 0)?;
+        #[allow(clippy::cast_precision_loss, reason = "requests of a minute are far below 2^52")]
+        let rate = total as f64 / f64::from(self.window_seconds.max(1));
+        Some(rate)
+    }
 }
 
 #[cfg(test)]

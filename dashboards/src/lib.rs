@@ -1,4 +1,4 @@
-//! The operators' side: the admin API, probes, metrics and the status page behind one router.
+//! The operators' side: the admin API, probes, metrics and the dashboard behind one router.
 //!
 //! # Why a function from state to router
 //!
@@ -7,18 +7,20 @@
 //! for what only the data plane can tell. Handlers translate and nothing else;
 //! [`flags::control`] decides.
 //!
-//! Not here: listeners and their life (the composition root has them), TLS, and cookies.
+//! Not here: listeners and their life (the composition root has them), and TLS.
 
 pub mod auth;
 pub mod health;
 
 mod api;
 mod gate;
+mod live;
 mod ofrep;
-mod page;
 mod probes;
 mod problem;
+mod session;
 mod story;
+mod ui;
 mod wire;
 
 use std::fmt;
@@ -33,6 +35,7 @@ use flags::watch::Watch;
 use metrics::observe::Observer;
 use metrics::status::Board;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 
 pub use health::Health;
 
@@ -92,8 +95,8 @@ pub(crate) struct Shared(Arc<Inner>);
 pub(crate) struct Inner {
     state: State,
     pub(crate) access: auth::Access,
-    /// What pages have compared of late.
-    pub(crate) recent: page::Recent,
+    pub(crate) sessions: session::Sessions,
+    pub(crate) live: live::Live,
 }
 
 impl Deref for Shared {
@@ -116,12 +119,14 @@ impl Deref for Inner {
 pub fn app(state: State) -> Router {
     let address = state.address;
     let access = auth::Access::new(state.tokens.clone());
-    let shared = Shared(Arc::new(Inner { state, access, recent: page::Recent::default() }));
+    let shared =
+        Shared(Arc::new(Inner { state, access, sessions: session::Sessions::default(), live: live::Live::default() }));
     let limited = Router::new()
         .merge(api::router())
         .merge(ofrep::router())
         .merge(story::router())
-        .merge(page::router())
+        .merge(ui::router())
+        .layer(CompressionLayer::new())
         .layer(from_fn_with_state(gate::places(), gate::bounded));
     limited
         .merge(probes::router())

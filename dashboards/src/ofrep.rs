@@ -20,7 +20,7 @@ use std::net::IpAddr;
 
 use axum::extract::{Request, State};
 use axum::http::header::ETAG;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -135,7 +135,7 @@ async fn all(State(shared): State<Shared>, request: Request) -> Result<Response,
 
 /// A viewer's token, as a bearer or in the protocol's other field.
 fn authorised(shared: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
-    let known = match identify(headers, shared) {
+    let known = match identify(&Method::GET, headers, shared) {
         Ok(_) => Ok(()),
         Err(missing) => match headers.get("x-api-key") {
             Some(secret) => shared.access.recognise(secret.as_bytes().trim_ascii()).map(drop).map_err(denied),

@@ -1,154 +1,197 @@
-// Keeps the status page current and sends its changes. The server renders everything that is shown;
-// this fetches the page again, with the token when there is one, and swaps the part that lives.
-// The token stays in this tab (sessionStorage) and goes nowhere but to this router.
+// Begins: who is signed in, what is live, which page. Pages come when they are asked for, so that charts are no part
+// of the first paint.
 
-const REFRESH_MS = 2000;
-const ANSWER_MS = 20000;
+import { effect, html, render, untracked, useEffect, useLayoutEffect, useRef, useState } from "./lib/html.js";
+import { ApiError } from "./lib/api.js";
+import { door, inMemory, isViewerOnly, lookAtDoor, recall, session, signIn, signOut, tokenOfLink } from "./lib/session.js";
+import { connection, degraded, heardAt, isStale, migrations, ready, refresh, start, stop } from "./lib/live.js";
+import { route, startRouter } from "./lib/router.js";
+import { Banner, Boundary } from "./lib/components.js";
+import { Dialogs } from "./lib/dialog.js";
+import { Toasts, toast } from "./lib/toast.js";
+import { FreezeBanner } from "./lib/freeze.js";
+import { SignIn } from "./lib/sign-in.js";
+import { pageBusy } from "./lib/page.js";
+import { startAnnouncing } from "./lib/announce.js";
+import { askRole, offer, whenRolledBack } from "./lib/emergency.js";
+import * as format from "./lib/format.js";
+import { app as strings, live, signIn as signInStrings } from "./strings.js";
 
-const at = (id) => document.getElementById(id);
-const token = () => sessionStorage.getItem("crossfade-token") ?? "";
-const authorization = () => (token() ? { Authorization: `Bearer ${token()}` } : {});
+/** @type {Record<string, () => Promise<{default: any}>>} */
+const PAGES = {
+  overview: () => import("./pages/overview.js"),
+  migration: () => import("./pages/migration.js"),
+  explain: () => import("./pages/explain.js"),
+  history: () => import("./pages/history.js"),
+  upstreams: () => import("./pages/upstreams.js"),
+  replicas: () => import("./pages/replicas.js"),
+  access: () => import("./pages/access.js"),
+  story: () => import("./pages/story.js"),
+};
 
-function say(text, kind) {
-  const notice = at("notice");
-  notice.textContent = text;
-  notice.className = `banner ${kind}`;
-  notice.hidden = !text;
+/** What the navigation leads to. */
+const LINKS = [["overview", "/"], ["explain", "/explain"], ["history", "/history"], ["upstreams", "/upstreams"], ["replicas", "/replicas"], ["access", "/access"]];
+
+const RETRY_MS = 2000;
+
+function Header() {
+  const { environment } = door.value;
+  const who = session.value;
+  return html`${environment && html`<span class="badge plain environment" title=${environment}><span>${environment}</span></span>`}
+    ${who && html`<${Live} />
+      <nav aria-label=${strings.navigation}><ul>${LINKS.map(([page, path]) => html`<li><a href=${path} aria-current=${isCurrent(page) ? "page" : undefined}>${strings.pages[page]}</a></li>`)}</ul></nav>
+      <div class="who"><span title=${strings.signedInAs(who.name, who.role)}><b>${who.name}</b> <span class="dim">${who.role}</span></span>
+        <button type="button" class="quiet" data-testid="sign-out" onClick=${leave}>${strings.signOut}</button></div>`}`;
 }
 
-function remember(secret) {
-  sessionStorage.setItem("crossfade-token", secret);
-  at("token").textContent = "Forget the token";
-}
+/** A migration's page is one of the overview. @param {string} page */
+const isCurrent = (page) => route.value.page === page || (page === "overview" && ["migration", "story"].includes(route.value.page));
 
-function forget() {
-  sessionStorage.removeItem("crossfade-token");
-  at("token").textContent = "Use a token";
-}
-
-async function send(path, options) {
-  return fetch(path, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS), ...options });
-}
-
-let shown = "";
-let lost = false;
-
-async function refresh() {
+async function leave() {
   try {
-    const answer = await send(location.pathname, { headers: authorization() });
-    if (answer.status === 401 && token()) {
-      forget();
-      say("The token is not one of this router's. Paste another one.", "bad");
-      return;
-    }
-    if (!answer.ok) throw new Error(`the router answers ${answer.status}`);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = page.getElementById("live");
-    if (lost) say("", "");
-    lost = false;
-    if (fresh.innerHTML === shown) return;
-    shown = fresh.innerHTML;
-    const focused = document.activeElement?.dataset?.focus;
-    at("live").replaceChildren(...document.adoptNode(fresh).childNodes);
-    enable(at("live"));
-    if (focused) document.querySelector(`#live [data-focus="${CSS.escape(focused)}"]`)?.focus();
+    await signOut();
   } catch (error) {
-    lost = true;
-    say(`No answer from the router (${error.message}). What is shown may be old.`, "bad");
+    if (!(error instanceof ApiError)) throw error;
+    toast(error.message, { tone: "bad" });
   }
 }
 
-async function keepCurrent() {
-  if (!document.hidden) await refresh();
-  setTimeout(keepCurrent, REFRESH_MS);
+function Live() {
+  const state = connection.value;
+  const hint = { streaming: live.streamingHint, polling: live.pollingHint }[state] ?? "";
+  return html`<span class=${`live ${state}`} title=${hint}><span class="dot" aria-hidden="true"></span>${live[state]}</span>`;
 }
 
-let asked = null;
-
-function ask(button) {
-  asked = { ...button.dataset };
-  at("act-title").textContent = asked.title;
-  at("act-note").textContent = asked.note;
-  at("act-token-field").hidden = token() !== "";
-  at("act-send").textContent = asked.verb;
-  at("act-send").className = asked.danger ? "danger solid" : "primary";
-  at("act-error").hidden = true;
-  at("act").showModal();
-  (token() ? at("act-reason") : at("act-token")).focus();
+function Banners() {
+  return html`<div class="banners" aria-live="polite"><${Stale} /><${Store} /><${FreezeBanner} />
+    ${isViewerOnly.value && html`<${Banner} tone="plain" icon="◌">${strings.viewerOnly(session.value?.role ?? "")}<//>`}
+    ${inMemory.value && html`<${Banner} tone="plain" icon="◌">${strings.inMemory}<//>`}</div>`;
 }
 
-async function act(event) {
-  event.preventDefault();
-  const failed = (text) => {
-    at("act-error").textContent = text;
-    at("act-error").hidden = false;
-  };
-  const pasted = at("act-token").value.trim();
-  const reason = at("act-reason").value.replace(/\s+/g, " ").trim();
-  if (!token() && !pasted) return failed("Paste a token with role operator.");
-  if (!reason) return failed("Say why; the history keeps it.");
-  if (!token()) remember(pasted);
-  at("act-send").disabled = true;
-  try {
-    const answer = await send(`${asked.path}?wait=5s`, {
-      method: asked.method,
-      headers: { ...authorization(), "Content-Type": "application/json" },
-      body: JSON.stringify({ ...JSON.parse(asked.body), reason }),
+function Stale() {
+  if (!isStale.value) return null;
+  return html`<${Banner} tone="bad" testid="stale-banner" actions=${html`<button type="button" onClick=${refresh}>${strings.tryAgain}</button>`}>
+    ${live.stale_banner(format.timeOfDay(heardAt.value))}<//>`;
+}
+
+function Store() {
+  if (!degraded.value.length) return null;
+  return html`<${Banner} title=${live.storeTitle} testid="store-banner"><ul>${degraded.value.map((text) => html`<li>${text}</li>`)}</ul>${live.storeHint}<//>`;
+}
+
+/** The page of a path, once its module is there. */
+function Page() {
+  const { page, path } = route.value;
+  const [loaded, setLoaded] = useState(/** @type {{page: string, view: any, failed?: boolean} | null} */ (null));
+  const main = useRef(/** @type {HTMLElement | null} */ (null));
+  const isFirst = useRef(true);
+  const isThere = loaded?.page === page || page === "missing";
+
+  useEffect(() => {
+    let isCurrentPage = true;
+    const take = (found) => { if (isCurrentPage) setLoaded({ page, ...found }); };
+    PAGES[page]?.().then((module) => take({ view: module.default }), (error) => {
+      console.error(error);
+      take({ view: null, failed: true });
     });
-    const body = await answer.json();
-    if (answer.status === 401) {
-      forget();
-      at("act-token-field").hidden = false;
-    }
-    if (!answer.ok) return failed(body.detail ?? `The router answers ${answer.status}.`);
-    at("act").close();
-    at("act-reason").value = "";
-    at("act-token").value = "";
-    report(answer.status, body.changes ?? [body]);
-    await refresh();
-  } catch (error) {
-    failed(`No answer from the router (${error.message}). The change may have been made: look before you repeat it.`);
-  } finally {
-    at("act-send").disabled = false;
+    return () => { isCurrentPage = false; };
+  }, [page]);
+
+  useEffect(() => {
+    const name = page === "migration" ? route.value.params.id : strings.pages[page];
+    document.title = strings.title(name, door.value.environment ?? "");
+  }, [path, door.value.environment]);
+
+  // Whoever goes by keyboard or by ear begins at the top of the new page.
+  useLayoutEffect(() => {
+    if (!isThere) return;
+    if (!isFirst.current) main.current?.querySelector("h1")?.focus({ preventScroll: true });
+    isFirst.current = false;
+  }, [path, isThere]);
+
+  const isReady = isThere && (page === "missing" || (ready.value && !pageBusy.value));
+  return html`<main id="main" ref=${main} tabindex="-1" data-ready=${String(isReady)}>${content()}</main>`;
+
+  function content() {
+    if (page === "missing") return html`<h1 tabindex="-1">${strings.pages.missing}</h1><p>${strings.missing}</p><p><a href="/">${strings.toOverview}</a></p>`;
+    const heading = html`<h1 tabindex="-1">${strings.pages[page]}</h1>`;
+    if (!isThere || !loaded) return html`${heading}<p class="dim">${strings.loading}</p>`;
+    const broken = html`${heading}<${Banner} tone="bad" actions=${html`<button type="button" onClick=${() => location.reload()}>${strings.tryAgain}</button>`}>${strings.pageFailed}<//>`;
+    return loaded.failed ? broken : html`<${Boundary} key=${path} fallback=${broken}><${loaded.view} /><//>`;
   }
 }
 
-function report(status, changes) {
-  const names = changes.map((change) => `${change.migration}: ${change.after.mode}`).join(", ");
-  if (status === 202) return say(`Done on this router only, until the store is back. ${names}`, "");
-  const late = [...new Set(changes.flatMap((change) => change.pending))];
-  if (late.length) return say(`Done, but not everywhere yet: ${late.join(", ")}. ${names}`, "");
-  say(`Done on every live router. ${names}`, "good");
+function Footer() {
+  const { replica } = door.value;
+  return html`<footer>${replica && html`<span>${strings.router} <b>${replica}</b></span>`}<a href="/metrics" target="_blank" rel="noreferrer">${strings.metrics}</a>
+    <a href="/readyz" target="_blank" rel="noreferrer">${strings.readiness}</a><a href="/api/v1/openapi.json" target="_blank" rel="noreferrer">${strings.apiDescription}</a></footer>`;
 }
 
-function signIn(event) {
-  event.preventDefault();
-  const given = at("sign-in-token").value.trim();
-  at("sign-in-token").value = "";
-  at("sign-in").close();
-  if (!given) return;
-  remember(given);
-  say("", "");
-  refresh();
+function App() {
+  const body = session.value === undefined ? html`<${Unreachable} />`
+    : session.value === null ? html`<${SignIn} />`
+      : html`<${Banners} /><${Page} /><${Footer} /><${Dialogs} />`;
+  return html`${body}<${Toasts} />`;
 }
 
-// Buttons are useless without this script, so they arrive disabled.
-function enable(root) {
-  root.querySelectorAll("button").forEach((button) => { button.disabled = false; });
+function Unreachable() {
+  return html`<main id="main" tabindex="-1"><h1 tabindex="-1">${strings.name}</h1><${Banner} tone="bad" role="alert">${strings.unreachable}<//></main>`;
 }
 
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (!button) return;
-  if (button.dataset.path) ask(button);
-  else if (button.dataset.close) button.closest("dialog").close();
-  else if (button.id === "token" && token()) {
-    forget();
-    refresh();
-  } else if (button.id === "token") at("sign-in").showModal();
+/** Follows a link that signs in, else asks who is signed in; again until the router answers. */
+async function enter() {
+  const token = tokenOfLink();
+  if (token) {
+    try {
+      await signIn(token);
+      return;
+    } catch (error) {
+      if (error instanceof ApiError && !error.isUnknown) toast(error.message, { tone: "bad" });
+      else toast(signInStrings.noAnswer, { tone: "bad" });
+    }
+  }
+  for (;;) {
+    try {
+      await recall();
+      return;
+    } catch {
+      show();
+      await new Promise((done) => { setTimeout(done, RETRY_MS); });
+    }
+  }
+}
+
+let isShown = false;
+
+/** Puts the app where the page was that came first. */
+function show() {
+  if (isShown) return;
+  isShown = true;
+  const place = /** @type {HTMLElement} */ (document.getElementById("app"));
+  place.replaceChildren();
+  render(html`<${App} />`, place);
+}
+
+startRouter();
+startAnnouncing();
+askRole(() => (session.value === undefined ? undefined : session.value?.role ?? null));
+whenRolledBack(refresh);
+render(html`<${Header} />`, /** @type {HTMLElement} */ (document.getElementById("header")));
+effect(() => { document.documentElement.dataset.live = connection.value; });
+effect(() => { offer(migrations.value.map(({ id, mode, reversible }) => ({ id, mode, reversible }))); });
+effect(() => {
+  // The emergency button begins with what is on the screen.
+  const button = document.getElementById("emergency");
+  if (button) button.dataset.migration = route.value.page === "migration" ? route.value.params.id : "";
 });
-at("act-form").addEventListener("submit", act);
-at("sign-in-form").addEventListener("submit", signIn);
-if (token()) at("token").textContent = "Forget the token";
-enable(document);
-keepCurrent();
+/** @type {string | null} */
+let liveFor = null;
+effect(() => {
+  const name = session.value?.name ?? null;
+  if (name === liveFor) return;
+  liveFor = name;
+  untracked(name === null ? stop : start);
+});
+lookAtDoor();
+await enter();
+show();

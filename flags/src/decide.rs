@@ -102,26 +102,29 @@ pub struct Decision {
     pub serve: Side,
     pub mirror: Option<Side>,
     pub reason: Reason,
-    /// Where the key stands, when there is one that the hash can place, in a mode that asks for it
-    /// or in an explanation.
+    /// Where the key stands, when there is one that the hash can place: by [`explain`] always, by [`decide`] in a mode that asks
+    /// for it.
     pub bucket: Option<Bucket>,
     pub revision: Revision,
 }
 
 /// Decides one request of one migration.
 pub fn decide(snapshot: &Snapshot, facts: &Facts<'_>) -> Decision {
+    let placed = snapshot.placed(facts.migration);
+    decide_at(snapshot, facts, if asks_for_bucket(placed) { bucket_of(placed, facts) } else { None })
+}
+
+/// The same decision with the bucket also where the mode does not ask for it: for whoever explains it, or counts by it.
+pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Decision {
+    decide_at(snapshot, facts, bucket_of(snapshot.placed(facts.migration), facts))
+}
+
+fn decide_at(snapshot: &Snapshot, facts: &Facts<'_>, bucket: Option<Bucket>) -> Decision {
     let definition = snapshot.migration(facts.migration);
     let placed = snapshot.placed(facts.migration);
-    let bucket = if asks_for_bucket(placed) { bucket_of(placed, facts) } else { None };
     let (serve, reason) = serve(snapshot, facts, bucket);
     let mirror = mirrors(definition, placed, facts, bucket, reason).then(|| serve.other());
     Decision { serve, mirror, reason, bucket, revision: placed.document.revision }
-}
-
-/// The same decision for an operator, with the bucket also where the mode does not ask for it.
-pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Decision {
-    let bucket = bucket_of(snapshot.placed(facts.migration), facts);
-    Decision { bucket, ..decide(snapshot, facts) }
 }
 
 /// Hashing is most of what a decision costs, and a fixed mode does not need it.

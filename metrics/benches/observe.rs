@@ -19,7 +19,7 @@ fn observe(criterion: &mut Criterion) {
             // Durations as they come: over many cells, so that no branch or line stays warm by chance.
             micros = (micros * 7 + 13) % 50_000;
             let side = if micros % 2 == 0 { Side::Legacy } else { Side::New };
-            cells.decided(black_box(side), black_box(Reason::Percent));
+            cells.decided(black_box(side), black_box(Reason::Percent), None);
             cells.answered(
                 black_box(side),
                 black_box(200),

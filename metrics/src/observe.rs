@@ -19,8 +19,10 @@ mod exposition;
 mod histogram;
 mod notifications;
 mod process;
+mod recent;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,8 @@ pub use histogram::{CELLS, Durations, cell_of_duration, cell_start_us};
 pub(crate) use histogram::{DURATION_BOUNDS_US, DURATION_BUCKETS};
 pub use notifications::{Delivery, NotificationCells};
 pub use process::{OutcomeResult, ProcessCells};
+pub use recent::RecentKeys;
+use recent::Taken;
 
 use crate::outcome::{CodeClass, Failure};
 use crate::status::Board;
@@ -62,6 +66,7 @@ pub struct Observer {
     ticks: Mutex<VecDeque<Tick>>,
     board: Arc<Board>,
     dispersion: Mutex<Dispersion>,
+    taken: Mutex<BTreeMap<MigrationId, Taken>>,
 }
 
 /// The cells of one worker.
@@ -135,6 +140,7 @@ impl Observer {
             ticks: Mutex::default(),
             board: Arc::default(),
             dispersion: Mutex::default(),
+            taken: Mutex::default(),
         });
         registry.register(Box::new(exposition::Exposition::of(&observer)?))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
@@ -222,6 +228,24 @@ impl Observer {
             ticks.pop_front();
         }
         ticks.push_back(Tick { at: now, decisions });
+        drop(ticks);
+        let mut taken = lock(&self.taken);
+        taken.retain(|id, _| totals.contains_key(id));
+        for id in totals.keys() {
+            let of_migration = taken.entry(id.clone()).or_insert_with(|| Taken::new(now));
+            of_migration.tick(self.cells_of(id).iter().map(|cells| &cells.recent), now);
+        }
+    }
+
+    /// The keys that this router has seen in the last five to ten minutes, and how many of them lie in a range of buckets.
+    pub fn recent_keys(&self, id: &MigrationId, buckets: Range<u16>) -> RecentKeys {
+        let mut seen = lock(&self.taken).get(id).map(Taken::seen).unwrap_or_default();
+        self.cells_of(id).iter().for_each(|cells| seen.add(&cells.recent));
+        RecentKeys::of(&seen, buckets)
+    }
+
+    fn cells_of(&self, id: &MigrationId) -> Vec<Arc<MigrationCells>> {
+        self.all_shards().iter().filter_map(|shard| lock(&shard.migrations).get(id).cloned()).collect()
     }
 
     /// The share of new among the decisions of about the last minute; `None` without any.

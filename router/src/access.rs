@@ -51,7 +51,7 @@ impl Access {
     }
 
     pub(crate) fn decided(&mut self, tables: &Rc<Tables>, at: MigrationIndex, decision: Decision) {
-        tables.migration(at).cells.decided(decision.serve, decision.reason);
+        tables.migration(at).cells.decided(decision.serve, decision.reason, decision.bucket);
         self.decision = Some((Rc::clone(tables), at, decision));
     }
 

@@ -13,8 +13,8 @@ use axum::http::StatusCode;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
 use flags::control::{Applied, Ask, Change, ControlError, InvalidPin, InvalidReason};
-use flags::migration::{Migration, MigrationId};
-use flags::state::{ChangeKind, Position};
+use flags::migration::MigrationId;
+use flags::state::ChangeKind;
 use flags::store::StoreError;
 use flags::store::records::RecordError;
 use flags::{Mode, Revision};
@@ -24,11 +24,12 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
+use super::movement::{Movement, movement};
 use super::request::IfMatch;
 use super::values;
 use crate::Shared;
 use crate::problem::{Code, Problem};
-use crate::wire::{PinChangeView, PositionView, on_new};
+use crate::wire::{PinChangeView, PositionView};
 
 /// Between two looks at the replicas, who speak twice a second.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -81,19 +82,6 @@ pub(crate) struct UndoView {
     pub(crate) command: String,
     pub(crate) method: &'static str,
     pub(crate) path: String,
-}
-
-/// Where traffic goes by a change.
-#[derive(Clone, Copy, Serialize, ToSchema)]
-pub(crate) struct Movement {
-    /// `toward_new`, `toward_legacy` or `none`.
-    pub(crate) direction: &'static str,
-    /// The share of all keys, in percent, that changes side; rules and pins aside.
-    pub(crate) percent: f64,
-}
-
-impl Movement {
-    const NONE: Self = Self { direction: "none", percent: 0.0 };
 }
 
 /// What a change did, or would do.
@@ -276,7 +264,8 @@ async fn look(shared: &Shared, revision: Revision) -> Arrival {
 fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
     let snapshot = shared.watch.current();
     let definition = snapshot.find(&applied.migration).map(|at| snapshot.migration(at));
-    let moves = definition.map_or(Movement::NONE, |migration| movement(migration, applied.before, applied.after));
+    let moves =
+        definition.map_or(Movement::NONE, |migration| movement(shared, migration, applied.before, applied.after));
     let status = shared.board.get(&applied.migration).unwrap_or_default();
     ChangeView {
         migration: applied.migration.clone(),
@@ -320,17 +309,6 @@ fn undo(applied: &Applied) -> UndoView {
         method: "POST",
         path: format!("/api/v1/migrations/{id}/{verb}"),
     }
-}
-
-fn movement(migration: &Migration, before: Position, after: Position) -> Movement {
-    let on_new = |position: Position| on_new(migration, position.mode, position.share);
-    let (from, to) = (on_new(before), on_new(after));
-    let direction = match to.cmp(&from) {
-        std::cmp::Ordering::Greater => "toward_new",
-        std::cmp::Ordering::Less => "toward_legacy",
-        std::cmp::Ordering::Equal => "none",
-    };
-    Movement { direction, percent: f64::from(from.get().abs_diff(to.get())) / 100.0 }
 }
 
 /// Which problem a refused change is.
@@ -395,32 +373,5 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
             Problem::new(Code::Conflict, "others changed the state meanwhile; nothing was written, repeat the change")
         }
         StoreError::Corrupt(_) => Problem::new(Code::StateUnreadable, error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use flags::BasisPoints;
-
-    use super::*;
-
-    fn position(mode: Mode, share: u16) -> Position {
-        Position { mode, share: BasisPoints::new(share).unwrap() }
-    }
-
-    #[track_caller]
-    fn check(before: Position, after: Position, direction: &str, percent: f64) {
-        let migration = Migration::new(MigrationId::new("m").unwrap(), "a", "b");
-        let moves = movement(&migration, before, after);
-        assert_eq!((moves.direction, moves.percent), (direction, percent), "{before:?} {after:?}");
-    }
-
-    #[test]
-    fn a_preview_tells_where_traffic_goes() {
-        check(position(Mode::LegacyOnly, 0), position(Mode::NewOnly, 0), "toward_new", 100.0);
-        check(position(Mode::Gradual, 2_500), position(Mode::Gradual, 1_250), "toward_legacy", 12.5);
-        check(position(Mode::Gradual, 2_500), position(Mode::EmergencyRollback, 2_500), "toward_legacy", 25.0);
-        check(position(Mode::LegacyOnly, 0), position(Mode::LegacyOnly, 5_000), "none", 0.0);
-        check(position(Mode::LegacyOnly, 0), position(Mode::Parallel, 0), "none", 0.0);
     }
 }

@@ -25,10 +25,10 @@ use crate::Shared;
 use crate::problem::Problem;
 
 /// Minutes that are read together.
-const MINUTES_AT_ONCE: usize = 24 * 60;
+pub(super) const MINUTES_AT_ONCE: usize = 24 * 60;
 
 /// The longest window: as long as minutes are kept.
-const WINDOW_SECONDS_MAX: u64 = 30 * 86_400;
+pub(super) const WINDOW_SECONDS_MAX: u64 = 30 * 86_400;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -257,12 +257,12 @@ async fn sums(control: &Control, id: &MigrationId, window: u64, now: Timestamp) 
     Ok(sum)
 }
 
-fn now_seconds(now: Timestamp) -> u64 {
+pub(super) fn now_seconds(now: Timestamp) -> u64 {
     u64::try_from(now.as_second()).unwrap_or_default()
 }
 
 /// What was said so far, within three days of routing, of work that was routed since a second.
-fn quality(cohorts: &[Cohort], side: Side, since: u64) -> Quality {
+pub(super) fn quality(cohorts: &[Cohort], side: Side, since: u64) -> Quality {
     let in_window = cohorts.iter().filter(|cohort| cohort.side == side && cohort.from + COHORT_S > since);
     in_window.fold(Quality::default(), |sum, cohort| {
         let [.., reported] = cohort.sums.reported;

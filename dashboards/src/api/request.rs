@@ -8,14 +8,16 @@ use std::time::Duration;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use flags::Revision;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use crate::Shared;
-use crate::auth::{Denied, Role, Token};
+use crate::auth::{Denied, Role};
 use crate::problem::{Code, Problem};
+use crate::session::{Session, has_cookie, is_of_this_origin};
 
 /// The largest body of a change.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -26,7 +28,7 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// Entity tags that are looked at in one field.
 const TAGS_MAX: usize = 16;
 
-/// Somebody with at least the role; holds the token's name.
+/// Somebody with at least the role; holds their name.
 #[derive(Debug)]
 pub(crate) struct Holder<const ROLE: u8>(pub(crate) String);
 
@@ -39,21 +41,60 @@ impl<const ROLE: u8> FromRequestParts<Shared> for Holder<ROLE> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
-        let token = identify(&parts.headers, shared)?;
-        if token.role as u8 >= ROLE {
-            return Ok(Self(token.name.clone()));
+        let identity = identify(&parts.method, &parts.headers, shared)?;
+        if identity.role as u8 >= ROLE {
+            return Ok(Self(identity.name));
         }
         let needed = Role::ALL.into_iter().find(|role| *role as u8 == ROLE).unwrap_or(Role::Admin);
-        let name = token.name.escape_debug();
-        let detail = format!("token \"{name}\" is a {}, this needs a token with role {needed}", token.role);
+        let name = identity.name.escape_debug();
+        let detail = format!("\"{name}\" is a {}, this needs the role {needed}", identity.role);
         Err(Problem::new(Code::Forbidden, detail).with("needed_role", needed.name()))
     }
 }
 
-/// The token that a request shows.
-pub(crate) fn identify<'a>(headers: &HeaderMap, shared: &'a Shared) -> Result<&'a Token, Problem> {
+/// Whom a request is from.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The token's name, or who signed in.
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    /// Absent where a token came with the request.
+    pub(crate) session: Option<Session>,
+}
+
+impl Identity {
+    pub(crate) fn of(session: Session) -> Self {
+        Self { name: session.name.clone(), role: session.role, session: Some(session) }
+    }
+}
+
+impl FromRequestParts<Shared> for Identity {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
+        identify(&parts.method, &parts.headers, shared)
+    }
+}
+
+/// By the token that a request shows, or else by its session.
+pub(crate) fn identify(method: &Method, headers: &HeaderMap, shared: &Shared) -> Result<Identity, Problem> {
     let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    shared.access.identify(shown).map_err(denied)
+    if shown.is_none()
+        && let Some(session) = shared.sessions.of(headers, Timestamp::now())
+    {
+        if !matches!(*method, Method::GET | Method::HEAD) && !is_of_this_origin(headers) {
+            let detail = "a session changes things only from the dashboard itself: send a token as Authorization: Bearer TOKEN from anywhere else";
+            return Err(Problem::new(Code::CrossSite, detail));
+        }
+        return Ok(Identity::of(session));
+    }
+    let had_session = shown.is_none() && has_cookie(headers);
+    let token = shared.access.identify(shown).map_err(|why| if had_session { over() } else { denied(why) })?;
+    Ok(Identity { name: token.name.clone(), role: token.role, session: None })
+}
+
+fn over() -> Problem {
+    Problem::unauthorized("the session is over or was revoked, or this router was restarted: sign in again")
 }
 
 pub(crate) fn denied(denied: Denied) -> Problem {

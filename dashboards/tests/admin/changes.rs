@@ -20,7 +20,7 @@ async fn a_change_answers_what_it_did_and_how_to_take_it_back() {
     assert_eq!(body["kind"], "mode");
     assert_eq!(body["before"], json!({ "mode": "legacy_only", "percent": 0.0 }));
     assert_eq!(body["after"], json!({ "mode": "new_only", "percent": 0.0 }));
-    assert_eq!(body["moves"], json!({ "direction": "toward_new", "percent": 100.0 }));
+    assert_eq!(body["moves"], json!({ "direction": "toward_new", "percent": 100.0, "requests_per_second": 0.07 }));
     assert_eq!(
         body["undo"],
         json!({
@@ -68,7 +68,7 @@ async fn a_dry_run_tells_and_writes_nothing() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let body = answer.json();
     assert_eq!((&body["dry_run"], &body["changed"]), (&true.into(), &true.into()), "{body}");
-    assert_eq!(body["moves"], json!({ "direction": "toward_new", "percent": 30.0 }));
+    assert_eq!(body["moves"], json!({ "direction": "toward_new", "percent": 30.0, "requests_per_second": 0.02 }));
     assert_eq!(body.get("undo"), None);
     let all = world.call("operator", "POST", "/api/v1/rollback?dry_run=true", REASON).await;
     assert_eq!(all.json()["changes"][0]["after"]["mode"], "emergency_rollback", "{all:?}");

@@ -4,12 +4,15 @@
 
 mod bad_input;
 mod changes;
+mod events;
 mod guard;
 mod ofrep;
 mod outcomes;
-mod page;
+
 mod probes;
 mod reads;
 mod schema;
+mod sessions;
 mod story;
+mod ui;
 mod world;

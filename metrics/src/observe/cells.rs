@@ -10,10 +10,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use flags::{Reason, Side};
+use flags::{Bucket, Reason, Side};
 
 use super::attempts::{Age, AttemptCells, Group};
 use super::histogram::{ADDED, Buckets, DURATION};
+use super::recent::RecentCells;
 use crate::events::LogLimit;
 use crate::outcome::{CodeClass, Failure, Outcome};
 
@@ -156,6 +157,7 @@ pub struct MigrationCells {
     pub(super) fallbacks: Counters<FALLBACKS>,
     pub(super) pairs: Counters<PAIRS>,
     pub(super) mirrors_dropped: Counters<DROPS>,
+    pub(super) recent: RecentCells,
     pub(crate) mirror_log: LogLimit,
 }
 
@@ -168,10 +170,13 @@ impl MigrationCells {
         }
     }
 
-    /// A request was decided. Every request of a migration, exactly once.
+    /// A request was decided, of a key in this bucket. Every request of a migration, exactly once.
     #[inline]
-    pub fn decided(&self, side: Side, reason: Reason) {
+    pub fn decided(&self, side: Side, reason: Reason, bucket: Option<Bucket>) {
         self.side(side).decisions[reason as usize].add(1);
+        if let Some(bucket) = bucket {
+            self.recent.saw(bucket);
+        }
     }
 
     /// A request is over: the side that answered the caller (the decided one if none did), the

@@ -106,7 +106,7 @@ fn shards_are_summed() {
     for _ in 0..2 {
         let shard = observer.shard();
         let cells = shard.migration(&id("sessions"));
-        cells.decided(Side::New, Reason::Percent);
+        cells.decided(Side::New, Reason::Percent, None);
         cells.failed(Side::New, Failure::Timeout);
         cells.fallback(Fallback::Answered);
         cells.answered(Side::Legacy, 200, Duration::from_millis(3), Duration::from_micros(40));
@@ -246,7 +246,7 @@ fn the_observed_share_is_that_of_the_last_minute() {
         // For four minutes everything goes to legacy, then every fourth request to new.
         for request in 0..4 {
             let new = second > 240 && request == 0;
-            cells.decided(if new { Side::New } else { Side::Legacy }, Reason::Percent);
+            cells.decided(if new { Side::New } else { Side::Legacy }, Reason::Percent, None);
         }
         observer.tick(at(second));
         if second == 240 {

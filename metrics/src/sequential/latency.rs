@@ -25,7 +25,7 @@ pub const QUANTILES: [f64; 5] = [0.50, 0.75, 0.90, 0.95, 0.99];
 pub const REQUESTS_MIN: u64 = 200;
 
 /// How much slower new may be.
-const TOLERANCE: f64 = 1.1;
+pub const TOLERANCE: f64 = 1.1;
 
 /// The same for what is fast: a difference that nobody feels.
 const TOLERANCE_US: f64 = 1_000.0;

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use flags::decide::explain;
 use flags::key::{Claims, extract};
 use flags::route::{Found, Respond, RouteIndex, Target};
-use flags::{Decision, Facts, MigrationIndex, Snapshot, decide};
+use flags::{Decision, Facts, MigrationIndex, Snapshot};
 use metrics::observe::Group;
 
 use crate::error::ProxyError;
@@ -104,7 +105,8 @@ pub(crate) fn look(
             let key = extract(&snapshot.migration(at).key, &seen, claims);
             let facts =
                 Facts { migration: at, request: &seen, key: key.as_deref(), now: worker.unix_seconds(), chance };
-            let decision = decide(snapshot, &facts);
+            // With the bucket in every mode, because callers are counted by it.
+            let decision = explain(snapshot, &facts);
             (Destination::Migration(at, decision), Group::of(decision.bucket, key.as_deref(), chance))
         }
         (None, Target::Respond(respond)) => (Destination::Respond(respond.clone()), Group::of(None, None, chance)),

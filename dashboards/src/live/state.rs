@@ -1,0 +1,125 @@
+//! Where everything stands, and what of it has changed since the last look.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::STORE_WAIT;
+use crate::Shared;
+use crate::api::upstreams::upstreams;
+use crate::probes::degradations;
+use crate::wire::{MigrationView, ReplicaView, ReplicasView};
+
+/// What moves each second by itself, and is told with the counts.
+const RESTLESS: [&str; 2] = ["observed", "evidence"];
+
+/// One look.
+pub(super) struct Seen {
+    migrations: BTreeMap<String, Value>,
+    /// In the order of the file.
+    order: Vec<String>,
+    /// What there is besides migrations; a part that could not be read is not in it.
+    rest: Map<String, Value>,
+}
+
+impl Seen {
+    pub(super) async fn look(shared: &Shared, with_replicas: bool) -> Self {
+        let snapshot = shared.watch.current();
+        let health = shared.health.upstreams();
+        let (mut migrations, mut order) = (BTreeMap::new(), Vec::new());
+        for (at, definition, _) in snapshot.iter() {
+            let view = MigrationView::new(&snapshot, at, shared.health.as_ref(), &shared.board, &health);
+            order.push(definition.id.to_string());
+            migrations.insert(definition.id.to_string(), serde_json::to_value(view).unwrap_or_default());
+        }
+        let mut rest = Map::new();
+        rest.insert("revision".into(), snapshot.revision().0.into());
+        rest.insert("degraded".into(), degradations(shared).into());
+        rest.insert("upstreams".into(), serde_json::to_value(upstreams(shared)).unwrap_or_default());
+        if with_replicas && let Some(replicas) = replicas(shared).await {
+            rest.insert("replicas".into(), replicas);
+        }
+        Self { migrations, order, rest }
+    }
+
+    pub(super) fn whole(&self) -> Value {
+        let migrations: Vec<_> = self.order.iter().filter_map(|id| self.migrations.get(id)).collect();
+        let mut whole = json!({ "migrations": migrations });
+        if let Value::Object(members) = &mut whole {
+            members.extend(self.rest.clone());
+        }
+        whole
+    }
+
+    /// What has changed, if anything has.
+    pub(super) fn since(&self, before: &Self) -> Option<Value> {
+        let is_new = |id: &&String| before.migrations.get(*id).map(at_rest) != self.migrations.get(*id).map(at_rest);
+        let changed: Vec<_> =
+            self.order.iter().filter(is_new).filter_map(|id| self.migrations.get(id)).cloned().collect();
+        let removed: Vec<_> = before.order.iter().filter(|id| !self.migrations.contains_key(*id)).cloned().collect();
+        let mut members = Map::new();
+        for (name, value) in self.rest.iter().filter(|(name, value)| before.rest.get(*name) != Some(value)) {
+            members.insert(name.clone(), value.clone());
+        }
+        if changed.is_empty() && removed.is_empty() && members.is_empty() {
+            return None;
+        }
+        members.insert("partial".into(), true.into());
+        members.insert("migrations".into(), changed.into());
+        members.insert("removed".into(), removed.into());
+        Some(members.into())
+    }
+}
+
+/// A migration without what moves by itself.
+fn at_rest(migration: &Value) -> Value {
+    let mut migration = migration.clone();
+    if let Value::Object(members) = &mut migration {
+        RESTLESS.iter().for_each(|name| drop(members.remove(*name)));
+    }
+    migration
+}
+
+/// As `GET /replicas` has them, but for when each spoke last, which would be a change each second.
+async fn replicas(shared: &Shared) -> Option<Value> {
+    let heartbeats = tokio::time::timeout(STORE_WAIT, shared.control.replicas()).await.ok()?.ok()?;
+    let now = Timestamp::now();
+    let views = heartbeats.into_iter().map(|word| ReplicaView::new(word, now, &shared.replica)).collect();
+    let view = ReplicasView::new(views, shared.watch.current().revision());
+    let mut replicas = serde_json::to_value(view.replicas).ok()?;
+    for replica in replicas.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        replica.remove("time");
+    }
+    Some(replicas)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(migrations: &[(&str, Value)], rest: &Value) -> Seen {
+        Seen {
+            migrations: migrations.iter().map(|(id, value)| ((*id).to_owned(), value.clone())).collect(),
+            order: migrations.iter().map(|(id, _)| (*id).to_owned()).collect(),
+            rest: rest.as_object().cloned().unwrap_or_default(),
+        }
+    }
+
+    #[test]
+    fn only_what_has_changed_is_told() {
+        let (one, other) = (json!({ "id": "a", "mode": "gradual" }), json!({ "id": "b", "mode": "gradual" }));
+        let before = seen(&[("a", one.clone()), ("b", other.clone())], &json!({ "revision": 1, "replicas": [] }));
+        assert_eq!(before.since(&before), None);
+        let restless = seen(
+            &[("a", json!({ "id": "a", "mode": "gradual", "evidence": 2.0, "observed": {} })), ("b", other.clone())],
+            &json!({ "revision": 1 }),
+        );
+        assert_eq!(restless.since(&before), None, "a part that could not be read has not changed");
+        let moved = seen(&[("a", json!({ "id": "a", "mode": "new_only" }))], &json!({ "revision": 2, "replicas": [] }));
+        let expected = json!({
+            "partial": true, "revision": 2, "migrations": [{ "id": "a", "mode": "new_only" }], "removed": ["b"],
+        });
+        assert_eq!(moved.since(&before), Some(expected));
+    }
+}

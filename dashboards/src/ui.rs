@@ -1,0 +1,96 @@
+//! The dashboard's files, from the binary.
+//!
+//! # Why one page for many paths
+//!
+//! Each path of the dashboard answers with the same page; its script reads the path and shows what belongs there. So a
+//! link to a migration can be sent around, and reloading stays where one was. What the page shows it asks of the API, with
+//! the rights of whoever signed in; the files themselves tell nothing and need no token.
+//!
+//! A file is kept by browsers and asked for again with its hash, so that a new release shows at once and an unchanged one
+//! costs a line.
+//!
+//! Not here: who is signed in (`session`), and what is shown.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use rust_embed::RustEmbed;
+
+use crate::Shared;
+use crate::api::request::{PathPart, has_copy};
+use crate::problem::{Code, Problem};
+use crate::story;
+
+/// In debug builds read from the source folder, so that a page can be worked on without compiling.
+#[derive(RustEmbed)]
+#[folder = "ui/"]
+struct Files;
+
+const PAGE: &str = "index.html";
+
+/// Paths that are pages. What the script does not know beyond them it says itself.
+const PAGES: [&str; 7] = ["/", "/migrations/{id}", "/explain", "/history", "/upstreams", "/replicas", "/access"];
+
+pub(crate) fn router() -> Router<Shared> {
+    let pages = PAGES.into_iter().fold(Router::new(), |router, path| router.route(path, get(page)));
+    pages.route("/migration/dashboard", get(dashboard)).route("/ui/{*path}", get(file))
+}
+
+async fn page(headers: HeaderMap) -> Result<Response, Problem> {
+    answer(PAGE, &headers)
+}
+
+/// The story's page, which lands on its migration.
+async fn dashboard(State(shared): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
+    story::default(&shared)?;
+    answer(PAGE, &headers)
+}
+
+async fn file(PathPart(path): PathPart<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    answer(&path, &headers)
+}
+
+fn answer(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let (Some(file), Some(kind)) = (Files::get(path), content_type(path)) else {
+        return Err(Problem::new(Code::NotFound, "there is no such file in this version: open / for the dashboard"));
+    };
+    let hash = file.metadata.sha256_hash();
+    let tag = format!("\"{}\"", hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>());
+    // Kept, and asked for again each time.
+    let kept = [(CACHE_CONTROL, "no-cache".to_owned()), (ETAG, tag.clone())];
+    if has_copy(headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
+    }
+    Ok((kept, [(CONTENT_TYPE, kind)], file.data).into_response())
+}
+
+/// Of what is served at all; anything else in the folder is not for browsers.
+fn content_type(path: &str) -> Option<&'static str> {
+    let (_, ending) = path.rsplit_once('.')?;
+    Some(match ending {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "webmanifest" => "application/manifest+json",
+        "txt" => "text/plain; charset=utf-8",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_browsers_need_is_served() {
+        for (path, expected) in [("app.js", true), ("style.css", true), ("vendor/manifest.json", false), ("no", false)]
+        {
+            assert_eq!(content_type(path).is_some(), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+// Numbers, dates and durations as the reader's locale writes them. Pure but for the clock of `ago`.
+
+const locale = undefined; // The browser's own.
+
+const integers = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
+const oneDigit = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
+const twoDigits = new Intl.NumberFormat(locale, { maximumFractionDigits: 2 });
+const threeFigures = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
+const compacts = new Intl.NumberFormat(locale, { notation: "compact", maximumSignificantDigits: 3 });
+const percents = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 2 });
+const signedPoints = new Intl.NumberFormat(locale, { maximumFractionDigits: 2, minimumFractionDigits: 2, signDisplay: "exceptZero" });
+const shortSigned = new Intl.NumberFormat(locale, { maximumFractionDigits: 2, signDisplay: "exceptZero" });
+const dates = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
+const shortDates = new Intl.DateTimeFormat(locale, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+const times = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const days = new Intl.DateTimeFormat(locale, { month: "short", day: "numeric" });
+const hours = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
+const relatives = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "short" });
+
+/** What stands where nothing is known. */
+export const NONE = "–";
+
+/** @param {unknown} value @returns {value is number} */
+const known = (value) => typeof value === "number" && Number.isFinite(value);
+
+/** @param {number | null | undefined} value */
+export const integer = (value) => (known(value) ? integers.format(value) : NONE);
+
+/** Large counts in few characters: 12.3K. @param {number | null | undefined} value */
+export const compact = (value) => (known(value) ? compacts.format(value) : NONE);
+
+/** @param {number | null | undefined} value */
+export const decimal = (value) => (known(value) ? twoDigits.format(value) : NONE);
+
+/** Of a value from 0 to 100. @param {number | null | undefined} value */
+export const percent = (value) => (known(value) ? percents.format(value / 100) : NONE);
+
+/** Of a value from 0 to 1. @param {number | null | undefined} value */
+export const ratio = (value) => (known(value) ? percents.format(value) : NONE);
+
+/** A difference of two ratios, in percentage points with its sign, without the unit. @param {number | null | undefined} value */
+export const points = (value) => (known(value) ? signedPoints.format(value * 100) : NONE);
+
+/** The same without digits that say nothing, for an axis. @param {number | null | undefined} value */
+export const shortPoints = (value) => (known(value) ? shortSigned.format(value * 100) : NONE);
+
+/** Any difference with its sign. @param {number | null | undefined} value */
+export const signed = (value) => (known(value) ? signedPoints.format(value) : NONE);
+
+/** Requests a second. @param {number | null | undefined} value */
+export const perSecond = (value) => (known(value) ? (value >= 10_000 ? compacts : value >= 10 ? integers : threeFigures).format(value) : NONE);
+
+/** How long something took, from microseconds to hours. @param {number | null | undefined} seconds */
+export function duration(seconds) {
+  if (!known(seconds)) return NONE;
+  const size = Math.abs(seconds);
+  if (size < 1) return unit(seconds * 1000, "millisecond", threeFigures);
+  if (size < 120) return unit(seconds, "second", threeFigures);
+  if (size < 7200) return unit(seconds / 60, "minute", integers);
+  if (size < 172_800) return unit(seconds / 3600, "hour", threeFigures);
+  return unit(seconds / 86_400, "day", integers);
+}
+
+/** @param {number | null | undefined} milliseconds */
+export const milliseconds = (milliseconds) => (known(milliseconds) ? duration(milliseconds / 1000) : NONE);
+
+/** @type {Record<string, Intl.NumberFormat>} */
+const units = {};
+
+/** @param {number} value @param {string} name @param {Intl.NumberFormat} digits */
+function unit(value, name, digits) {
+  const { maximumFractionDigits, maximumSignificantDigits } = digits.resolvedOptions();
+  const precision = maximumSignificantDigits ? { maximumSignificantDigits } : { maximumFractionDigits };
+  const key = `${name} ${maximumSignificantDigits ?? `.${maximumFractionDigits}`}`;
+  units[key] ??= new Intl.NumberFormat(locale, { style: "unit", unit: name, unitDisplay: "short", ...precision });
+  return units[key].format(value);
+}
+
+/** Evidence: as many digits as say something. @param {number | null | undefined} value */
+export function evidence(value) {
+  if (!known(value)) return NONE;
+  if (value >= 1e6) return compacts.format(value);
+  return (value >= 10 ? integers : oneDigit).format(value);
+}
+
+/** @param {string | number | Date | null | undefined} time */
+function date(time) {
+  if (time === null || time === undefined) return null;
+  const value = new Date(time);
+  return Number.isNaN(value.getTime()) ? null : value;
+}
+
+/** Day and time of day. @param {string | number | Date | null | undefined} time */
+export const dateTime = (time) => { const value = date(time); return value ? dates.format(value) : NONE; };
+
+/** @param {string | number | Date | null | undefined} time */
+export const shortDateTime = (time) => { const value = date(time); return value ? shortDates.format(value) : NONE; };
+
+/** With seconds. @param {string | number | Date | null | undefined} time */
+export const timeOfDay = (time) => { const value = date(time); return value ? times.format(value) : NONE; };
+
+/** Without seconds; with the day where it is not today. @param {string | number | Date | null | undefined} time */
+export function clock(time) {
+  const value = date(time);
+  if (!value) return NONE;
+  return value.toDateString() === new Date().toDateString() ? hours.format(value) : shortDates.format(value);
+}
+
+/** A sentence of the router with its moments by the reader's clock. @param {string} text */
+export const localTimes = (text) => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (time) => dateTime(time));
+
+/** A tick of a time axis, as fine as the span asks for. @param {number} seconds @param {number} span in seconds */
+export function axisTime(seconds, span) {
+  if (span <= 300) return times.format(seconds * 1000);
+  return (span <= 172_800 ? hours : days).format(seconds * 1000);
+}
+
+/** For machines: the attribute of a time element. @param {string | number | Date | null | undefined} time */
+export const iso = (time) => date(time)?.toISOString() ?? "";
+
+/** How long ago, or in how long. @param {string | number | Date | null | undefined} time @param {number} [now] */
+export function ago(time, now = Date.now()) {
+  const value = date(time);
+  if (!value) return NONE;
+  const seconds = (value.getTime() - now) / 1000;
+  const size = Math.abs(seconds);
+  if (size < 60) return relatives.format(Math.trunc(seconds), "second");
+  if (size < 3600) return relatives.format(Math.trunc(seconds / 60), "minute");
+  if (size < 86_400) return relatives.format(Math.trunc(seconds / 3600), "hour");
+  return relatives.format(Math.trunc(seconds / 86_400), "day");
+}
