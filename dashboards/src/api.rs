@@ -8,6 +8,7 @@ pub(crate) mod comparison;
 mod counts;
 mod decision;
 pub(crate) mod evidence;
+mod freeze;
 mod history;
 mod migrations;
 mod outcomes;
@@ -61,6 +62,7 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(reseed::reseed))
         .routes(routes!(migrations::acknowledge))
         .routes(routes!(migrations::undo))
+        .routes(routes!(freeze::read, freeze::freeze, freeze::thaw))
         .routes(routes!(pins::list))
         .routes(routes!(pins::put, pins::delete))
         .routes(routes!(decision::explain))
@@ -110,7 +112,9 @@ mod tests {
 
     /// What scripts may call. A line that goes away breaks somebody.
     const CALLS: &str = "\
+DELETE /api/v1/freeze
 DELETE /api/v1/migrations/{id}/pins/{key}
+GET /api/v1/freeze
 GET /api/v1/migrations
 GET /api/v1/migrations/{id}
 GET /api/v1/migrations/{id}/comparison
@@ -126,6 +130,7 @@ POST /api/v1/migrations/{id}/rollback
 POST /api/v1/migrations/{id}/undo
 POST /api/v1/reseed
 POST /api/v1/rollback
+PUT /api/v1/freeze
 PUT /api/v1/migrations/{id}/mode
 PUT /api/v1/migrations/{id}/pins/{key}
 PUT /api/v1/migrations/{id}/rollout

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod changes;
+mod freeze;
 mod guard;
 mod ofrep;
 mod outcomes;
