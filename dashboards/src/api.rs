@@ -9,6 +9,7 @@ mod counts;
 mod decision;
 mod events;
 pub(crate) mod evidence;
+mod freeze;
 mod history;
 mod migrations;
 mod movement;
@@ -66,6 +67,7 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(reseed::reseed))
         .routes(routes!(migrations::acknowledge))
         .routes(routes!(migrations::undo))
+        .routes(routes!(freeze::read, freeze::freeze, freeze::thaw))
         .routes(routes!(pins::list))
         .routes(routes!(pins::put, pins::delete))
         .routes(routes!(decision::explain))
@@ -123,10 +125,12 @@ mod tests {
 
     /// What scripts may call. A line that goes away breaks somebody.
     const CALLS: &str = "\
+DELETE /api/v1/freeze
 DELETE /api/v1/migrations/{id}/pins/{key}
 DELETE /api/v1/session
 DELETE /api/v1/sessions/{id}
 GET /api/v1/events
+GET /api/v1/freeze
 GET /api/v1/migrations
 GET /api/v1/migrations/{id}
 GET /api/v1/migrations/{id}/comparison
@@ -149,6 +153,7 @@ POST /api/v1/migrations/{id}/undo
 POST /api/v1/reseed
 POST /api/v1/rollback
 POST /api/v1/session
+PUT /api/v1/freeze
 PUT /api/v1/migrations/{id}/mode
 PUT /api/v1/migrations/{id}/pins/{key}
 PUT /api/v1/migrations/{id}/rollout

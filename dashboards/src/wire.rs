@@ -1,5 +1,6 @@
 //! The only types that leave by HTTP, so that a change inside does not change the API by accident.
 
+mod freeze;
 mod replicas;
 
 use flags::decide::Decision;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
+pub(crate) use self::freeze::{FreezeChangeView, FreezeStateView, FreezeView};
 pub(crate) use self::replicas::{ReplicaView, ReplicasView};
 use crate::health::{EndpointHealth, Health, UpstreamHealth};
 
@@ -231,6 +233,8 @@ pub(crate) struct MigrationsView {
     pub(crate) revision: Revision,
     /// What works only partly on this router, in sentences: a store that is away or has lost something.
     pub(crate) degraded: Vec<String>,
+    /// While the environment is frozen, as this router has last read it.
+    pub(crate) freeze: Option<FreezeView>,
 }
 
 /// What of a migration's state moves traffic.

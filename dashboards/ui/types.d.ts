@@ -93,7 +93,7 @@ declare namespace Api {
   };
 
   type Replica = { name: string; revision: number; live: boolean; behind?: boolean; other_file?: boolean; draining: boolean; config_hash: string; version: string; time?: string; this: boolean };
-  type Freeze = { frozen: boolean; actor?: string; reason?: string; time?: string; until?: string };
+  type Freeze = { frozen?: boolean; actor?: string; reason?: string; time?: string; until?: string };
   type Notice = { id: string; migration: string; kind: string; severity: string; text: string; actor?: string; revision: number; time: string; before?: Position; after?: Position };
   type SideSecond = { total: number; failed: number; p50_ms?: number | null; p95_ms?: number | null };
   /** A second of a migration's counts. */

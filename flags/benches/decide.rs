@@ -57,7 +57,7 @@ fn decision(criterion: &mut Criterion) {
 fn many(count: usize) -> (Vec<Migration>, Loaded) {
     let migrations: Vec<_> = (0..count).map(|n| sample::migration(&format!("m{n}"))).collect();
     let stored = migrations.iter().map(|migration| sample::stored(migration, Mode::Gradual, Pins::new()));
-    let loaded = Loaded { revision: Revision(1), migrations: stored.collect(), incomplete: None, problem: None };
+    let loaded = Loaded { revision: Revision(1), migrations: stored.collect(), ..Loaded::default() };
     (migrations, loaded)
 }
 
@@ -81,12 +81,8 @@ fn state(criterion: &mut Criterion) {
     };
     group.bench_function("10,000 migrations, read and compiled", |bencher| {
         let compile = |migrations| {
-            let loaded = Loaded {
-                revision: Revision(1),
-                migrations: texts.iter().map(read).collect(),
-                incomplete: None,
-                problem: None,
-            };
+            let loaded =
+                Loaded { revision: Revision(1), migrations: texts.iter().map(read).collect(), ..Loaded::default() };
             Snapshot::build(sample::definitions(migrations), &loaded, Local::default(), None)
         };
         bencher.iter_batched(|| migrations.clone(), compile, BatchSize::LargeInput);

@@ -18,6 +18,7 @@
 mod adopt;
 mod change;
 mod error;
+mod freeze;
 mod next;
 mod records;
 mod reseed;
@@ -33,6 +34,7 @@ use tokio::time::Instant;
 
 pub use change::{Applied, Ask, Change};
 pub use error::{ControlError, InvalidPin, InvalidReason};
+pub use freeze::{Freeze, Frozen};
 pub use reseed::Reseed;
 
 use self::next::{Next, Standing, next};
@@ -196,6 +198,7 @@ impl Control {
                 self.watch.refresh().await;
                 return Ok(applied);
             }
+            self.check_thawed(&loaded, &next, definition, change)?;
             if next.is_toward_new(definition, now) && !change.force {
                 if let Some(why) = &change.held {
                     return Err(ControlError::Held(why.clone()));

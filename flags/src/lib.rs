@@ -10,6 +10,7 @@ pub mod bucket;
 pub mod control;
 pub mod decide;
 pub mod fallback;
+pub mod freeze;
 pub mod guard;
 pub mod jwt;
 pub mod key;

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::freeze::FreezeEntry;
 use crate::migration::MigrationId;
 use crate::snapshot::{PinIndex, Snapshot};
 use crate::state::{Document, Pins, Revision, hex};
@@ -35,6 +36,9 @@ const BYTES_MAX: u64 = 1 << 30;
 pub struct Saved {
     pub revision: Revision,
     pub migrations: BTreeMap<MigrationId, SavedMigration>,
+    /// The newest word on a freeze, so that it shows also without the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<FreezeEntry>,
     /// What was rolled back here and is not stored yet: a restart must not undo it.
     #[serde(default)]
     pub local_rollbacks: Vec<LocalRollback>,
@@ -76,7 +80,8 @@ impl Saved {
         let migrations = known.map(|(_, definition, placed)| {
             (definition.id.clone(), SavedMigration { document: placed.document.clone(), pins: pins(&placed.pins) })
         });
-        Self { revision: snapshot.revision(), migrations: migrations.collect(), local_rollbacks }
+        let (revision, migrations) = (snapshot.revision(), migrations.collect());
+        Self { revision, migrations, freeze: None, local_rollbacks }
     }
 
     /// Replaces the file at `path`. Blocks on the disk.

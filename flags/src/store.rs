@@ -27,6 +27,7 @@ use thiserror::Error;
 
 pub use self::records::Records;
 
+use crate::freeze::FreezeEntry;
 use crate::migration::MigrationId;
 use crate::mirror::{MirrorKeys, Mirrored, PlainKeys};
 use crate::mode::Mode;
@@ -110,6 +111,8 @@ pub enum Stored {
 pub struct Loaded {
     pub revision: Revision,
     pub migrations: BTreeMap<MigrationId, Stored>,
+    /// The newest word on a freeze of the environment, in force or not.
+    pub freeze: Option<FreezeEntry>,
     /// Why a migration that is not among these may be stored all the same.
     pub incomplete: Option<String>,
     /// What of the store as a whole does not read, in words for an operator.
@@ -216,10 +219,21 @@ pub trait Store: Records {
     /// Otherwise answers [`StoreError::Conflict`]: load, decide again, retry.
     async fn replace(&self, expected: Revision, write: Write) -> Result<Revision, StoreError>;
 
-    /// Stores all of these at the revisions that their documents name, if nobody has written since
-    /// `expected`; the newest becomes the revision of the whole. What is damaged is overwritten,
-    /// but for histories.
-    async fn restore(&self, expected: Revision, restored: Vec<Restored>) -> Result<Revision, StoreError>;
+    /// Stores all of these at the revisions that they name, if nobody has written since `expected`; the newest, which is
+    /// the freeze where there is one, becomes the revision of the whole. What is damaged is overwritten, but for histories.
+    async fn restore(
+        &self,
+        expected: Revision,
+        restored: Vec<Restored>,
+        freeze: Option<FreezeEntry>,
+    ) -> Result<Revision, StoreError>;
+
+    /// Stores a word on the freeze of the environment as the revision after `expected`, like [`Store::replace`]; what is
+    /// damaged is overwritten.
+    async fn freeze(&self, expected: Revision, entry: FreezeEntry) -> Result<Revision, StoreError>;
+
+    /// The newest [`FREEZES_MAX`](crate::freeze::FREEZES_MAX) words on freezes, newest first.
+    async fn freezes(&self) -> Result<Vec<FreezeEntry>, StoreError>;
 
     /// Resolves once the state may be newer than `seen`.
     ///

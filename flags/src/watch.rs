@@ -47,6 +47,7 @@ use self::clock::StoreClock;
 use self::health::{Counters, Health};
 use self::losses::Losses;
 use self::rollbacks::Pending;
+use crate::freeze::FreezeEntry;
 use crate::migration::MigrationId;
 use crate::mode::Mode;
 use crate::saved::{self, Saved};
@@ -182,6 +183,14 @@ impl Watch {
         self.health.report(waiting, joined.losses.report())
     }
 
+    /// The freeze that holds now, by what this router has read.
+    ///
+    /// For those who look; a change asks the store, which may know a newer one.
+    pub fn freeze(&self) -> Option<FreezeEntry> {
+        let now = self.store_time();
+        self.lock().loaded.freeze.clone().filter(|freeze| freeze.holds_at(now))
+    }
+
     /// What happened since the start, for counters.
     pub fn counts(&self) -> Counts {
         self.counters.read()
@@ -306,6 +315,7 @@ impl Watch {
             return;
         }
         self.counters.writes_lost(joined.losses.forked(&served, &loaded, forked));
+        self.counters.writes_lost(losses::freeze_lost(joined.loaded.freeze.as_ref(), loaded.freeze.as_ref()));
         for rollback in losses::rollbacks_to_repeat(&served, &loaded, forked) {
             if !joined.rollbacks.iter().any(|pending| pending.rollback.migration == rollback.migration) {
                 joined.rollbacks.push(Pending { rollback, claims: 0 });
@@ -345,6 +355,13 @@ impl Watch {
         lost
     }
 
+    /// The word on a freeze that a reseed would write back to a store that holds `loaded`.
+    pub(crate) fn lost_freeze(&self, loaded: &Loaded) -> Option<FreezeEntry> {
+        let known = self.lock().loaded.freeze.clone();
+        let went_back = loaded.revision < self.current().revision();
+        known.filter(|freeze| went_back && !freeze.is_a_guess() && loaded.freeze.as_ref() != Some(freeze))
+    }
+
     /// Serves what was saved whole, because the store does not answer at the start.
     fn serve_unread(&self, saved: Loaded) {
         let mut joined = self.lock();
@@ -370,7 +387,7 @@ impl Watch {
     fn to_save(&self) -> Saved {
         let joined = self.lock();
         let rollbacks = joined.rollbacks.iter().map(|pending| pending.rollback.clone()).collect();
-        Saved::of(&self.current(), rollbacks)
+        Saved { freeze: joined.loaded.freeze.clone(), ..Saved::of(&self.current(), rollbacks) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Joined> {

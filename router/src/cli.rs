@@ -14,6 +14,7 @@ mod counts;
 pub mod demo;
 mod exit;
 mod explain;
+mod freeze;
 mod history;
 mod mode;
 mod notify;
@@ -68,6 +69,8 @@ enum Command {
     History(history::Args),
     Counts(counts::Args),
     Undo(undo::Args),
+    Freeze(freeze::FreezeArgs),
+    Thaw(freeze::ThawArgs),
     Simulate(simulate::Args),
     Replay(replay::Args),
     Reseed(reseed::Args),
@@ -109,6 +112,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::History(args) => history::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Undo(args) => undo::run(&args),
+        Command::Freeze(args) => freeze::freeze(&args),
+        Command::Thaw(args) => freeze::thaw(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Reseed(args) => reseed::run(&args),

@@ -11,6 +11,7 @@ mod demo;
 mod fallback;
 mod fleet;
 mod flips;
+mod freezes;
 mod guard;
 mod limits;
 mod links;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::World;
 
 /// Runs a command against the admin side of a router, as an admin.
-async fn command(world: &World, arguments: &[&str]) -> Finished {
+pub(crate) async fn command(world: &World, arguments: &[&str]) -> Finished {
     let environment = [
         ("CROSSFADE_ADMIN".to_owned(), format!("http://{}", world.router.admin)),
         ("CROSSFADE_TOKEN".to_owned(), "admin-secret".to_owned()),

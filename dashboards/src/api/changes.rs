@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
 use flags::control::{Applied, Ask, Change, ControlError, InvalidPin, InvalidReason};
+use flags::freeze::FreezeEntry;
 use flags::migration::MigrationId;
 use flags::state::ChangeKind;
 use flags::store::StoreError;
@@ -108,7 +109,7 @@ pub(crate) struct ChangeView {
     /// Absent where nothing was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) undo: Option<UndoView>,
-    /// What the guard would have people know before new gets more traffic.
+    /// What people should know before new gets more traffic: a freeze, and what the guard has found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<String>,
     /// Live replicas that serve by the change.
@@ -274,7 +275,7 @@ fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
         before: applied.before.into(),
         after: applied.after.into(),
         pin: applied.pin.as_ref().map(|pin| PinChangeView::new(pin, Timestamp::now())),
-        warnings: if moves.direction == "toward_new" { warnings(&status, Timestamp::now()) } else { Vec::new() },
+        warnings: if moves.direction == "toward_new" { warnings(shared, &status) } else { Vec::new() },
         moves,
         changed: applied.changed,
         dry_run: applied.dry_run,
@@ -287,7 +288,8 @@ fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
 }
 
 /// Why giving new more traffic now may be too early.
-fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
+fn warnings(shared: &Shared, status: &Status) -> Vec<String> {
+    let now = Timestamp::now();
     let cooldown = status.cooldown_until().filter(|until| now < *until).map(|until| {
         let times = match status.rollbacks.len() {
             1 => "once".to_owned(),
@@ -297,7 +299,8 @@ fn warnings(status: &Status, now: Timestamp) -> Vec<String> {
     });
     let held =
         status.state.stops_progress().then(|| format!("this migration is {}: {}", status.state.name(), status.why));
-    cooldown.into_iter().chain(held).collect()
+    let frozen = shared.watch.freeze().map(|freeze| format!("the environment is frozen {freeze}"));
+    frozen.into_iter().chain(cooldown).chain(held).collect()
 }
 
 fn undo(applied: &Applied) -> UndoView {
@@ -320,6 +323,7 @@ pub(crate) fn problem(error: ControlError) -> Problem {
         ControlError::InvalidReason(InvalidReason::TooLong(_) | InvalidReason::ControlCharacter)
         | ControlError::InvalidPin(InvalidPin::EmptyKey | InvalidPin::KeyTooLong(_) | InvalidPin::AlreadyOver(_))
         | ControlError::NotWholePercent(_)
+        | ControlError::InvalidFreeze
         | ControlError::NotRecorded(RecordError::Invalid(_) | RecordError::TooLarge { .. }) => {
             Problem::new(Code::InvalidValue, detail)
         }
@@ -333,6 +337,7 @@ pub(crate) fn problem(error: ControlError) -> Problem {
             .with("actor", actor)
             .with("time", time.to_string()),
         ControlError::Held(_) => Problem::new(Code::Held, detail),
+        ControlError::Frozen(freeze) => frozen(freeze, detail),
         ControlError::NotConverged { revision, replicas } => {
             Problem::new(Code::NotConverged, detail).with("revision", revision.0).with("replicas", replicas)
         }
@@ -351,6 +356,13 @@ pub(crate) fn problem(error: ControlError) -> Problem {
         }
         ControlError::Store(error) => store_problem(&error),
     }
+}
+
+/// What a script may want to know of a freeze besides the sentence.
+fn frozen(freeze: FreezeEntry, detail: String) -> Problem {
+    let FreezeEntry { actor, reason, time, until, .. } = freeze;
+    let problem = Problem::new(Code::Frozen, detail).with("actor", actor).with("reason", reason);
+    problem.with("time", time.to_string()).with("until", until.map(|until| until.to_string()))
 }
 
 /// Which problem a store that does not answer is.

@@ -24,7 +24,9 @@ pub(crate) async fn list(State(shared): State<Shared>, _: Viewer) -> Json<Migrat
     let upstreams = shared.health.upstreams();
     let view = |at| MigrationView::new(&snapshot, at, shared.health.as_ref(), &shared.board, &upstreams);
     let migrations = snapshot.iter().map(|(at, ..)| view(at)).collect();
-    Json(MigrationsView { migrations, revision: snapshot.revision(), degraded: crate::probes::degradations(&shared) })
+    let degraded = crate::probes::degradations(&shared);
+    let freeze = shared.watch.freeze().map(Into::into);
+    Json(MigrationsView { migrations, revision: snapshot.revision(), degraded, freeze })
 }
 
 /// One migration; its ETag is the revision of its last change.
@@ -63,7 +65,8 @@ pub(crate) struct ModeBody {
     /// Why, for whoever looks next.
     #[schema(required, value_type = String)]
     reason: Option<String>,
-    /// Go ahead although a live replica has not confirmed the change before.
+    /// Go ahead although a live replica has not confirmed the change before, the guard has stopped progress or the
+    /// environment is frozen.
     #[serde(default)]
     force: bool,
 }

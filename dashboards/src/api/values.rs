@@ -60,6 +60,11 @@ pub(crate) fn pin_life(text: &str) -> Result<Duration, Problem> {
     }
 }
 
+/// How long a freeze holds; `Control` says how long it may.
+pub(crate) fn freeze_life(text: &str) -> Result<Duration, Problem> {
+    duration(text).ok_or_else(|| not_a_duration("for", text, "30d"))
+}
+
 /// How long a change waits for the replicas.
 pub(crate) fn wait(text: Option<&str>) -> Result<Option<Duration>, Problem> {
     let Some(text) = text else { return Ok(None) };

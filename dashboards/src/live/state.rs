@@ -9,7 +9,7 @@ use super::STORE_WAIT;
 use crate::Shared;
 use crate::api::upstreams::upstreams;
 use crate::probes::degradations;
-use crate::wire::{MigrationView, ReplicaView, ReplicasView};
+use crate::wire::{FreezeView, MigrationView, ReplicaView, ReplicasView};
 
 /// What moves each second by itself, and is told with the counts.
 const RESTLESS: [&str; 2] = ["observed", "evidence"];
@@ -36,6 +36,8 @@ impl Seen {
         let mut rest = Map::new();
         rest.insert("revision".into(), snapshot.revision().0.into());
         rest.insert("degraded".into(), degradations(shared).into());
+        let freeze = shared.watch.freeze().map(FreezeView::from);
+        rest.insert("freeze".into(), serde_json::to_value(freeze).unwrap_or_default());
         rest.insert("upstreams".into(), serde_json::to_value(upstreams(shared)).unwrap_or_default());
         if with_replicas && let Some(replicas) = replicas(shared).await {
             rest.insert("replicas".into(), replicas);

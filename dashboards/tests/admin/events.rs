@@ -94,7 +94,7 @@ async fn a_page_is_told_everything_and_then_what_changes() {
     let first = events.next().await.unwrap();
     assert_eq!((first.name.as_str(), first.data.get("partial")), ("state", None));
     assert_eq!(first.data["migrations"].as_array().map(Vec::len), Some(2));
-    for part in ["revision", "degraded", "replicas", "upstreams"] {
+    for part in ["revision", "degraded", "freeze", "replicas", "upstreams"] {
         assert!(first.data.get(part).is_some(), "{part} is missing in {}", first.data);
     }
     // Counts are told by the one task that looks; from then on it knows what was before.

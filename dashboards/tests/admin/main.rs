@@ -5,6 +5,7 @@
 mod bad_input;
 mod changes;
 mod events;
+mod freeze;
 mod guard;
 mod ofrep;
 mod outcomes;

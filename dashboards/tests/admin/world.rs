@@ -14,6 +14,7 @@ use dashboards::auth::{Role, Token};
 use dashboards::health::{EndpointHealth, Observed, Readiness, UpstreamHealth};
 use dashboards::{Health, State};
 use flags::control::{Ask, Change, Control};
+use flags::freeze::FreezeEntry;
 use flags::migration::{Labels, MigrationId};
 use flags::route::{Route, Target};
 use flags::snapshot::Definitions;
@@ -61,8 +62,21 @@ impl Store for Removable {
         self.here()?.replace(expected, write).await
     }
 
-    async fn restore(&self, expected: Revision, restored: Vec<Restored>) -> Result<Revision, StoreError> {
-        self.here()?.restore(expected, restored).await
+    async fn restore(
+        &self,
+        expected: Revision,
+        restored: Vec<Restored>,
+        freeze: Option<FreezeEntry>,
+    ) -> Result<Revision, StoreError> {
+        self.here()?.restore(expected, restored, freeze).await
+    }
+
+    async fn freeze(&self, expected: Revision, entry: FreezeEntry) -> Result<Revision, StoreError> {
+        self.here()?.freeze(expected, entry).await
+    }
+
+    async fn freezes(&self) -> Result<Vec<FreezeEntry>, StoreError> {
+        self.here()?.freezes().await
     }
 
     async fn changed(&self, seen: Revision) -> Result<(), StoreError> {

@@ -16,8 +16,8 @@ export function HistoryEntry({ entry, migration, named = false, newest = false }
   const [icon, tone] = LOOKS[entry.kind] ?? ["→", "blue"];
   const latched = entry.after.mode === "emergency_rollback";
   const undo = latched
-    ? html`<${Action} needs="admin" kind="small" testid="acknowledge" onClick=${() => openAcknowledge(migration)}>${text.acknowledge}<//>`
-    : html`<${Action} needs="operator" kind="small" testid="undo" onClick=${() => openUndo(migration, entry.revision)}>${text.undo}<//>`;
+    ? html`<${Action} needs="admin" kind="small" testid="acknowledge-entry" onClick=${() => openAcknowledge(migration)}>${text.acknowledge}<//>`
+    : html`<${Action} needs="operator" kind="small" testid="undo-entry" onClick=${() => openUndo(migration, entry.revision)}>${text.undo}<//>`;
   return html`
     <li class="entry">
       <div class="entry-head">

@@ -18,7 +18,8 @@ pub struct Change {
     pub if_revision: Option<Revision>,
     /// Answer what would happen and write nothing.
     pub dry_run: bool,
-    /// Do not wait for routers that have not applied the previous change.
+    /// Go ahead although routers have not applied the previous change, the guard has stopped progress or the environment
+    /// is frozen.
     pub force: bool,
     pub evidence: Option<serde_json::Value>,
     /// Why new should get no more traffic now; refused then without `force`.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::bucket::BasisPoints;
+use crate::freeze::FreezeEntry;
 use crate::migration::MigrationId;
 use crate::mode;
 use crate::state::{PIN_KEY_BYTES_MAX, PINS_MAX, REASON_BYTES_MAX, Revision};
@@ -38,6 +39,12 @@ pub enum ControlError {
         "{0}, so that new gets no more traffic now: look at its evidence, then wait, or repeat the change with force"
     )]
     Held(String),
+    #[error(
+        "the environment is frozen {0}, so that nothing moves toward new: wait for its end, end it with `crossfade thaw` (DELETE /api/v1/freeze), or repeat the change with force"
+    )]
+    Frozen(FreezeEntry),
+    #[error("a freeze lasts 1 minute to 30 days; without \"for\" (--for) it lasts until somebody thaws it")]
+    InvalidFreeze,
     #[error("migration \"{0}\" has no change that could be undone")]
     NothingToUndo(MigrationId),
     #[error("the store has lost nothing that this router served, so there is nothing to write back")]
@@ -50,7 +57,7 @@ pub enum ControlError {
     #[error("others kept changing the state while this change was tried {0} times; nothing was written, repeat it")]
     Busy(usize),
     #[error(
-        "the store did not answer whether it wrote the change, so that it may be in force now or soon: look at `crossfade history` before you repeat it"
+        "the store did not answer whether it wrote the change, so that it may be in force now or soon: look at `crossfade history` (of a freeze `crossfade status`) before you repeat it"
     )]
     Unconfirmed(#[source] StoreError),
     #[error(transparent)]

@@ -84,6 +84,14 @@ impl Next {
         });
         position(self.after) > position(self.before) || pin_toward_new
     }
+
+    /// Whether it must not be made while the environment is frozen: what goes toward new, but for an acknowledgement
+    /// after which legacy serves as it did.
+    pub(super) fn is_refused_by_a_freeze(&self, definition: &Migration, now: Timestamp) -> bool {
+        let served = |position| exposure(definition, position).0;
+        let only_acknowledges = self.kind == ChangeKind::Acknowledge && served(self.after) <= served(self.before);
+        self.is_toward_new(definition, now) && !only_acknowledges
+    }
 }
 
 /// How much of the traffic may meet new, in an order that compares: what new serves, then how far

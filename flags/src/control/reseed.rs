@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Applied, Control, ControlError, TRIES_MAX, check_reason};
+use crate::freeze::FreezeEntry;
 use crate::migration::MigrationId;
 use crate::mode::Mode;
 use crate::state::{ChangeKind, Document, Heartbeat, HistoryEntry, Pins, Revision, SCHEMA};
@@ -40,18 +41,21 @@ impl Control {
             self.watch.try_refresh().await?;
             let loaded = self.store.load().await?;
             let lost = self.watch.lost(&loaded);
-            if lost.is_empty() {
+            let freeze = self.watch.lost_freeze(&loaded);
+            if lost.is_empty() && freeze.is_none() {
                 return Err(ControlError::NothingLost);
             }
             let replicas = self.store.replicas().await.unwrap_or_default();
             if !reseed.force {
                 self.check_newest(&replicas)?;
             }
-            let (restored, applied) = self.restored(&loaded, lost, &replicas, reseed).await?;
+            let (restored, applied, newest) = self.restored(&loaded, lost, &replicas, reseed).await?;
+            // As it was said, but for its place: it is no new word of whoever writes it back.
+            let freeze = freeze.map(|freeze| FreezeEntry { revision: newest.next(), ..freeze });
             if reseed.dry_run {
                 return Ok(applied);
             }
-            match self.store.restore(loaded.revision, restored).await {
+            match self.store.restore(loaded.revision, restored, freeze).await {
                 Ok(_) => {
                     self.watch.refresh().await;
                     return Ok(applied);
@@ -77,7 +81,7 @@ impl Control {
         lost: Vec<(MigrationId, Document, Pins)>,
         replicas: &[Heartbeat],
         reseed: &Reseed,
-    ) -> Result<(Vec<Restored>, Vec<Applied>), ControlError> {
+    ) -> Result<(Vec<Restored>, Vec<Applied>, Revision), ControlError> {
         let mut newest = Vec::with_capacity(lost.len());
         for (migration, ..) in &lost {
             let page = Page { before: None, limit: 1 };
@@ -109,7 +113,7 @@ impl Control {
             });
             restored.push(one);
         }
-        Ok((restored, applied))
+        Ok((restored, applied, revision))
     }
 }
 

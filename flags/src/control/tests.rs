@@ -1,3 +1,5 @@
+mod freezes;
+
 use std::sync::atomic::AtomicBool;
 
 use jiff::SignedDuration;

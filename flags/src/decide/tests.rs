@@ -76,7 +76,7 @@ impl Case {
             before = name;
         }
         let definitions = Definitions::build(definitions, Vec::new(), None, String::new()).unwrap();
-        let loaded = Loaded { revision: Revision(9), migrations, incomplete: None, problem: None };
+        let loaded = Loaded { revision: Revision(9), migrations, ..Loaded::default() };
         Snapshot::build(Arc::new(definitions), &loaded, self.local.clone(), None)
     }
 

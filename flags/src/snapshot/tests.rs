@@ -93,14 +93,13 @@ fn state(revision: u64, change: impl FnOnce(&mut Document)) -> Loaded {
     Loaded {
         revision: Revision(revision),
         migrations: [(id("m"), Stored::State { document, pins: Pins::new() })].into(),
-        incomplete: None,
-        problem: None,
+        ..Loaded::default()
     }
 }
 
 fn unreadable(revision: u64) -> Loaded {
     let stored = Stored::Unreadable("it is no JSON".into());
-    Loaded { revision: Revision(revision), migrations: [(id("m"), stored)].into(), incomplete: None, problem: None }
+    Loaded { revision: Revision(revision), migrations: [(id("m"), stored)].into(), ..Loaded::default() }
 }
 
 fn next(previous: &Snapshot, loaded: &Loaded) -> Snapshot {
@@ -177,8 +176,7 @@ fn what_did_not_change_is_shared_with_the_snapshot_before() {
     let loaded = |mode| Loaded {
         revision: Revision(1),
         migrations: [stored("a", Mode::LegacyOnly, pins.clone()), stored("b", mode, pins.clone())].into(),
-        incomplete: None,
-        problem: None,
+        ..Loaded::default()
     };
     let before = Snapshot::build(Arc::clone(&definitions), &loaded(Mode::LegacyOnly), Local::default(), None);
     let after = next(&before, &loaded(Mode::NewOnly));

@@ -1,5 +1,6 @@
 //! What every store promises, as one suite that each implementation's tests run.
 
+mod freezes;
 mod outcomes;
 pub(crate) mod records;
 
@@ -46,6 +47,7 @@ pub(crate) async fn run<F: Future<Output = Subject>>(empty: impl Fn() -> F) {
     replicas_are_known_by_their_last_word(&empty().await).await;
     counts_are_summed_and_written_twice_they_are_the_same(&empty().await).await;
     concurrent_writers_make_one_line(&empty().await).await;
+    freezes::run(&empty).await;
     records::run(&empty).await;
     outcomes::run(empty).await;
 }
@@ -240,11 +242,11 @@ async fn what_is_restored_replaces_what_is_there(subject: &Subject) {
         Restored { migration: write.migration, document: write.document, pins, entry: write.entry }
     };
     let both = vec![restored("m", 40), restored("n", 41)];
-    let refused = store.restore(Revision(2), both.clone()).await.unwrap_err();
+    let refused = store.restore(Revision(2), both.clone(), None).await.unwrap_err();
     assert!(matches!(refused, StoreError::Conflict { actual: Revision(3), .. }), "{refused}");
     assert_eq!(store.load().await.unwrap(), loaded);
 
-    assert_eq!(store.restore(Revision(3), both.clone()).await.unwrap(), Revision(41));
+    assert_eq!(store.restore(Revision(3), both.clone(), None).await.unwrap(), Revision(41));
     soon("a restored state is a change", store.changed(Revision(3))).await.unwrap();
     let now = store.load().await.unwrap();
     assert_eq!(now.revision, Revision(41));

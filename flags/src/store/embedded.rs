@@ -7,6 +7,7 @@
 //!
 //! Deliberately not supported: two routers on one file. The second is told who is in its way.
 
+mod freezes;
 mod outcomes;
 mod records;
 
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 use super::records::Lease;
 use super::{Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable};
+use crate::freeze::FreezeEntry;
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
 use crate::tally::{Kept, Row, Slot, SlotCounts};
@@ -110,14 +112,33 @@ impl Store for Embedded {
         .await
     }
 
-    async fn restore(&self, expected: Revision, restored: Vec<Restored>) -> Result<Revision, StoreError> {
+    async fn restore(
+        &self,
+        expected: Revision,
+        restored: Vec<Restored>,
+        freeze: Option<FreezeEntry>,
+    ) -> Result<Revision, StoreError> {
         let revision = self.revision.clone();
         self.run(move |file| {
-            let newest = file.restore(expected, &restored)?;
+            let newest = file.restore(expected, &restored, freeze.as_ref())?;
             revision.send_replace(newest);
             Ok(newest)
         })
         .await
+    }
+
+    async fn freeze(&self, expected: Revision, entry: FreezeEntry) -> Result<Revision, StoreError> {
+        let revision = self.revision.clone();
+        self.run(move |file| {
+            let next = file.freeze(expected, &entry)?;
+            revision.send_replace(next);
+            Ok(next)
+        })
+        .await
+    }
+
+    async fn freezes(&self) -> Result<Vec<FreezeEntry>, StoreError> {
+        self.run(File::freezes).await
     }
 
     async fn changed(&self, seen: Revision) -> Result<(), StoreError> {
@@ -189,7 +210,8 @@ impl File {
             }
             migrations.insert(migration, readable(document.value(), Ok(of_migration)));
         }
-        Ok(Loaded { revision: Revision(revision), migrations, incomplete: None, problem: None })
+        let freeze = freezes::newest(&read).map_err(|error| self.failed(error))?;
+        Ok(Loaded { revision: Revision(revision), migrations, freeze, incomplete: None, problem: None })
     }
 
     fn replace(&self, expected: Revision, write: &Write) -> Result<Revision, StoreError> {
@@ -224,9 +246,15 @@ impl File {
         Ok(next)
     }
 
-    fn restore(&self, expected: Revision, restored: &[Restored]) -> Result<Revision, StoreError> {
+    fn restore(
+        &self,
+        expected: Revision,
+        restored: &[Restored],
+        freeze: Option<&FreezeEntry>,
+    ) -> Result<Revision, StoreError> {
         let transaction = self.database.begin_write().map_err(|error| self.failed(error))?;
-        let newest = restored.last().map_or(expected, |last| last.document.revision);
+        let last = freeze.map(|freeze| freeze.revision);
+        let newest = last.or(restored.last().map(|last| last.document.revision)).unwrap_or(expected);
         {
             let mut meta = transaction.open_table(META).map_err(|error| self.failed(error))?;
             let actual = meta.get(REVISION).map_err(|error| self.failed(error))?.map_or(0, |value| value.value());
@@ -258,6 +286,10 @@ impl File {
                 history.insert((id, one.document.revision.0), entry.as_slice()).map_err(|error| self.failed(error))?;
             }
         }
+        if let Some(freeze) = freeze {
+            let entry = encode(freeze)?;
+            freezes::put(&transaction, freeze.revision, &entry).map_err(|error| self.failed(error))?;
+        }
         transaction.commit().map_err(|error| self.failed(error))?;
         Ok(newest)
     }
@@ -285,6 +317,7 @@ impl File {
         transaction.open_table(PINS).map_err(|error| self.failed(error))?;
         transaction.open_table(HISTORY).map_err(|error| self.failed(error))?;
         records::make(&transaction).map_err(|error| self.failed(error))?;
+        freezes::make(&transaction).map_err(|error| self.failed(error))?;
         transaction.commit().map_err(|error| self.failed(error))
     }
 

@@ -13,6 +13,7 @@ use super::embedded::Embedded;
 use super::records::outcome::{Cohort, Outcome, Recorded};
 use super::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
 use super::{Loaded, Page, Pulse, Restored, Store, StoreError, Stored, Write};
+use crate::freeze::{FREEZES_MAX, FreezeEntry};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
 use crate::tally::{Row, Slot, SlotCounts};
@@ -40,6 +41,17 @@ pub(crate) struct State {
     pub(crate) loaded: Loaded,
     pub(crate) history: BTreeMap<MigrationId, Vec<HistoryEntry>>,
     pub(crate) replicas: BTreeMap<String, Heartbeat>,
+    /// Newest first.
+    pub(crate) freezes: Vec<FreezeEntry>,
+}
+
+impl State {
+    fn freeze(&mut self, entry: FreezeEntry) {
+        self.loaded.revision = entry.revision;
+        self.loaded.freeze = Some(entry.clone());
+        self.freezes.insert(0, entry);
+        self.freezes.truncate(FREEZES_MAX);
+    }
 }
 
 impl Default for Fake {
@@ -107,7 +119,12 @@ impl Store for Fake {
         Ok(next)
     }
 
-    async fn restore(&self, expected: Revision, restored: Vec<Restored>) -> Result<Revision, StoreError> {
+    async fn restore(
+        &self,
+        expected: Revision,
+        restored: Vec<Restored>,
+        freeze: Option<FreezeEntry>,
+    ) -> Result<Revision, StoreError> {
         let mut state = self.reach()?;
         let actual = state.loaded.revision;
         if actual != expected {
@@ -118,8 +135,26 @@ impl Store for Fake {
             state.history.entry(migration.clone()).or_default().push(entry);
             state.loaded.migrations.insert(migration, Stored::State { document, pins });
         }
+        freeze.into_iter().for_each(|freeze| state.freeze(freeze));
         self.revision.send_replace(state.loaded.revision);
         Ok(state.loaded.revision)
+    }
+
+    async fn freeze(&self, expected: Revision, entry: FreezeEntry) -> Result<Revision, StoreError> {
+        let mut state = self.reach()?;
+        let actual = state.loaded.revision;
+        if actual != expected || self.contended.load(Ordering::SeqCst) {
+            return Err(StoreError::Conflict { expected, actual });
+        }
+        state.freeze(entry);
+        if !self.mute.load(Ordering::SeqCst) {
+            self.revision.send_replace(state.loaded.revision);
+        }
+        Ok(state.loaded.revision)
+    }
+
+    async fn freezes(&self) -> Result<Vec<FreezeEntry>, StoreError> {
+        Ok(self.reach()?.freezes.clone())
     }
 
     async fn changed(&self, seen: Revision) -> Result<(), StoreError> {
@@ -234,9 +269,15 @@ async fn the_fake_does_what_every_store_does() {
             damaged.state().loaded.migrations.insert(migration, stored);
             Box::pin(async {}) as _
         };
-        let records = store.records().unwrap();
+        let (records, frozen) = (store.records().unwrap(), Arc::clone(&store));
         let damage_record = move |record: Record, text: String| {
-            records.damage(record, &text);
+            if let Record::Freeze = record {
+                let mut state = frozen.state();
+                state.freezes[0] = FreezeEntry::read(text.as_bytes());
+                state.loaded.freeze = state.freezes.first().cloned();
+            } else {
+                records.damage(record, &text);
+            }
             Box::pin(async {}) as _
         };
         Subject { store, damage: Box::new(damage), damage_record: Box::new(damage_record), _keeps: Box::new(()) }

@@ -12,6 +12,7 @@
 //! | `crossfade:{env}:migrations` | hash: migration -> document |
 //! | `crossfade:{env}:pins:<id>` | hash: key -> pin |
 //! | `crossfade:{env}:history:<id>` | stream: the audit, each entry under its revision, never trimmed |
+//! | `crossfade:{env}:freezes` | list: the last words on the freeze of the environment, of which the first holds |
 //! | `crossfade:{env}:replicas` | hash: replica -> when it was heard, in the server's time, and what it said |
 //! | `crossfade:{env}:counts:<id>:<slot>` | hash: `replica:side` -> what it counted in that half second, kept for 15 min; `outcomes:side` has the ends of jobs |
 //! | `crossfade:{env}:judge` | who judges, until the lease ends |
@@ -32,6 +33,7 @@
 
 mod address;
 mod counts;
+mod freezes;
 mod link;
 mod mirror;
 mod outcomes;
@@ -64,6 +66,7 @@ use self::scripts::{
 use super::{
     Loaded, PAGE_MAX, Page, Pairs, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Stored, Write, readable,
 };
+use crate::freeze::{FREEZE_BYTES_MAX, FREEZES_MAX, FreezeEntry};
 use crate::migration::MigrationId;
 use crate::mirror::{MirrorKeys, Mirrored, PlainKeys};
 use crate::state::{Heartbeat, HistoryEntry, PINS_MAX, Revision};
@@ -121,7 +124,7 @@ static RESTORE: LazyLock<Script> = LazyLock::new(|| {
         if actual and actual ~= tonumber(ARGV[1]) then
             return {0, actual}
         end
-        for i = 3, #KEYS, 2 do
+        for i = 4, #KEYS, 2 do
             local found = redis.call('TYPE', KEYS[i]).ok
             if found ~= 'none' and found ~= 'stream' then
                 return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' holds a ' .. found .. ', not a stream')
@@ -131,8 +134,8 @@ static RESTORE: LazyLock<Script> = LazyLock::new(|| {
             redis.call('DEL', KEYS[2])
         end
         local revision = ARGV[1]
-        for i = 3, #KEYS, 2 do
-            local at = 3 + (i - 3) / 2 * 5
+        for i = 4, #KEYS, 2 do
+            local at = 6 + (i - 4) / 2 * 5
             revision = ARGV[at]
             redis.call('XADD', KEYS[i], revision .. '-0', 'entry', ARGV[at + 3])
             redis.call('HSET', KEYS[2], ARGV[at + 1], ARGV[at + 2])
@@ -141,6 +144,12 @@ static RESTORE: LazyLock<Script> = LazyLock::new(|| {
             for pin = 1, #pins, 2 do
                 redis.call('HSET', KEYS[i + 1], pins[pin], pins[pin + 1])
             end
+        end
+        if ARGV[3] ~= '' then
+            revision = ARGV[3]
+            if redis.call('TYPE', KEYS[3]).ok ~= 'list' then redis.call('DEL', KEYS[3]) end
+            redis.call('LPUSH', KEYS[3], ARGV[4])
+            redis.call('LTRIM', KEYS[3], 0, ARGV[5] - 1)
         end
         redis.call('SET', KEYS[1], revision)
         redis.call('PUBLISH', ARGV[2], revision)
@@ -217,10 +226,11 @@ impl Redis {
 impl Store for Redis {
     async fn load(&self) -> Result<Loaded, StoreError> {
         let mut call = LOAD.prepare_invoke();
-        call.key(self.key("revision")).key(self.key("migrations")).arg(self.key("pins:"));
-        call.arg(DOCUMENT_BYTES_MAX).arg(DOCUMENTS_MAX).arg(PIN_BYTES_MAX).arg(PINS_MAX);
+        call.key(self.key("revision")).key(self.key("migrations")).key(self.key("freezes")).arg(self.key("pins:"));
+        call.arg(DOCUMENT_BYTES_MAX).arg(DOCUMENTS_MAX).arg(PIN_BYTES_MAX).arg(PINS_MAX).arg(FREEZE_BYTES_MAX);
         let answer: Answer = self.link.invoke(&call).await?;
-        let (revision, no_revision, documents, refused, pins, incomplete) = answer;
+        let (revision, no_revision, documents, refused, pins, incomplete, (freeze, no_freeze)) = answer;
+        let freeze = freezes::newest(&freeze, &no_freeze);
         let mut pins: BTreeMap<_, _> = pins.into_iter().map(|(id, problem, pins)| (id, (problem, pins))).collect();
         // What is no migration's name was not written by a router, and no definition asks for it.
         let name = |id: &[u8]| MigrationId::new(std::str::from_utf8(id).ok()?).ok();
@@ -240,10 +250,10 @@ impl Store for Redis {
             Ok(revision) => revision,
             Err(why) => {
                 problem = Some(why.to_string());
-                newest(&migrations)
+                newest(&migrations, freeze.as_ref())
             }
         };
-        Ok(Loaded { revision, migrations, incomplete, problem })
+        Ok(Loaded { revision, migrations, freeze, incomplete, problem })
     }
 
     async fn replace(&self, expected: Revision, write: Write) -> Result<Revision, StoreError> {
@@ -268,10 +278,19 @@ impl Store for Redis {
         if written == 1 { Ok(actual) } else { Err(StoreError::Conflict { expected, actual }) }
     }
 
-    async fn restore(&self, expected: Revision, restored: Vec<Restored>) -> Result<Revision, StoreError> {
+    async fn restore(
+        &self,
+        expected: Revision,
+        restored: Vec<Restored>,
+        freeze: Option<FreezeEntry>,
+    ) -> Result<Revision, StoreError> {
         let mut call = RESTORE.prepare_invoke();
-        call.key(self.key("revision")).key(self.key("migrations"));
+        call.key(self.key("revision")).key(self.key("migrations")).key(self.key("freezes"));
         call.arg(expected.0).arg(self.key("changes"));
+        match &freeze {
+            Some(freeze) => call.arg(freeze.revision.0).arg(encode(freeze)?).arg(FREEZES_MAX),
+            None => call.arg("").arg("").arg(""),
+        };
         for one in &restored {
             call.key(self.key_of("history", &one.migration)).key(self.key_of("pins", &one.migration));
             // As one argument, because a call has a million of them at most.
@@ -286,6 +305,14 @@ impl Store for Redis {
         let (written, revision): (u8, u64) = self.link.invoke(&call).await?;
         let actual = Revision(revision);
         if written == 1 { Ok(actual) } else { Err(StoreError::Conflict { expected, actual }) }
+    }
+
+    async fn freeze(&self, expected: Revision, entry: FreezeEntry) -> Result<Revision, StoreError> {
+        self.put_freeze(expected, &entry).await
+    }
+
+    async fn freezes(&self) -> Result<Vec<FreezeEntry>, StoreError> {
+        self.newest_freezes().await
     }
 
     async fn changed(&self, seen: Revision) -> Result<(), StoreError> {
@@ -383,13 +410,13 @@ impl Redis {
     }
 }
 
-/// The revision of the whole as its documents tell it, while the key itself does not read.
-fn newest(migrations: &BTreeMap<MigrationId, Stored>) -> Revision {
+/// The revision of the whole as what is stored tells it, while the key itself does not read.
+fn newest(migrations: &BTreeMap<MigrationId, Stored>, freeze: Option<&FreezeEntry>) -> Revision {
     let revisions = migrations.values().map(|stored| match stored {
         Stored::State { document, .. } => document.revision,
         Stored::Unreadable(_) => Revision::ZERO,
     });
-    revisions.max().unwrap_or_default()
+    revisions.chain(freeze.map(|freeze| freeze.revision)).max().unwrap_or_default()
 }
 
 /// What a replica said, with the time in which this router counts; none if it does not read or is
@@ -402,7 +429,8 @@ fn heard(word: &[u8], server_now: i64, now: Timestamp) -> Option<Heartbeat> {
 }
 
 /// What [`LOAD`] answers.
-type Answer = (Vec<u8>, String, Pairs, Vec<(Vec<u8>, String)>, Vec<(Vec<u8>, String, Pairs)>, String);
+type Answer =
+    (Vec<u8>, String, Pairs, Vec<(Vec<u8>, String)>, Vec<(Vec<u8>, String, Pairs)>, String, (Vec<Vec<u8>>, String));
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(StoreError::corrupt)

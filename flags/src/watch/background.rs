@@ -169,7 +169,7 @@ fn from_saved(definitions: &Definitions, saved: &Saved) -> Loaded {
             (definition.id.clone(), stored)
         })
         .collect();
-    Loaded { revision: saved.revision, migrations, incomplete: None, problem: None }
+    Loaded { revision: saved.revision, migrations, freeze: saved.freeze.clone(), ..Loaded::default() }
 }
 
 impl Watch {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::LocalRollback;
+use crate::freeze::FreezeEntry;
 use crate::migration::MigrationId;
 use crate::mode::Mode;
 use crate::snapshot::{PinIndex, Placed, Snapshot};
@@ -148,6 +149,21 @@ impl Losses {
         self.0.insert(migration.clone(), loss);
         true
     }
+}
+
+/// 1 if the store has lost its newest word on a freeze: words only get newer. A freeze is not made again by itself, because
+/// who writes on may have meant to do without.
+pub(super) fn freeze_lost(known: Option<&FreezeEntry>, stored: Option<&FreezeEntry>) -> u64 {
+    let Some(known) = known.filter(|known| !known.is_a_guess()) else { return 0 };
+    let is_lost = stored.is_none_or(|stored| !stored.is_a_guess() && stored.revision < known.revision);
+    if is_lost {
+        let FreezeEntry { revision, kind, actor, reason, .. } = known;
+        tracing::error!(
+            revision = revision.0, kind = kind.name(), actor = %actor.escape_debug(), reason = %reason.escape_debug(),
+            "the store has lost a freeze or a thaw that it had acknowledged: look at crossfade status, and freeze or thaw again"
+        );
+    }
+    u64::from(is_lost)
 }
 
 /// Rollbacks among the lost changes that the store does not say any more.

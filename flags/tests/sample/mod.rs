@@ -43,8 +43,7 @@ pub(crate) fn alone(mode: Mode) -> Snapshot {
     let loaded = Loaded {
         revision: Revision(1),
         migrations: [stored(&migration, mode, Pins::new())].into(),
-        incomplete: None,
-        problem: None,
+        ..Loaded::default()
     };
     build(vec![migration], &loaded)
 }
@@ -61,7 +60,7 @@ pub(crate) fn laden() -> Snapshot {
     let required = migration("r");
     let migration = Migration { rules, requires: vec![required.id.clone()], ..migration("m") };
     let migrations = [stored(&migration, Mode::Gradual, pins), stored(&required, Mode::NewOnly, Pins::new())].into();
-    build(vec![migration, required], &Loaded { revision: Revision(1), migrations, incomplete: None, problem: None })
+    build(vec![migration, required], &Loaded { revision: Revision(1), migrations, ..Loaded::default() })
 }
 
 pub(crate) fn definitions(migrations: Vec<Migration>) -> Arc<Definitions> {

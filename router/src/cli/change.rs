@@ -29,7 +29,8 @@ pub(crate) struct ChangeArgs {
     /// How long to wait until every live router has applied it; 0 does not wait.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = wait)]
     wait: Period,
-    /// Also toward new while a live router has not confirmed the change before.
+    /// Also toward new while a live router has not confirmed the change before, the guard has stopped progress or the
+    /// environment is frozen.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -38,7 +39,7 @@ pub(crate) struct ChangeArgs {
     output: Output,
 }
 
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() { Err("say why the change is made".into()) } else { Ok(text.into()) }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::client::{Call, Connection, encoded};
 use super::exit::Failure;
-use super::output::{Output, cell, percent, print, print_json, table};
+use super::output::{Output, cell, percent, print, print_json, seconds, table};
 
 /// Shows the changes of a migration, newest first.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,8 +51,5 @@ fn row(entry: &Value) -> Vec<String> {
             format!("{}: {} -> {}", cell(&entry["kind"]), place(&entry["before"]), place(&entry["after"]))
         }
     };
-    let time = cell(&entry["time"]);
-    // Fractions of a second are for machines, which ask for JSON.
-    let time = time.split_once('.').map_or(time.clone(), |(seconds, _)| format!("{seconds}Z"));
-    vec![cell(&entry["revision"]), time, cell(&entry["actor"]), change, cell(&entry["reason"])]
+    vec![cell(&entry["revision"]), seconds(&entry["time"]), cell(&entry["actor"]), change, cell(&entry["reason"])]
 }

@@ -81,6 +81,12 @@ pub(crate) fn cell(value: &Value) -> String {
     }
 }
 
+/// A time as a cell, in whole seconds: fractions are for machines, which ask for JSON.
+pub(crate) fn seconds(value: &Value) -> String {
+    let time = cell(value);
+    time.split_once('.').map_or(time.clone(), |(seconds, _)| format!("{seconds}Z"))
+}
+
 /// A percentage as a cell: `25 %`.
 pub(crate) fn percent(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".into(), |percent| format!("{} %", (percent * 100.0).round() / 100.0))

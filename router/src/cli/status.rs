@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 fn look(args: &Args) -> Result<Value, Failure> {
     let (mut comparison, mut evidence) = (Value::Null, Value::Null);
-    let degraded;
+    let (degraded, freeze);
     let migrations = match &args.migration {
         Some(id) => {
             let path = format!("/migrations/{}", encoded(id));
@@ -69,19 +69,22 @@ fn look(args: &Args) -> Result<Value, Failure> {
                 compared => compared?,
             };
             evidence = args.connection.call(Call::get(format!("{path}/evidence")))?;
-            degraded = args.connection.call(Call::get("/migrations"))?["degraded"].take();
+            let mut all = args.connection.call(Call::get("/migrations"))?;
+            (degraded, freeze) = (all["degraded"].take(), all["freeze"].take());
             json!([one])
         }
         None => {
             let mut answer = args.connection.call(Call::get("/migrations"))?;
-            degraded = answer["degraded"].take();
+            (degraded, freeze) = (answer["degraded"].take(), answer["freeze"].take());
             answer["migrations"].take()
         }
     };
     // With the store away nobody can list the replicas, and the modes are what matters.
     let mut fleet = args.connection.call(Call::get("/replicas")).unwrap_or(Value::Null);
     let replicas = fleet.get_mut("replicas").map_or(Value::Null, Value::take);
-    let mut seen = json!({ "migrations": migrations, "replicas": replicas, "fleet": fleet, "degraded": degraded });
+    let mut seen = json!({
+        "migrations": migrations, "replicas": replicas, "fleet": fleet, "degraded": degraded, "freeze": freeze,
+    });
     if args.migration.is_some() {
         (seen["comparison"], seen["evidence"]) = (comparison, evidence);
     }
@@ -103,6 +106,9 @@ fn tables(seen: &Value) -> String {
     let performance = performance::tables(&seen["comparison"], &seen["evidence"]);
     if !performance.is_empty() {
         text.push_str(&format!("\n\n{performance}"));
+    }
+    if seen["freeze"].is_object() {
+        text.push_str(&format!("\n\n{}", super::freeze::line(&seen["freeze"])));
     }
     for sentence in list("degraded") {
         text.push_str(&format!("\n\ndegraded: {}", super::output::shown(&cell(sentence))));
@@ -200,6 +206,7 @@ mod tests {
                 "problem": "its schema is 9, this version reads 1",
             }],
             "replicas": [{"name": "r1", "live": true, "draining": false, "revision": 7, "config_hash": "0123456789abcdef", "version": "0.1.0", "this": true}],
+            "freeze": {"actor": "bob", "reason": "release\u{7}", "time": "2026-05-04T03:02:01Z"},
             "fleet": {"current": 7, "live": 8, "newest_revision": 42, "behind": ["r2", "r\u{7}3"], "other_file": []},
         });
         let text = tables(&seen);
@@ -223,7 +230,8 @@ mod tests {
             ]
         );
         assert_eq!(lines[3], ["sessions: its schema is 9, this version reads 1"]);
-        assert_eq!(lines[5], ["7/8 routers at revision 42; behind: r2, r\u{fffd}3"]);
-        assert_eq!(lines[8], ["r1 (this)", "live", "7", "0123456789ab", "0.1.0"]);
+        assert_eq!(lines[5], ["frozen by bob since 2026-05-04T03:02:01Z until somebody thaws it: release\u{fffd}"],);
+        assert_eq!(lines[7], ["7/8 routers at revision 42; behind: r2, r\u{fffd}3"]);
+        assert_eq!(lines[10], ["r1 (this)", "live", "7", "0123456789ab", "0.1.0"]);
     }
 }

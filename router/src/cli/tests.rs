@@ -11,7 +11,7 @@ fn the_definition_of_the_command_line_is_sound() {
 
 /// What scripts may call. A line that goes away breaks somebody.
 const COMMANDS: &str = "\
-demo serve check schema status mode rollout rollback acknowledge pin unpin explain history counts undo simulate replay reseed notify token completions";
+demo serve check schema status mode rollout rollback acknowledge pin unpin explain history counts undo freeze thaw simulate replay reseed notify token completions";
 
 #[test]
 fn the_commands_are_pinned_and_documented() {
@@ -54,6 +54,14 @@ fn changes_need_a_reason_and_possible_values() {
     check("pin m k old --reason why", false);
     check("unpin m k --reason why", true);
     check("undo m --reason why", true);
+    check("freeze --reason why --for 2h --dry-run -o json", true);
+    check("freeze --reason why", true);
+    check("freeze", false);
+    check("freeze --reason ~", false);
+    check("freeze --reason why --for 59s", false);
+    check("freeze --reason why --for 31d", false);
+    check("thaw --reason why", true);
+    check("thaw --reason why --for 2h", false);
     check("reseed --reason why --dry-run", true);
     check("reseed", false);
 }
@@ -102,6 +110,8 @@ fn exit_codes_follow_the_problem() {
     check_exit(412, "stale_revision", Exit::Conflict);
     check_exit(409, "conflict", Exit::Conflict);
     check_exit(409, "refused", Exit::Refused);
+    check_exit(409, "held", Exit::Refused);
+    check_exit(409, "frozen", Exit::Refused);
     check_exit(409, "nothing_to_undo", Exit::Refused);
     check_exit(409, "not_converged", Exit::NotConverged);
     for (status, code) in [(404, "unknown_migration"), (500, "internal"), (302, "unknown")] {

@@ -24,7 +24,7 @@ export function Evidence({ migration: { id, mode, state, evidence, why } }) {
   const most = thresholds.rollback * BEYOND;
   return html`
     <section class="card evidence-panel" aria-labelledby="evidence">
-      <div class="card-head"><h2 id="evidence">${text.title}</h2>${!latched && html`<${StateBadge} state=${found?.state ?? state} />`}</div>
+      <div class="card-head"><h2 id="evidence">${text.title}</h2>${!latched && html`<${StateBadge} state=${found?.state ?? state} testid="" />`}</div>
       <p>${latched ? text.latched : (found?.why || why) || stateMeanings[found?.state ?? state]}${!latched && found?.since && html` <span class="dim small">${text.since} <${Time} time=${found.since} form="clock" /></span>`}</p>
       ${found?.action === "off" && html`<p class="small">${text.off}</p>`}
       ${found?.action === "hold" && html`<p class="small">${text.holdOnly}</p>`}

@@ -17,6 +17,8 @@ pub(crate) enum Record {
     Cohort(&'static str, u64, Side),
     /// How many jobs of a migration were new on a day.
     Remembered(&'static str, u64),
+    /// The newest word on a freeze.
+    Freeze,
 }
 
 pub(super) async fn run<F: Future<Output = Subject>>(empty: impl Fn() -> F) {

@@ -144,6 +144,7 @@ impl Embedded {
                 let key = (from / outcome::DAY_S, id, from, side.name());
                 drop(transaction.open_table(outcomes::COHORTS).unwrap().insert(key, text.as_bytes()).unwrap());
             }
+            Record::Freeze => super::freezes::damage(&transaction, text),
             Record::Remembered(id, day) => {
                 let count: u64 = text.parse().unwrap();
                 drop(transaction.open_table(outcomes::REMEMBERED_COUNT).unwrap().insert((day, id), count).unwrap());

@@ -26,9 +26,10 @@ pub(super) const REPLICAS_MAX: usize = 1_000;
 pub(super) const WORD_BYTES_MAX: usize = 4 * 1024;
 
 /// Answers the revision or why it does not read, the documents, what of them is refused, the pins
-/// of those that have any or why they do not read, and why documents may be missing.
+/// of those that have any or why they do not read, why documents may be missing, and the newest word on
+/// a freeze or why it does not read.
 ///
-/// Its arguments: the prefix of pins, and the limits of document, documents, pin and pins.
+/// Its arguments: the prefix of pins, and the limits of document, documents, pin, pins and word.
 pub(super) static LOAD: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -84,7 +85,13 @@ pub(super) static LOAD: LazyLock<Script> = LazyLock::new(|| {
                 pins[#pins + 1] = {documents[i], problem, of}
             end
         end
-        return {revision or '0', no_revision, documents, refused, pins, incomplete}
+        local word, no_word = redis.pcall('LINDEX', KEYS[3], 0), ''
+        if failed(word) then
+            no_word, word = failed(word), false
+        elseif word and #word > tonumber(ARGV[6]) then
+            no_word, word = 'it has ' .. #word .. ' bytes, ' .. ARGV[6] .. ' are read at most', false
+        end
+        return {revision or '0', no_revision, documents, refused, pins, incomplete, {{word or nil}, no_word}}
         ",
     )
 });

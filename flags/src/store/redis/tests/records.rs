@@ -2,6 +2,7 @@
 
 use super::servers::Server;
 use super::*;
+use crate::freeze::FreezeKind;
 use crate::store::Records;
 use crate::store::records::outcome::{Outcome, OutcomeId, Quality, Recorded};
 use crate::store::records::{JudgedWrite, LEASE_MS_MAX, Minute};
@@ -184,4 +185,21 @@ async fn a_wrong_type_refuses_the_outcomes_of_its_migration_and_no_others() {
     assert_eq!(store.cohorts(&id("m")).await.unwrap(), sums);
     fill(&server, &cohorts, 2_000).await;
     assert_eq!(store.cohorts(&id("m")).await.unwrap(), []);
+}
+
+/// Whatever took the place of our words, moves toward new wait for a person, and the next word repairs it.
+#[tokio::test]
+async fn a_key_of_another_type_holds_as_a_freeze_until_somebody_says_something() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    let loaded = store.load().await.unwrap();
+    store.replace(loaded.revision, next_write(&loaded, &id("m"), 100)).await.unwrap();
+    server.run(&["SET", "crossfade:{e}:freezes", "text"]).await;
+    let loaded = store.load().await.unwrap();
+    let freeze = loaded.freeze.unwrap();
+    assert!(freeze.holds_at(Timestamp::now()) && freeze.reason.contains("WRONGTYPE"), "{freeze:?}");
+    assert_eq!(store.freezes().await.unwrap(), std::slice::from_ref(&freeze));
+    let thaw = FreezeEntry { revision: Revision(2), kind: FreezeKind::Thaw, reason: "r".into(), ..freeze };
+    store.freeze(Revision(1), thaw.clone()).await.unwrap();
+    assert_eq!(store.load().await.unwrap().freeze, Some(thaw));
 }

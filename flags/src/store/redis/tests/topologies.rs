@@ -20,7 +20,7 @@ async fn check<F: Future<Output = ()> + Send + 'static>(
         let prefix = format!("crossfade:{{{environment}}}");
         let store = Arc::new(Redis::open(options.clone(), &environment));
         let run = run.clone();
-        let set_by = run.clone();
+        let (set_by, lset_by) = (run.clone(), run.clone());
         let set = move |key: String, text: &str| Box::pin(set_by(vec!["SET".into(), key, text.into()])) as _;
         let hset = move |key: String, field: &str, text: &str| {
             Box::pin(run(vec!["HSET".into(), key, field.into(), text.into()])) as _
@@ -38,6 +38,9 @@ async fn check<F: Future<Output = ()> + Send + 'static>(
                 hset(format!("{prefix}:cohorts:{id}:{}", from / 86_400), &format!("{side}:{from}"), &text)
             }
             Record::Remembered(id, day) => set(format!("{prefix}:remembered:{id}:{day}"), &text),
+            Record::Freeze => {
+                Box::pin(lset_by(vec!["LSET".into(), format!("{prefix}:freezes"), "0".into(), text])) as _
+            }
         };
         Subject { store, damage: Box::new(damage), damage_record: Box::new(damage_record), _keeps: Box::new(()) }
     })
