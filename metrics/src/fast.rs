@@ -2,9 +2,18 @@
 //!
 //! # Why beside the fleet's test
 //!
-//! The fleet's test waits for counts of all routers and for four blocks of half a second. While nothing at all works on new, that
+//! The fleet's test waits for counts of all routers and for three blocks of half a second. While nothing at all works on new, that
 //! is hundreds of failures for no more certainty. So each router runs the same test on what it alone has counted, in blocks of
-//! [`BLOCK`] and without a limit to what one block may say, but with only plain failure in mind and at ten times the evidence.
+//! [`BLOCK`] and without a limit to what one block may say, but with only plain failure in mind.
+//!
+//! # Two kinds of evidence, both needed
+//!
+//! - Against legacy's past, at ten times the fleet's threshold: while rates stay what they were, a router trips without cause
+//!   once in a year of blocks at most. A failure says much here (at 10 % on new and 1 % acceptable, 4.6 nats), so a handful is enough.
+//! - Against legacy at the same time, at the fleet's threshold: an outage that both share is not blamed on new. A failure cannot
+//!   say more than `1 + ln(1/share)` here (3.3 nats at 10 %), however sure the past is; asking ten times as much of this too took
+//!   one more failure and never prevented anything. In an outage that both share, of the worst rate there is for it, a router
+//!   trips without cause once in 6.4e7 blocks at most, 37 days of outage.
 //!
 //! A trip holds on this router in the same instant, by the rollback that every operator can make; with the store away it is all
 //! that happens until the store is back. It only ever reduces what new gets.
@@ -31,7 +40,9 @@ use crate::judge::Probe;
 use crate::notice::{Kind, Notice, Notify};
 use crate::observe::{GROUPS, Observer, SideAttempts};
 use crate::rollback::{ACTOR, Hand};
-use crate::sequential::{Block, ByGroup, Count, FAST, Margin, OTHERS_MIN, Others, TwoSample, fast_threshold};
+use crate::sequential::{
+    Block, ByGroup, Count, FAST, Margin, OTHERS_MIN, OneSample, Others, TwoSample, fast_threshold,
+};
 
 /// How long a block is.
 pub const BLOCK: Duration = Duration::from_millis(50);
@@ -64,13 +75,23 @@ struct Alone {
     before: [Count; 2],
     /// Failures of new by group of callers.
     before_by_group: Option<Box<[u64; GROUPS]>>,
+    /// New against legacy at the same time.
     stream: TwoSample,
+    /// New against what legacy was.
+    past: OneSample,
     /// All callers but those that fail most.
     others: Others,
     /// Groups of callers that failed since evidence began to rise, a bit each.
     failing: u64,
     /// As of which revision it has tripped; once for each.
     tripped: Option<Revision>,
+}
+
+/// Why a router trips, in units of an e-value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct TripEvidence {
+    against_legacy: f64,
+    against_past: f64,
 }
 
 /// How a migration stands, as far as a trip asks.
@@ -89,7 +110,7 @@ struct Terms {
 
 impl Alone {
     /// Takes in what was counted since the last block; `Some` is the evidence of a trip.
-    fn fold(&mut self, [legacy, new]: &[SideAttempts; 2], terms: &Terms) -> Option<f64> {
+    fn fold(&mut self, [legacy, new]: &[SideAttempts; 2], terms: &Terms) -> Option<TripEvidence> {
         let sums = [legacy, new].map(count);
         let before = std::mem::replace(&mut self.before, sums);
         let more = |at: usize| {
@@ -110,10 +131,12 @@ impl Alone {
                 self.begin_anew();
             }
             self.failing = 0;
+            self.past.restart();
             self.stream.fold(&block, &FAST, margin, 1.0);
             self.others.fold(&block, &failed, &FAST, margin, 1.0);
             return None;
         }
+        self.past.fold(block.new, self.stream.acceptable_alone(), &FAST, 1.0, None);
         let had_risen = self.stream.evidence().value() > RISEN;
         self.failing = if had_risen { self.failing } else { 0 } | new.failing;
         if terms.is_alone {
@@ -123,9 +146,12 @@ impl Alone {
             self.stream.fold(&block, &FAST, margin, 1.0);
             self.others.fold(&block, &failed, &FAST, margin, 1.0);
         }
-        let evidence = self.stream.evidence().value();
+        let evidence =
+            TripEvidence { against_legacy: self.stream.evidence().value(), against_past: self.past.evidence().value() };
         let is_of_many = self.failing.count_ones() >= GROUPS_MIN && self.others.evidence().value() >= OTHERS_MIN;
-        let is_plain = evidence >= fast_threshold(terms.alpha) && is_of_many;
+        let is_plain = evidence.against_past >= fast_threshold(terms.alpha)
+            && evidence.against_legacy >= terms.alpha.recip()
+            && is_of_many;
         let legacy_is_well = terms.legacy_probe != Some(false) && 1.0 - self.stream.legacy_rate() >= terms.floor;
         let trips = is_plain && legacy_is_well && self.stream.is_still_bad() && self.tripped.is_none();
         if trips {
@@ -138,6 +164,7 @@ impl Alone {
 impl Alone {
     fn begin_anew(&mut self) {
         self.stream.restart();
+        self.past.restart();
         self.others.restart();
         (self.failing, self.tripped) = (0, None);
     }
@@ -211,7 +238,7 @@ impl Fast {
         }
     }
 
-    fn trip(&self, snapshot: &Snapshot, at: MigrationIndex, evidence: f64, past: Block, groups: u32) -> Trip {
+    fn trip(&self, snapshot: &Snapshot, at: MigrationIndex, evidence: TripEvidence, past: Block, groups: u32) -> Trip {
         let (definition, document) = (snapshot.migration(at), &snapshot.placed(at).document);
         let whole = |count: Count| Count::new(count.total.round(), count.bad.round());
         let (legacy, new) = (whole(past.legacy), whole(past.new));
@@ -219,10 +246,12 @@ impl Fast {
             "new is plainly gone for this router: lately {} of {} requests failed on new and {} of {} on legacy, of {groups} groups of callers",
             new.bad, new.total, legacy.bad, legacy.total
         );
+        let alpha = f64::from(definition.guard.alpha.get()) / 10_000.0;
         let record = json!({
             "measure": "requests", "legacy": legacy, "new": new, "span": "last_minutes",
-            "evidence": evidence, "difference": Interval::of(&past),
-            "thresholds": { "rollback": fast_threshold(f64::from(definition.guard.alpha.get()) / 10_000.0) },
+            "evidence": evidence.against_legacy, "evidence_against_past": evidence.against_past,
+            "difference": Interval::of(&past),
+            "thresholds": { "rollback": alpha.recip(), "against_past": fast_threshold(alpha) },
             "failing_keys": groups, "needed_keys": GROUPS_MIN, "why": why,
             "action": { "do": "roll_back", "pace": "at_once", "why": "evidence" },
             "revision": document.revision, "position": document.position(),
@@ -381,6 +410,25 @@ mod tests {
         assert_eq!(Rig::after_a_good_while().blocks(200, (15, 15), (2, 2), 3, &EXPOSED), None);
         let sick = Terms { legacy_probe: Some(false), ..EXPOSED };
         assert_eq!(Rig::after_a_good_while().blocks(200, (15, 0), (2, 2), 3, &sick), None);
+    }
+
+    #[test]
+    fn an_outage_of_some_requests_that_both_share_is_not_blamed_on_new() {
+        for failing in [30, 100, 300] {
+            let mut rig = Rig::after_a_good_while();
+            let mut noise = 1_u64;
+            let mut failed = |of: u64| {
+                let of_thousand = |_| {
+                    noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (noise >> 33) % 1_000 < failing
+                };
+                (0..of).map(of_thousand).filter(|fails| *fails).count() as u64
+            };
+            for block in 0..60_000 {
+                let (legacy, new) = (failed(15), failed(2));
+                assert_eq!(rig.blocks(1, (15, legacy), (2, new), 3, &EXPOSED), None, "{failing}, block {block}");
+            }
+        }
     }
 
     #[test]

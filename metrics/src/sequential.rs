@@ -24,7 +24,8 @@
 //! failure with the chance `delta`. Tests enumerate both claims.
 //!
 //! A block's factor is tempered to `S^(1/DEFF)` where callers fail together, and capped, so that one bad half second cannot
-//! act alone: at 10 for clock A, and at 200 for clock B, which asks for 64,000 times as much. Both keep it an e-value.
+//! act alone: at 24 for clock A, and at 900 for clock B, which asks for 64,000 times as much. Both keep it an e-value, and a
+//! rollback needs the failures of three blocks.
 //!
 //! # Two clocks ([`Clocks`])
 //!

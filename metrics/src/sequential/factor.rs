@@ -44,9 +44,10 @@ impl Caps {
     pub(super) const NONE: Self = Self::both(LN_MAX);
     const TEN: Self = Self::both(std::f64::consts::LN_10);
 
-    /// For what may roll back. The restarting clock asks for 64,000 times as much, so a block may say 200 to it (`ln` 5.3), and
-    /// four blocks are needed for a rollback by either clock, where some streams are silent.
-    const FOUR_BLOCKS: Self = Self { restarting: 5.3, ..Self::TEN };
+    /// For what may roll back: by either clock the failures of three blocks are needed, and enough where requests have a fifth of
+    /// the weight, all else is silent, and half of the alternatives are as sure as may be. So a block may say 24 to the clock since
+    /// the start (`ln` 3.18), and 900 to the one that restarts (`ln` 6.8), which asks for 64,000 times as much.
+    const THREE_BLOCKS: Self = Self { since_start: 3.18, restarting: 6.8 };
 
     const fn both(ln: f64) -> Self {
         Self { since_start: ln, restarting: ln }
@@ -66,7 +67,7 @@ pub struct Test {
 /// The fleet's test: blocks of half a second.
 pub const FLEET: Test = Test {
     alternatives: Alternatives::Odds(&[1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1e3, 1e4]),
-    ln_caps: Caps::FOUR_BLOCKS,
+    ln_caps: Caps::THREE_BLOCKS,
     wait_blocks_max: 600,
 };
 
@@ -80,7 +81,7 @@ pub const SAFETY: Test = Test { alternatives: Alternatives::Same, ln_caps: Caps:
 /// The absolute floor; for the usual 30 % the alternatives are 40, 50, 70, 90 and 99 %.
 pub const FLOOR: Test = Test {
     alternatives: Alternatives::Toward(&[1.0 / 7.0, 2.0 / 7.0, 4.0 / 7.0, 6.0 / 7.0, 69.0 / 70.0]),
-    ln_caps: Caps::FOUR_BLOCKS,
+    ln_caps: Caps::THREE_BLOCKS,
     wait_blocks_max: 600,
 };
 
@@ -88,7 +89,8 @@ pub const FLOOR: Test = Test {
 pub const PAIRED: Test =
     Test { alternatives: Alternatives::Toward(&[0.2, 0.5, 0.8, 0.98]), ln_caps: Caps::TEN, wait_blocks_max: 600 };
 
-/// The evidence at which one router trips alone: ten times what the fleet needs, because each of many routers asks for itself.
+/// The evidence against legacy's past at which one router trips alone: ten times what the fleet needs, because each of many
+/// routers asks for itself.
 ///
 /// In blocks of 50 ms clock B reaches it without cause once in a year of blocks with traffic, at `alpha` 0.001.
 pub fn fast_threshold(alpha: f64) -> f64 {

@@ -113,9 +113,7 @@ impl TwoSample {
         }
         // What waited for legacy waits in vain.
         self.close();
-        let legacy = self.legacy_rate();
-        let acceptable = legacy + FROZEN_MARGIN.delta(legacy) * (1.0 - legacy);
-        let factors = test.one_sample(new, acceptable, deff);
+        let factors = test.one_sample(new, self.acceptable_alone(), deff);
         self.learn(&Block::new(Count::NONE, new));
         self.clocks.advance(&factors, test.ln_caps);
     }
@@ -139,6 +137,12 @@ impl TwoSample {
     pub fn legacy_rate(&self) -> f64 {
         let seen = self.past.legacy.plus(PRIOR);
         (seen.bad / seen.total).clamp(RATE_MIN, RATE_MAX)
+    }
+
+    /// The rate of new that is no offence where it is held against the past of legacy and not against its present.
+    pub fn acceptable_alone(&self) -> f64 {
+        let legacy = self.legacy_rate();
+        legacy + FROZEN_MARGIN.delta(legacy) * (1.0 - legacy)
     }
 
     /// Forgets the evidence and keeps what was learnt of the rates.

@@ -105,7 +105,8 @@ fn names(orders: &[Order]) -> Vec<String> {
 }
 
 const SOUND: (&str, &str) = ("ok=90", "ok=10 kmany=1");
-const BROKEN: (&str, &str) = ("ok=90", "failed=10 kmany=1 g1=4 g2=3 g3=3");
+/// Bad enough to be rolled back, and not so bad that a brake would come too late to be made.
+const BROKEN: (&str, &str) = ("ok=90", "ok=6 failed=4 kmany=1 g1=2 g2=1 g3=1");
 
 fn sound(rig: &mut Rig, times: u32) -> Vec<Order> {
     rig.slots(times, SOUND.0, SOUND.1)
