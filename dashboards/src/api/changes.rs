@@ -374,7 +374,8 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
             Problem::new(Code::StoreUnavailable, detail).retry_after(2)
         }
         StoreError::Unavailable(_) | StoreError::Unanswered(_) => {
-            tracing::warn!(
+            // That the store is away is logged once, when it goes; open pages would repeat it each second.
+            tracing::debug!(
                 error = error.to_string().escape_debug().to_string(),
                 "a request of the admin side met no store"
             );
