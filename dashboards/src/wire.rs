@@ -1,5 +1,6 @@
 //! The only types that leave by HTTP, so that a change inside does not change the API by accident.
 
+mod decided;
 mod freeze;
 mod replicas;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
+pub(crate) use self::decided::Decided;
 pub(crate) use self::freeze::{FreezeChangeView, FreezeStateView, FreezeView};
 pub(crate) use self::replicas::{ReplicaView, ReplicasView};
 use crate::api::evidence::{ThresholdsView, action_name, thresholds};
