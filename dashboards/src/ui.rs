@@ -79,12 +79,11 @@ fn without_comments(script: &str) -> String {
     let mut kept = String::with_capacity(script.len());
     for line in script.lines() {
         let text = line.trim();
-        let begins = !is_within && text.starts_with("/**");
+        let ends = text.ends_with("*/");
+        // A type in front of code, `/** @type {X} */ (a)`, is code.
+        let begins = !is_within && text.starts_with("/**") && (ends || !text.contains("*/"));
         let is_comment = is_within || begins || text.starts_with("//");
-        if begins || is_within {
-            // What ends within a line is a comment only if nothing follows it.
-            is_within = !text.ends_with("*/");
-        }
+        is_within = (is_within || begins) && !ends;
         if !is_comment {
             kept.push_str(line);
         }
@@ -114,9 +113,8 @@ mod tests {
 
     #[test]
     fn comments_stay_here_and_lines_where_they_are() {
-        let script =
-            "/** One line. */\nconst a = 1; // kept\n/**\n * Many.\n */\n  // Gone.\nconst url = \"http://x/**\";\n";
-        let sent = "\nconst a = 1; // kept\n\n\n\n\nconst url = \"http://x/**\";\n";
+        let script = "/** One line. */\nconst a = 1; // kept\n/**\n * Many.\n */\n  // Gone.\n/** @type {A} */ (a)?.b();\nconst url = \"http://x/**\";\n";
+        let sent = "\nconst a = 1; // kept\n\n\n\n\n/** @type {A} */ (a)?.b();\nconst url = \"http://x/**\";\n";
         assert_eq!(without_comments(script), sent);
     }
 
@@ -137,6 +135,16 @@ mod tests {
             }
             let sent = without_comments(script);
             assert_eq!(sent.lines().count(), script.lines().count(), "{name}");
+            for (number, (line, kept)) in
+                script.lines().zip(sent.lines()).enumerate().filter(|(_, (line, kept))| line != kept)
+            {
+                let text = line.trim();
+                assert!(
+                    kept.is_empty() && (text.starts_with("//") || text.starts_with("/**") || text.starts_with('*')),
+                    "{name}:{}: {text}",
+                    number + 1
+                );
+            }
             assert!(!sent.lines().any(|line| line.trim().starts_with("//")), "{name}");
         }
     }
