@@ -9,19 +9,27 @@ import { join } from "node:path";
 
 import { after } from "./after.js";
 
-/** All that runs, so that a test process that ends early leaves nothing behind. */
+/** All that runs and all folders that are there, so that a test process that ends early leaves nothing behind. */
 const running = new Set();
+const folders = new Set();
 
 process.on("exit", () => {
   for (const one of running) one.kill("SIGKILL");
+  for (const path of folders) remove(path);
 });
 for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, () => process.exit(1));
 
 /** A temporary folder that goes with the test. */
 export function folder(t) {
   const path = mkdtempSync(join(tmpdir(), "crossfade-browser-"));
-  after(t, () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }));
+  folders.add(path);
+  after(t, () => remove(path));
   return path;
+}
+
+function remove(path) {
+  folders.delete(path);
+  rmSync(path, { recursive: true, force: true, maxRetries: 5 });
 }
 
 /** A port that was free a moment ago, for programs that cannot choose one by themselves. */
