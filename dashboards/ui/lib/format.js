@@ -80,7 +80,8 @@ function unit(value, name, digits) {
 export function evidence(value) {
   if (!known(value)) return NONE;
   if (value >= 1e6) return compacts.format(value);
-  return (value >= 10 ? integers : oneDigit).format(value);
+  // An e-value is never below nothing, but for rounding.
+  return (value >= 10 ? integers : oneDigit).format(Math.max(0, value));
 }
 
 /** @param {string | number | Date | null | undefined} time */
