@@ -83,6 +83,17 @@ test("a key that is new is found, and strangers do not have the keys read again 
   await good(router, provider);
 });
 
+test("every algorithm that the README names", async (t) => {
+  const algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+  await Promise.all(algorithms.map((algorithm) => t.test(algorithm, async (t) => {
+    const { provider, router } = await world(t);
+    await provider.rotate("of another kind", algorithm);
+    await good(router, provider);
+    const { visitor, answer } = await signIn(router, provider, { sign: "foreign" });
+    await refused(visitor, router, answer, 502, /is not trusted/);
+  })));
+});
+
 test("answers that are no answers", async (t) => {
   const { provider, router } = await world(t);
   await good(router, provider);

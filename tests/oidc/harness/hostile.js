@@ -32,11 +32,12 @@ export class Hostile {
   }
 
   /** A new key; the old one is published no more. */
-  async rotate(kid) {
-    const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
+  async rotate(kid, alg = "RS256") {
+    const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
     this.kid = kid;
+    this.alg = alg;
     this.key = privateKey;
-    this.keys = [{ ...(await exportJWK(publicKey)), kid, use: "sig", alg: "RS256" }];
+    this.keys = [{ ...(await exportJWK(publicKey)), kid, use: "sig", alg }];
   }
 
   async answer(request, response) {
@@ -106,7 +107,7 @@ export class Hostile {
         return `${head}.${base64({ ...claims, sub: "root" })}.${signature}`;
       }
       default:
-        return new SignJWT(claims).setProtectedHeader({ alg: "RS256", kid: this.kid }).sign(this.key);
+        return new SignJWT(claims).setProtectedHeader({ alg: this.alg, kid: this.kid }).sign(this.key);
     }
   }
 }
