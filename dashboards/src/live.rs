@@ -108,7 +108,7 @@ impl Live {
 
     /// Where everything stands now.
     pub(crate) async fn whole(&self, shared: &Shared) -> Frame {
-        let seen = Seen::look(shared, true).await;
+        let seen = Seen::look(shared).await;
         self.frame("state", &seen.whole())
     }
 
@@ -150,7 +150,7 @@ impl Live {
 async fn run(inner: Weak<Inner>) {
     let Some(first) = inner.upgrade().map(Shared) else { return };
     let mut swaps = first.watch.subscribe();
-    let mut seen = Seen::look(&first, true).await;
+    let mut seen = Seen::look(&first).await;
     let mut noticed = Noticed::new(&first);
     let mut counted = Counted::default();
     drop(first);
@@ -168,12 +168,13 @@ async fn run(inner: Weak<Inner>) {
         if !shared.live.has_listeners() {
             continue;
         }
-        let now = Seen::look(&shared, true).await;
+        // Together, so that a store that does not answer is waited for once.
+        let (now, counts) = tokio::join!(Seen::look(&shared), counted.look(&shared));
         if let Some(changed) = now.since(&seen) {
             shared.live.tell("state", &changed);
         }
         seen = now;
-        if let Some(counts) = counted.look(&shared).await {
+        if let Some(counts) = counts {
             shared.live.tell("counts", &counts);
         }
     }

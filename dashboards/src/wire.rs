@@ -1,5 +1,6 @@
 //! The only types that leave by HTTP, so that a change inside does not change the API by accident.
 
+mod decided;
 mod freeze;
 mod replicas;
 
@@ -15,8 +16,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
+pub(crate) use self::decided::Decided;
 pub(crate) use self::freeze::{FreezeChangeView, FreezeStateView, FreezeView};
 pub(crate) use self::replicas::{ReplicaView, ReplicasView};
+use crate::api::evidence::{ThresholdsView, action_name, thresholds};
 use crate::health::{EndpointHealth, Health, UpstreamHealth};
 
 fn words(names: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
@@ -114,8 +117,17 @@ pub(crate) struct MigrationView {
     /// Whether it makes progress; `evidence` says why not.
     #[schema(schema_with = state_schema)]
     pub(crate) state: &'static str,
-    /// What speaks against new, an e-value: 1 says nothing, the guard holds at 20.
+    /// Why it does not, in one sentence; absent where it does.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub(crate) why: String,
+    /// What the guard does when it finds that new is worse.
+    #[schema(schema_with = guard_action_schema)]
+    pub(crate) guard_action: &'static str,
+    /// What speaks against new, an e-value: 1 says nothing.
     pub(crate) evidence: f64,
+    /// At which evidence the guard acts.
+    pub(crate) thresholds: ThresholdsView,
     /// Until when progress should wait after a rollback that was acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -161,6 +173,7 @@ impl MigrationView {
         let placed = snapshot.placed(at);
         let document = &placed.document;
         let written = document.revision > Revision::ZERO;
+        let why = if status.state == State::Running { String::new() } else { status.why.clone() };
         Self {
             id: migration.id.clone(),
             mode: document.mode,
@@ -168,7 +181,10 @@ impl MigrationView {
             serves_new_percent: on_new(migration, snapshot.effective_mode(at), document.share).percent(),
             revision: document.revision,
             state: status.state.name(),
+            why,
+            guard_action: action_name(migration.guard.action),
             evidence: status.e_value(),
+            thresholds: thresholds(&migration.guard).into(),
             cooldown_until: status.cooldown_until().filter(|until| Timestamp::now() < *until),
             effective_mode: snapshot.effective_mode(at),
             labels: LabelsView { legacy: migration.labels.legacy.clone(), new: migration.labels.new.clone() },

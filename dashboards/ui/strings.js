@@ -288,7 +288,7 @@ export const change = {
 
 export const freeze = {
   title: "Freeze all migrations",
-  intro: "While frozen, nothing moves toward new unless an admin insists. Changes toward legacy and rollbacks always work.",
+  intro: "While frozen, nothing moves toward new unless somebody insists. Changes toward legacy and rollbacks always work.",
   for: "For how long",
   lengths: { "1h": "1 hour", "4h": "4 hours", "12h": "12 hours", "3d": "3 days", "": "Until it is thawed" },
   send: "Freeze",
@@ -404,7 +404,7 @@ export const position = {
   observed: (label) => `Seen of late on ${label}: `,
   kept: (percent) => `${percent} when gradual`,
   effective: (mode) => `this router serves by ${mode}`,
-  frozen: "Frozen: what moves traffic toward new is refused, unless an admin insists. Toward legacy always works.",
+  frozen: "Frozen: what moves traffic toward new is refused, unless somebody insists. Toward legacy always works.",
 };
 
 export const evidence = {

@@ -30,7 +30,7 @@ use metrics::events;
 use metrics::fleet::Ledger;
 use metrics::observe::Observer;
 use thiserror::Error;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use fixed::Fixed;
 use guards::Guards;
@@ -44,6 +44,9 @@ use crate::{health, listener, runtime};
 
 /// How often the kill file is looked for.
 const KILL_FILE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a router that ends may take to hand what it has announced to its couriers.
+const TELL_MAX: Duration = Duration::from_secs(3);
 
 /// How long after the end of a slot its counts are summed, at least: as long as two clocks may differ that were compared
 /// over a network. Each router adds some milliseconds of its own, so that a fleet does not speak in step.
@@ -75,6 +78,8 @@ pub struct App {
     shared: Arc<Shared>,
     background: Background,
     tasks: JoinSet<()>,
+    /// Ends when it has told everything and nobody can announce more.
+    teller: JoinHandle<()>,
     guards: Guards,
     workers: runtime::Workers,
     fixed: Fixed,
@@ -149,7 +154,7 @@ impl App {
         };
         let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
         let control = Arc::new(Control::new(Arc::clone(&watch)));
-        let mut tasks = watchers(&shared, &control, &replica);
+        let (mut tasks, teller) = watchers(&shared, &control, &replica);
         let guards = Guards::start(&shared, &control);
         if let Some(path) = kill_file {
             tasks.spawn(watch_kill_file(Arc::clone(&watch), path));
@@ -169,7 +174,7 @@ impl App {
             address: admin_address,
         };
         tasks.spawn(admin::serve(admin_listener, dashboards::app(state)));
-        Ok(Self { data, admin: admin_address, token, shared, background, tasks, guards, workers, fixed })
+        Ok(Self { data, admin: admin_address, token, shared, background, tasks, teller, guards, workers, fixed })
     }
 
     pub fn data_addresses(&self) -> &[SocketAddr] {
@@ -217,20 +222,24 @@ impl App {
         self.guards.shutdown().await;
         self.workers.finish(timeout).await;
         self.tasks.shutdown().await;
+        // What has been announced is still told; nothing more is announced.
+        if tokio::time::timeout(TELL_MAX, &mut self.teller).await.is_err() {
+            tracing::warn!("notices that waited for the store were not sent: `crossfade history` has what happened");
+        }
         self.background.shutdown().await;
         self.shared.notifier.shutdown().await;
     }
 }
 
 /// What looks at the data plane and tells of it for as long as the router runs.
-fn watchers(shared: &Arc<Shared>, control: &Arc<Control>, replica: &str) -> JoinSet<()> {
+fn watchers(shared: &Arc<Shared>, control: &Arc<Control>, replica: &str) -> (JoinSet<()>, JoinHandle<()>) {
     let mut tasks = JoinSet::new();
     tasks.spawn(observe(Arc::clone(shared)));
     tasks.spawn(tally(Arc::clone(shared)));
     let (telling, announced) = announce::queue();
     tasks.spawn(announce::announce(Arc::clone(shared), telling));
-    tasks.spawn(announce::tell(shared.notifier.clone(), Arc::clone(control), replica.to_owned(), announced));
-    tasks
+    let teller = announce::tell(shared.notifier.clone(), Arc::clone(control), replica.to_owned(), announced);
+    (tasks, tokio::spawn(teller))
 }
 
 fn declare(observer: &Observer, config: &Config) {

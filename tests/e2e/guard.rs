@@ -31,6 +31,13 @@ async fn evidence(router: &Router) -> Value {
     answer.json()
 }
 
+/// Waits until a newer half second has been judged than what this router knows of.
+pub(crate) async fn judges(router: &Router) {
+    let before = evidence(router).await["judged"].clone();
+    let is_newer = |found: &Value| found["judged"].is_string() && found["judged"] != before;
+    wait_for("it is judged again", || async { is_newer(&evidence(router).await).then_some(()) }).await;
+}
+
 pub(crate) async fn reaches(router: &Router, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     wait_for(what, || async { Some(router.migration().await).filter(|seen| is_so(seen)) }).await
 }

@@ -181,7 +181,7 @@ pub(crate) async fn follow(shared: &Shared, applied: Applied, wait: Option<Durat
     } else {
         arrival(shared, applied.revision, wait).await
     };
-    view(shared, &applied, arrival)
+    view(shared, &applied, arrival).await
 }
 
 /// Watches several changes of one write arrive, which they do together.
@@ -191,7 +191,11 @@ pub(crate) async fn follow_all(shared: &Shared, applied: Vec<Applied>, wait: Opt
         Some(revision) => arrival(shared, revision, wait).await,
         None => Arrival::default(),
     };
-    applied.iter().map(|one| view(shared, one, arrival.clone())).collect()
+    let mut views = Vec::with_capacity(applied.len());
+    for one in &applied {
+        views.push(view(shared, one, arrival.clone()).await);
+    }
+    views
 }
 
 /// The one revision that `Control` compares; of several, the current one where it is among them.
@@ -262,11 +266,13 @@ async fn look(shared: &Shared, revision: Revision) -> Arrival {
     arrival
 }
 
-fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
+async fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeView {
     let snapshot = shared.watch.current();
     let definition = snapshot.find(&applied.migration).map(|at| snapshot.migration(at));
-    let moves =
-        definition.map_or(Movement::NONE, |migration| movement(shared, migration, applied.before, applied.after));
+    let moves = match definition {
+        Some(migration) => movement(shared, migration, applied).await,
+        None => Movement::NONE,
+    };
     let status = shared.board.get(&applied.migration).unwrap_or_default();
     ChangeView {
         migration: applied.migration.clone(),
@@ -374,7 +380,8 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
             Problem::new(Code::StoreUnavailable, detail).retry_after(2)
         }
         StoreError::Unavailable(_) | StoreError::Unanswered(_) => {
-            tracing::warn!(
+            // That the store is away is logged once, when it goes; open pages would repeat it each second.
+            tracing::debug!(
                 error = error.to_string().escape_debug().to_string(),
                 "a request of the admin side met no store"
             );

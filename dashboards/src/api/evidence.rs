@@ -27,6 +27,12 @@ pub(crate) struct ThresholdsView {
     rollback: f64,
 }
 
+impl From<Thresholds> for ThresholdsView {
+    fn from(Thresholds { hold, brake, rollback, .. }: Thresholds) -> Self {
+        Self { hold, brake, rollback }
+    }
+}
+
 /// First attempts at a side in the newest ten seconds that were judged.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Attempts)]
@@ -95,7 +101,6 @@ pub(crate) async fn evidence(
     let snapshot = shared.watch.current();
     let guard = snapshot.find(&id).map(|at| snapshot.migration(at).guard.clone()).unwrap_or_default();
     let status = shared.board.get(&id).unwrap_or_default();
-    let Thresholds { hold, brake, rollback, .. } = thresholds(&guard);
     let (cooldown_until, evidence) = (status.cooldown_until(), status.e_value());
     let Status { state, since, why, judged, evidence: measures, safety, legacy, new, rollbacks, record, .. } = status;
     Ok(Json(EvidenceView {
@@ -108,7 +113,7 @@ pub(crate) async fn evidence(
         evidence,
         measures: measures.into_iter().filter(|(name, _)| name != "all").collect(),
         safety,
-        thresholds: ThresholdsView { hold, brake, rollback },
+        thresholds: thresholds(&guard).into(),
         legacy: legacy.into(),
         new: new.into(),
         rollbacks,

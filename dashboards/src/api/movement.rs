@@ -3,15 +3,21 @@
 //! Rules and pins are left aside: what they place stays where it is.
 
 use std::ops::Range;
+use std::time::Duration;
 
-use flags::migration::Migration;
+use flags::control::Applied;
+use flags::migration::{Migration, MigrationId};
 use flags::state::Position;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Shared;
 use crate::health::Observed;
-use crate::wire::on_new;
+use crate::wire::{Decided, on_new};
+
+/// Over how long traffic is looked at, and how long the store may take to tell.
+const WINDOW_SECONDS: u64 = 10;
+const STORE_WAIT: Duration = Duration::from_millis(500);
 
 /// Where traffic goes by a change.
 #[derive(Clone, Copy, Serialize, ToSchema)]
@@ -23,7 +29,8 @@ pub(crate) struct Movement {
     /// The same of the keys that this router has seen in the last five to ten minutes; absent before the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) recent_keys: Option<RecentKeysView>,
-    /// How many requests a second that is, by what this router was asked in the last minute; absent without requests.
+    /// How many requests a second that is: in a dry run by what the fleet was asked in the last ten seconds, else, or while the store
+    /// is away, by what this router was asked in the last minute; absent without requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requests_per_second: Option<f64>,
 }
@@ -55,13 +62,18 @@ fn moved(migration: &Migration, before: Position, after: Position) -> (&'static 
     (direction, from.min(to).get()..from.max(to).get())
 }
 
-pub(super) fn movement(shared: &Shared, migration: &Migration, before: Position, after: Position) -> Movement {
-    let (direction, buckets) = moved(migration, before, after);
+/// Asks the store for the fleet's traffic before a change only: the answer to a rollback waits for nothing.
+pub(super) async fn movement(shared: &Shared, migration: &Migration, applied: &Applied) -> Movement {
+    let (direction, buckets) = moved(migration, applied.before, applied.after);
     let percent = f64::from(buckets.end - buckets.start) / 100.0;
     let recent = shared.observer.recent_keys(&migration.id, buckets);
     let moving_share =
         if recent.seen > 0 { f64::from(recent.within) / f64::from(recent.seen) } else { percent / 100.0 };
-    let per_second = shared.health.observed(&migration.id).and_then(Observed::per_second);
+    let of_fleet = if applied.dry_run { fleet_per_second(shared, &migration.id).await } else { None };
+    let per_second = match of_fleet {
+        Some(rate) => Some(rate),
+        None => shared.health.observed(&migration.id).and_then(Observed::per_second),
+    };
     Movement {
         direction,
         percent,
@@ -74,9 +86,18 @@ pub(super) fn movement(shared: &Shared, migration: &Migration, before: Position,
     }
 }
 
+/// What all routers are asked; `None` where the store does not tell at once, or without requests.
+async fn fleet_per_second(shared: &Shared, id: &MigrationId) -> Option<f64> {
+    let counts = tokio::time::timeout(STORE_WAIT, shared.control.counts(id, WINDOW_SECONDS)).await.ok()?.ok()?;
+    let all: u64 = counts.iter().map(|slot| Decided::of(&slot.legacy, &slot.new).all).sum();
+    #[allow(clippy::cast_precision_loss, reason = "requests of ten seconds are far below 2^52")]
+    let rate = all as f64 / WINDOW_SECONDS as f64;
+    (all > 0).then_some(rate)
+}
+
 #[cfg(test)]
 mod tests {
-    use flags::{BasisPoints, MigrationId, Mode};
+    use flags::{BasisPoints, Mode};
 
     use super::*;
 

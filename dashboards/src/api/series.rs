@@ -25,7 +25,7 @@ use super::request::{Params, PathPart, Viewer};
 use super::values;
 use crate::Shared;
 use crate::problem::Problem;
-use crate::wire::HistoryView;
+use crate::wire::{Decided, HistoryView};
 
 /// Points of a series at most; a screen has no more.
 const POINTS_MAX: u64 = 180;
@@ -84,7 +84,7 @@ pub(crate) struct PointView {
     time: Timestamp,
     legacy: SideView,
     new: SideView,
-    /// The share of new, 0 to 100; absent without requests.
+    /// The share of requests that were decided for new, 0 to 100; absent without requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     observed_percent: Option<f64>,
     /// Of the rates of success, -1..1; of work where both sides have reported some, else of requests.
@@ -220,14 +220,11 @@ fn point(at: u64, step: u64, sum: &SlotCounts, cohorts: &[Cohort]) -> PointView 
     let (legacy, new) = (side(Side::Legacy), side(Side::New));
     let improvement = Improvement::of(&legacy, &new);
     let pairs = FleetCounts(&sum.new);
-    let total = legacy.requests.total + new.requests.total;
-    #[allow(clippy::cast_precision_loss, reason = "two decimals of a share survive 52 bits")]
-    let percent = || (new.requests.total as f64 / total as f64 * 10_000.0).round() / 100.0;
     PointView {
         time: time(at),
         legacy: view(&legacy),
         new: view(&new),
-        observed_percent: (total > 0).then(percent),
+        observed_percent: Decided::of(&sum.legacy, &sum.new).percent(),
         success_difference: improvement.success_rate.map(DifferenceView::of),
         latency_difference: improvement.duration_seconds.map(DifferenceView::reversed),
         quality_difference: improvement.quality.map(DifferenceView::of),

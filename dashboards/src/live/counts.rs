@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::STORE_WAIT;
 use crate::Shared;
+use crate::wire::Decided;
 
 /// What the last look knew.
 #[derive(Default)]
@@ -41,13 +42,13 @@ impl Counted {
         let fleet: Option<BTreeMap<_, Vec<SlotCounts>>> = counts.map(|counts| counts.into_iter().collect());
         let mut migrations = Map::new();
         for id in ids {
-            let (legacy, new) = match &fleet {
+            let Second { legacy, new, decided } = match &fleet {
                 Some(fleet) => of_fleet(fleet.get(&id).map_or(&[][..], Vec::as_slice)),
-                None => Side::ALL.map(|side| of_router(self.own.get(&id), before.get(&id), side)).into(),
+                None => of_router(self.own.get(&id), before.get(&id)),
             };
             let status = shared.board.get(&id).unwrap_or_default();
             let view = json!({
-                "observed_percent": percent(&legacy, &new),
+                "observed_percent": decided.percent(),
                 "legacy": side(&legacy), "new": side(&new),
                 "evidence": status.e_value(), "state": status.state.name(),
             });
@@ -59,37 +60,41 @@ impl Counted {
     }
 }
 
-fn of_fleet(slots: &[SlotCounts]) -> (Kind, Kind) {
-    Side::ALL
-        .map(|side| {
-            let mut sum = Tally::default();
-            slots.iter().for_each(|counts| sum.merge(counts.side(side)));
-            Performance::of(&sum).requests
-        })
-        .into()
+/// First attempts at both sides, and what callers were decided for.
+struct Second {
+    legacy: Kind,
+    new: Kind,
+    decided: Decided,
+}
+
+fn of_fleet(slots: &[SlotCounts]) -> Second {
+    let [legacy, new] = Side::ALL.map(|side| {
+        let mut sum = Tally::default();
+        slots.iter().for_each(|counts| sum.merge(counts.side(side)));
+        sum
+    });
+    let kind = |tally| Performance::of(tally).requests;
+    Second { legacy: kind(&legacy), new: kind(&new), decided: Decided::of(&legacy, &new) }
 }
 
 /// What this router alone has counted since the look before; how long requests took is not told then.
-fn of_router(now: Option<&MigrationTotals>, before: Option<&MigrationTotals>, side: Side) -> Kind {
-    let sum = |totals: Option<&MigrationTotals>| {
-        let Some(totals) = totals.map(|totals| totals.side(side)) else { return (0, 0) };
+fn of_router(now: Option<&MigrationTotals>, before: Option<&MigrationTotals>) -> Second {
+    let sum = |totals: Option<&MigrationTotals>, side| {
+        let Some(totals) = totals.map(|totals| totals.side(side)) else { return (0, 0, 0) };
         let blamed = Failure::ALL.into_iter().filter(|failure| failure.blames_the_side());
         let total: u64 = CodeClass::ALL.into_iter().map(|class| totals.requests(class)).sum();
-        (total, blamed.map(|failure| totals.failures(failure)).sum::<u64>())
+        (total, blamed.map(|failure| totals.failures(failure)).sum::<u64>(), totals.decided())
     };
-    let ((total, failed), (total_before, failed_before)) = (sum(now), sum(before));
-    Kind { total: total.saturating_sub(total_before), failed: failed.saturating_sub(failed_before), ..Kind::default() }
+    let [(legacy, _), (new, of_new)] = Side::ALL.map(|side| {
+        let (now, was) = (sum(now, side), sum(before, side));
+        let (total, failed) = (now.0.saturating_sub(was.0), now.1.saturating_sub(was.1));
+        (Kind { total, failed, ..Kind::default() }, now.2.saturating_sub(was.2))
+    });
+    let of_legacy = sum(now, Side::Legacy).2.saturating_sub(sum(before, Side::Legacy).2);
+    Second { legacy, new, decided: Decided { new: of_new, all: of_legacy + of_new } }
 }
 
 fn side(kind: &Kind) -> Value {
     let millis = |quantile| kind.durations.quantile(quantile).map(|duration| duration.as_secs_f64() * 1e3);
     json!({ "total": kind.total, "failed": kind.failed, "p50_ms": millis(0.50), "p95_ms": millis(0.95) })
-}
-
-/// The share of new, with two decimals.
-fn percent(legacy: &Kind, new: &Kind) -> Option<f64> {
-    let total = legacy.total + new.total;
-    #[allow(clippy::cast_precision_loss, reason = "two decimals of a share survive 52 bits")]
-    let share = || (new.total as f64 / total as f64 * 10_000.0).round() / 100.0;
-    (total > 0).then(share)
 }

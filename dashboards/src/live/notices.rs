@@ -1,6 +1,7 @@
 //! What happened to migrations since the last look: changes, whoever made them, and what guards did.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use flags::state::{ChangeKind, Document, HistoryEntry};
 use flags::store::Page;
@@ -16,12 +17,17 @@ use crate::wire::PositionView;
 /// Changes of one migration that are told one by one; of more within a second the newest.
 const CHANGES_MAX: usize = 20;
 
+/// A rollback holds on a router before it is stored: only one that stays ahead of the store is worth a word of its own.
+const AHEAD_MAX: Duration = Duration::from_secs(2);
+
 /// What the last look knew of each migration.
 pub(super) struct Noticed(BTreeMap<MigrationId, Known>);
 
 struct Known {
     document: Document,
     effective: Mode,
+    /// Since when this router serves otherwise than it did, without a change of the document.
+    differs: Option<Instant>,
     state: State,
 }
 
@@ -33,15 +39,21 @@ impl Noticed {
     pub(super) async fn look(&mut self, shared: &Shared) -> Vec<Value> {
         let before = std::mem::replace(&mut self.0, known(shared));
         let mut notices = Vec::new();
-        for (id, now) in &self.0 {
+        for (id, now) in &mut self.0 {
             let Some(was) = before.get(id) else { continue };
             let (from, to) = (was.document.revision, now.document.revision);
             if from < to {
                 notices.extend(changes(shared, id, from, now, was).await);
             } else if was.effective != now.effective {
-                notices.push(of_this_router(shared, id, was, now));
+                let since = was.differs.unwrap_or_else(Instant::now);
+                if since.elapsed() >= AHEAD_MAX {
+                    notices.push(of_this_router(shared, id, was, now));
+                } else {
+                    (now.effective, now.differs) = (was.effective, Some(since));
+                }
             }
-            if was.state != now.state {
+            let is_latched = now.document.mode == Mode::EmergencyRollback;
+            if was.state != now.state && !is_latched {
                 notices.extend(of_guard(id, was.state, &shared.board.get(id).unwrap_or_default(), to));
             }
         }
@@ -53,7 +65,8 @@ fn known(shared: &Shared) -> BTreeMap<MigrationId, Known> {
     let snapshot = shared.watch.current();
     let one = |(at, definition, placed): (_, &flags::Migration, &flags::snapshot::Placed)| {
         let state = shared.board.get(&definition.id).unwrap_or_default().state;
-        let known = Known { document: placed.document.clone(), effective: snapshot.effective_mode(at), state };
+        let known =
+            Known { document: placed.document.clone(), effective: snapshot.effective_mode(at), differs: None, state };
         (definition.id.clone(), known)
     };
     snapshot.iter().map(one).collect()

@@ -24,7 +24,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) async fn look(shared: &Shared, with_replicas: bool) -> Self {
+    pub(super) async fn look(shared: &Shared) -> Self {
         let snapshot = shared.watch.current();
         let health = shared.health.upstreams();
         let (mut migrations, mut order) = (BTreeMap::new(), Vec::new());
@@ -39,7 +39,7 @@ impl Seen {
         let freeze = shared.watch.freeze().map(FreezeView::from);
         rest.insert("freeze".into(), serde_json::to_value(freeze).unwrap_or_default());
         rest.insert("upstreams".into(), serde_json::to_value(upstreams(shared)).unwrap_or_default());
-        if with_replicas && let Some(replicas) = replicas(shared).await {
+        if let Some(replicas) = replicas(shared).await {
             rest.insert("replicas".into(), replicas);
         }
         Self { migrations, order, rest }

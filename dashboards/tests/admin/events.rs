@@ -116,7 +116,7 @@ async fn each_second_is_told_by_side_and_without_the_store_by_this_router() {
     let mut events = Events::open(&world, "viewer", None).await;
     let now = Slot::of(Timestamp::now()).second();
     for second in now - 3..now + 20 {
-        world.another_router_counts("a", Slot::of_second(second), "ok=3 failed=1 h10=4").await;
+        world.another_router_counts("a", Slot::of_second(second), "2xx=3 5xx=1 ok=3 failed=1 h10=4").await;
     }
     let counts =
         events.until(|event| event.name == "counts" && event.data["migrations"]["agents"]["new"]["total"] == 4).await;

@@ -16,7 +16,7 @@ import * as strings from "../strings.js";
 const CHANGE_MS = 20_000;
 const UNDO_MS = 30_000;
 /** What an operator may insist on, and the role it takes. @type {Record<string, Api.Role>} */
-const INSIST = { held: "operator", not_converged: "operator", frozen: "admin" };
+const INSIST = { held: "operator", not_converged: "operator", frozen: "operator" };
 /** A dry run needs a reason too; it is never kept. */
 const PREVIEW = "preview";
 
@@ -98,7 +98,8 @@ function Modal({ title, busy, onSubmit, children, testid }) {
     const opener = document.activeElement;
     const own = element.current;
     own?.showModal();
-    /** @type {HTMLElement | null | undefined} */ (own?.querySelector("[data-first]"))?.focus();
+    const first = /** @type {HTMLElement | null | undefined} */ (own?.querySelector("[data-first]"));
+    first?.focus();
     return () => {
       own?.close();
       if (opener instanceof HTMLElement) opener.focus();

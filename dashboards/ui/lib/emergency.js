@@ -12,8 +12,9 @@ const SEND_MS = 20_000;
 const LOOK_MS = 1000;
 /** So many migrations are shown one below the other; more are in a list to choose from. */
 const SHOWN_MAX = 4;
-/** The report looks for so long, then for a person to do so. */
+/** The report looks so often, then seldom while the store is away, else no more. */
 const LOOKS_MAX = 120;
+const SELDOM_MS = 5000;
 
 /** Ids that somebody else on this page knows already, so that the dialog need not wait. @type {Known[]} */
 let known = [];
@@ -190,20 +191,20 @@ export function openEmergency(id = null) {
  */
 function report(target, changes, failed, token) {
   const place = document.getElementById("emergency-report") ?? document.body;
-  const revision = Math.max(0, ...changes.map((change) => change.revision));
-  const hereOnly = changes.some((change) => change.here_only);
+  let revision = Math.max(0, ...changes.map((change) => change.revision));
+  let hereOnly = changes.some((change) => change.here_only);
+  const away = make("p", { hidden: !hereOnly }, make("strong", {}, strings.hereOnly));
   const heading = make("h2", { tabindex: "-1" }, strings.done(target ?? strings.everything));
   const count = make("p", { class: "confirmed", role: "status" });
   const routers = make("ul", { class: "confirmed-list" });
   const close = make("button", { type: "button", onclick: () => panel.remove() }, strings.dismiss);
   const lines = [];
   if (changes.length && changes.every((change) => !change.changed)) lines.push(make("p", {}, strings.unchanged));
-  if (hereOnly) lines.push(make("p", {}, make("strong", {}, strings.hereOnly)));
   const failures = failed.map(({ migration, problem }) => make("li", {}, `${migration}: ${problem.detail}`));
   const ids = changes.map((change) => change.migration);
   const links = ids.slice(0, 5).map((id) => make("li", {}, make("a", { href: `/migrations/${encodeURIComponent(id)}` }, `${strings.open} ${id}`)));
   const panel = make("section", { class: "emergency-report", "data-testid": "confirmed-replicas", "aria-label": strings.title },
-    heading, ...lines,
+    heading, ...lines, away,
     ...(failures.length ? [make("p", {}, make("strong", {}, strings.failed)), make("ul", {}, ...failures)] : []),
     count, routers,
     make("h3", {}, strings.then),
@@ -230,11 +231,22 @@ function report(target, changes, failed, token) {
   const pending = changes.flatMap((change) => change.pending).filter((name) => !confirmed.has(name));
   show([...[...confirmed].map((name) => ({ name, state: /** @type {const} */ ("done") })), ...pending.map((name) => ({ name, state: /** @type {const} */ ("waiting") }))], !hereOnly, false);
 
+  /** Once the store has the rollback, it has a revision that other routers can follow. */
+  const settle = async () => {
+    const { migrations } = await get("/migrations", { timeout: LIST_MS, quiet: true, token });
+    const own = migrations.filter((/** @type {any} */ one) => ids.includes(one.id));
+    if (own.some((/** @type {any} */ one) => one.mode !== "emergency_rollback")) return;
+    revision = Math.max(0, ...own.map((/** @type {any} */ one) => one.revision));
+    hereOnly = false;
+    away.hidden = true;
+  };
+
   let looks = 0;
   const look = async () => {
     if (!panel.isConnected) return;
     looks += 1;
     try {
+      if (hereOnly) await settle();
       const { replicas } = await get("/replicas", { timeout: LIST_MS, quiet: true, token });
       const list = replicas.map((one) => {
         const done = hereOnly ? confirmed.has(one.name) : one.revision >= revision;
@@ -246,7 +258,7 @@ function report(target, changes, failed, token) {
     } catch {
       // The store is away: what is shown is what was confirmed in the answer.
     }
-    if (looks < LOOKS_MAX) setTimeout(look, LOOK_MS);
+    if (hereOnly || looks < LOOKS_MAX) setTimeout(look, looks < LOOKS_MAX ? LOOK_MS : SELDOM_MS);
   };
   look();
 }

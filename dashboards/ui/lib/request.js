@@ -4,7 +4,7 @@
 /** As many parameters as the decision call looks at, less those for key, method, host and path. */
 export const HEADERS_MAX = 60;
 
-const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)$/;
+const FIELD = /^([!#$%&'*+.^_\x60|~0-9A-Za-z-]+):[ \t]*(.*)$/;
 const REQUEST_LINE = /^([A-Z]{3,10}) (\/\S*|https?:\/\/\S+)(?: HTTP\/[\d.]+)?$/;
 /** Options of curl that take a value and say nothing about where a request goes. */
 const CURL_SKIPPED = new Set(["-o", "--output", "-u", "--user", "-m", "--max-time", "--connect-timeout", "-x", "--proxy", "--resolve", "--cacert", "-E", "--cert", "--key", "-w", "--write-out", "-T", "--upload-file", "-F", "--form"]);

@@ -28,7 +28,8 @@ impl Guide<'_> {
             "Crossfade demo. Everything listens on loopback, Ctrl-C ends all.
 
   router       http://{router}   clients go here
-  admin        http://{admin}   open it in a browser: status, API, /metrics
+  dashboard    http://{admin}/#token={token}
+  admin        http://{admin}   API, /metrics
   token        {token}
   TypeScript   http://{legacy}   the legacy sample system
   Python       http://{new}   the new sample system

@@ -6,7 +6,7 @@ use harness::backend::{answers, response};
 use harness::{Backend, Client, RedisServer, Setup, Step, wait_until};
 
 use super::load::{Load, Manner};
-use super::{evidence, gradual, is_as_it_was, reaches, slow};
+use super::{evidence, gradual, is_as_it_was, judges, reaches, slow};
 use crate::world::World;
 
 const MIGRATION: &str = "key: [header:x-user-id]\nfallback: {when: []}";
@@ -105,7 +105,9 @@ async fn a_router_that_dies_under_load_is_missed_by_nobody() {
     // And with it perhaps who judged.
     first.signal("TERM").await;
     loads[1].more(900).await;
-    let seen = reaches(&third, "somebody judges", |seen| seen["state"] == "running").await;
+    judges(&third).await;
+    let seen = third.migration().await;
+    assert_eq!(seen["state"], "running", "{seen}");
     is_as_it_was(&seen, "gradual", 25.0);
     let [gone, load] = loads;
     assert_eq!(load.stop().await, 0);

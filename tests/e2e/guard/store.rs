@@ -3,7 +3,7 @@
 use harness::{Backend, RedisServer, Router, Setup};
 
 use super::load::Load;
-use super::{evidence, failing, is_as_it_was, newest, reaches, rolled_back};
+use super::{failing, is_as_it_was, judges, newest, reaches, rolled_back};
 
 struct Pair {
     redis: RedisServer,
@@ -25,16 +25,6 @@ async fn pair(guard: &str) -> Option<Pair> {
     one.mode("gradual").await;
     reaches(&other, "the mode", |seen| seen["mode"] == "gradual").await;
     Some(Pair { redis, new, one, other, _legacy: legacy })
-}
-
-async fn judges(router: &Router) {
-    let before = evidence(router).await["judged"].clone();
-    reaches_evidence(router, "it is judged again", |found| found["judged"].is_string() && found["judged"] != before)
-        .await;
-}
-
-async fn reaches_evidence(router: &Router, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) {
-    harness::wait_for(what, || async { Some(evidence(router).await).filter(|found| is_so(found)).map(drop) }).await;
 }
 
 #[tokio::test]

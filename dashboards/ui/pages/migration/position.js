@@ -7,7 +7,7 @@ import { html, useEffect, useId, useSignal } from "../../lib/html.js";
 import { ApiError, call, ofMigration } from "../../lib/api.js";
 import { Action } from "../../lib/components.js";
 import { openMode, openRollout } from "../../lib/dialog.js";
-import { integer, localTimes, percent, perSecond } from "../../lib/format.js";
+import { integer, localTimes, NONE, percent, perSecond } from "../../lib/format.js";
 import { freeze, latest, ring } from "../../lib/live.js";
 import { may, session } from "../../lib/session.js";
 import { modeMeanings, modes, position as text, roles } from "../../strings.js";
@@ -44,7 +44,7 @@ function useSeen({ id, observed }) {
 function Standing({ migration }) {
   const { labels, mode, effective_mode: effective, percent: asked, serves_new_percent: serves } = migration;
   const { legacy, fresh, percent: seen } = useSeen(migration);
-  const rate = (/** @type {{total: number, seconds: number}} */ side) => (side.seconds > 0 ? text.perSecond(perSecond(side.total / side.seconds)) : "");
+  const rate = (/** @type {{total: number, seconds: number}} */ side) => (side.seconds > 0 ? text.perSecond(perSecond(side.total / side.seconds)) : NONE);
   return html`
     <div class="standing">
       <div><span class="dim"><span class="swatch legacy" aria-hidden="true"></span>${labels.legacy}</span><b class="big">${percent(100 - serves)}</b><span class="dim small">${rate(legacy)}</span></div>
