@@ -11,6 +11,8 @@
 
 pub mod auth;
 pub mod health;
+#[cfg(feature = "oidc")]
+pub mod oidc;
 
 mod api;
 mod gate;
@@ -61,6 +63,9 @@ pub struct State {
     pub environment: String,
     /// Who may do what. Empty: nobody may do anything that needs a token.
     pub tokens: Vec<auth::Token>,
+    /// Sign-in with OpenID Connect, where the file has it.
+    #[cfg(feature = "oidc")]
+    pub oidc: Option<oidc::Settings>,
     /// Where the admin side listens. On loopback only loopback's names are answered.
     pub address: SocketAddr,
 }
@@ -77,6 +82,8 @@ impl fmt::Debug for State {
             replica,
             environment,
             tokens,
+            #[cfg(feature = "oidc")]
+                oidc: _,
             address,
         } = self;
         f.debug_struct("State")
@@ -97,6 +104,8 @@ pub(crate) struct Inner {
     pub(crate) access: auth::Access,
     pub(crate) sessions: session::Sessions,
     pub(crate) live: live::Live,
+    #[cfg(feature = "oidc")]
+    pub(crate) oidc: Option<oidc::Oidc>,
 }
 
 impl Deref for Shared {
@@ -104,6 +113,21 @@ impl Deref for Shared {
 
     fn deref(&self) -> &Inner {
         &self.0
+    }
+}
+
+impl Inner {
+    /// The label and the address of a sign-in with OpenID Connect, where there is one.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn oidc(&self) -> Option<(String, &'static str)> {
+        self.oidc.as_ref().map(|own| (own.label().to_owned(), oidc::LOGIN))
+    }
+
+    /// Not in this build.
+    #[cfg(not(feature = "oidc"))]
+    #[allow(clippy::unused_self, reason = "the other build asks it")]
+    pub(crate) fn oidc(&self) -> Option<(String, &'static str)> {
+        None
     }
 }
 
@@ -119,13 +143,20 @@ impl Deref for Inner {
 pub fn app(state: State) -> Router {
     let address = state.address;
     let access = auth::Access::new(state.tokens.clone());
-    let shared =
-        Shared(Arc::new(Inner { state, access, sessions: session::Sessions::default(), live: live::Live::default() }));
+    let shared = Shared(Arc::new(Inner {
+        access,
+        sessions: session::Sessions::default(),
+        live: live::Live::default(),
+        #[cfg(feature = "oidc")]
+        oidc: state.oidc.clone().map(oidc::Oidc::new),
+        state,
+    }));
     let limited = Router::new()
         .merge(api::router())
         .merge(ofrep::router())
         .merge(story::router())
         .merge(ui::router())
+        .merge(oidc_router(&shared))
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(gate::places(), gate::bounded));
     limited
@@ -136,6 +167,17 @@ pub fn app(state: State) -> Router {
         .layer(from_fn_with_state(address, gate::same_place))
         .layer(CatchPanicLayer::custom(gate::panicked))
         .layer(from_fn(gate::hardened))
+}
+
+/// The paths of a sign-in with OpenID Connect, where there is one.
+fn oidc_router(
+    #[cfg_attr(not(feature = "oidc"), allow(unused, reason = "there is none"))] shared: &Shared,
+) -> Router<Shared> {
+    #[cfg(feature = "oidc")]
+    if shared.oidc.is_some() {
+        return oidc::router();
+    }
+    Router::new()
 }
 
 async fn nothing_here() -> Problem {

@@ -89,9 +89,7 @@ impl Sessions {
         by: By,
         now: Timestamp,
     ) -> Result<(String, Session), getrandom::Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
-        let secret = hex(&bytes);
+        let secret = random_secret()?;
         let hash = digest(secret.as_bytes());
         let id = hex(&hash[..8]);
         let session = Session { id, name: name.into(), role, by, created: now, last_used: now };
@@ -154,15 +152,27 @@ fn end_oldest(sessions: &mut BTreeMap<[u8; 32], Session>, most: usize, kind: imp
     oldest.and_then(|hash| sessions.remove(&hash));
 }
 
+/// 256 random bits.
+pub(crate) fn random_secret() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(hex(&bytes))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What the cookie of a request holds.
+/// What the session's cookie of a request holds.
 fn secret(headers: &HeaderMap) -> Option<String> {
+    cookie(headers, COOKIE_NAME)
+}
+
+/// What a cookie of a request holds.
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let fields = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut cookies = fields.flat_map(Cookie::split_parse).filter_map(Result::ok);
-    cookies.find(|own| own.name() == COOKIE_NAME).map(|own| own.value().to_owned())
+    cookies.find(|own| own.name() == name).map(|own| own.value().to_owned())
 }
 
 /// Whether a request shows a session at all, known or not.

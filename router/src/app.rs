@@ -169,6 +169,8 @@ impl App {
             replica,
             environment,
             tokens,
+            #[cfg(feature = "oidc")]
+            oidc: admin::oidc(&config.admin),
             address: admin_address,
         };
         tasks.spawn(admin::serve(admin_listener, dashboards::app(state)));

@@ -30,6 +30,7 @@ use ipnet::IpNet;
 pub use errors::{ConfigErrors, Finding};
 use file::File;
 pub use notify::NotifyTarget;
+use notify::{Authorities, Held, Secret};
 pub(crate) use units::Period;
 
 /// A larger file is not read: a generator went wrong.
@@ -98,6 +99,25 @@ pub struct Admin {
     pub url: Option<String>,
     /// Empty: one is made at start and printed once.
     pub tokens: Vec<Token>,
+    pub oidc: Option<Oidc>,
+}
+
+/// Sign-in with OpenID Connect. Only in binaries that are built with it, and then with [`Admin::url`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oidc {
+    /// As the provider calls itself, to the letter.
+    pub issuer: String,
+    pub client_id: String,
+    /// None: a public client.
+    pub client_secret: Option<Held<Secret>>,
+    pub label: String,
+    pub scopes: Vec<String>,
+    /// None: what says most.
+    pub name_claim: Option<String>,
+    pub groups_claim: String,
+    pub roles: Vec<(String, Role)>,
+    /// Who may have signed its certificate; the system's authorities where none.
+    pub authorities: Option<Authorities>,
 }
 
 /// A bearer token as the file names it; `app` hands it to the admin side in that side's own type.

@@ -42,7 +42,7 @@ pub(crate) async fn sign_in(State(shared): State<Shared>) -> Json<SignInView> {
         environment: shared.environment.clone(),
         replica: shared.replica.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        oidc: None,
+        oidc: shared.oidc().map(|(label, url)| OidcView { label, url: url.into() }),
     })
 }
 

@@ -287,6 +287,8 @@ impl World {
             replica: "router-1".into(),
             environment: "test".into(),
             tokens: Role::ALL.map(|role| Token::of_secret(role.name(), role, role.name())).to_vec(),
+            #[cfg(feature = "oidc")]
+            oidc: None,
             address: "127.0.0.1:9900".parse().unwrap(),
         });
         Self { app, control, watch, store, plane, observer, board, _background: background, _folder: folder }

@@ -44,14 +44,36 @@ pub(crate) fn tokens(admin: &config::Admin) -> Result<(Option<String>, Vec<Token
         let made = Token::of_secret("start", Role::Admin, &secret);
         return Ok((Some(secret), vec![made]));
     }
-    let role = |own: config::Role| match own {
+    let token = |own: &config::Token| Token { name: own.name.clone(), role: role(own.role), sha256: own.sha256 };
+    Ok((None, admin.tokens.iter().map(token).collect()))
+}
+
+const fn role(own: config::Role) -> Role {
+    match own {
         config::Role::Viewer => Role::Viewer,
         config::Role::Reporter => Role::Reporter,
         config::Role::Operator => Role::Operator,
         config::Role::Admin => Role::Admin,
-    };
-    let token = |own: &config::Token| Token { name: own.name.clone(), role: role(own.role), sha256: own.sha256 };
-    Ok((None, admin.tokens.iter().map(token).collect()))
+    }
+}
+
+/// Sign-in with OpenID Connect as the admin side takes it.
+#[cfg(feature = "oidc")]
+pub(crate) fn oidc(admin: &config::Admin) -> Option<dashboards::oidc::Settings> {
+    let (own, url) = (admin.oidc.as_ref()?, admin.url.as_deref()?);
+    let secret = own.client_secret.as_ref().map(|held| String::from_utf8_lossy(held.value.bytes()).into_owned());
+    Some(dashboards::oidc::Settings {
+        issuer: own.issuer.clone(),
+        client_id: own.client_id.clone(),
+        client_secret: secret,
+        label: own.label.clone(),
+        url: url.trim_end_matches('/').to_owned(),
+        scopes: own.scopes.clone(),
+        name_claim: own.name_claim.clone(),
+        groups_claim: own.groups_claim.clone(),
+        roles: own.roles.iter().map(|(group, of)| (group.clone(), role(*of))).collect(),
+        roots: own.authorities.as_ref().map(|own| Arc::clone(&own.roots)),
+    })
 }
 
 pub(crate) fn gather(observer: Arc<Observer>) -> Arc<dashboards::Gather> {

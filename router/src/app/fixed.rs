@@ -5,7 +5,7 @@ use crate::config::{Config, StoreConfig};
 
 /// The parts by their keys, as something that can be compared and is never shown.
 #[derive(Eq, PartialEq)]
-pub(super) struct Fixed([(&'static str, String); 9]);
+pub(super) struct Fixed([(&'static str, String); 10]);
 
 impl Fixed {
     pub(super) fn of(config: &Config) -> Self {
@@ -17,6 +17,7 @@ impl Fixed {
             ("listen", format!("{:?}", config.listen)),
             ("admin.address", config.admin.address.to_string()),
             ("admin.tokens", format!("{:?}", config.admin.tokens)),
+            ("admin.oidc", oidc(config)),
             ("store", store(&config.store)),
             ("log.format", format!("{:?}", config.log.format)),
         ])
@@ -26,6 +27,13 @@ impl Fixed {
     pub(super) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
         self.0.iter().zip(&other.0).filter(|(own, other)| own != other).map(|((key, _), _)| *key)
     }
+}
+
+/// With what it is shown without, and with the address that the provider sends people back to.
+fn oidc(config: &Config) -> String {
+    let Some(own) = &config.admin.oidc else { return String::new() };
+    let secret = own.client_secret.as_ref().map(|held| held.value.bytes());
+    format!("{own:?} {secret:?} {:?}", config.admin.url)
 }
 
 /// Another password is another store, although both are shown alike.

@@ -9,6 +9,7 @@ mod guard;
 mod migrations;
 mod mirror;
 mod notify;
+mod oidc;
 mod routes;
 mod server;
 mod store;

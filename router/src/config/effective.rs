@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::notify::Channel;
 use super::units::{Period, Size, word};
-use super::{Config, Health, JwtKeys, NotifyTarget, RouteSettings, StoreConfig, Token, Upstream};
+use super::{Admin, Config, Health, JwtKeys, NotifyTarget, Oidc, RouteSettings, StoreConfig, Token, Upstream};
 
 /// What stands in for a secret.
 const REDACTED: &str = "redacted";
@@ -36,7 +36,6 @@ pub(super) fn document(config: &Config) -> Value {
         return Value::Null;
     };
     let listen: Vec<Value> = config.listen.iter().map(|address| json!({ "address": address })).collect();
-    let tokens: Vec<Value> = config.admin.tokens.iter().map(token).collect();
     let period = |duration| Period(duration).to_string();
     let (timeouts, limits) = (&config.timeouts, &config.limits);
     let rest = json!({
@@ -49,7 +48,7 @@ pub(super) fn document(config: &Config) -> Value {
         "log": { "format": word(config.log.format), "access": { "sample": sample(config.log.access_sample) } },
         "expose": config.expose,
         "listen": listen,
-        "admin": { "address": config.admin.address, "url": config.admin.url, "tokens": tokens },
+        "admin": admin(&config.admin),
         "store": store(&config.store),
         "notify": config.notify.iter().map(notify_target).collect::<Vec<_>>(),
         "timeouts": {
@@ -245,6 +244,40 @@ fn route(own: &Route, settings: &RouteSettings) -> Value {
     }
     if let Some(bytes) = settings.body_max {
         value["body_max"] = json!(Size(bytes).to_string());
+    }
+    value
+}
+
+fn admin(own: &Admin) -> Value {
+    let tokens: Vec<Value> = own.tokens.iter().map(token).collect();
+    let mut value = json!({ "address": own.address, "url": own.url, "tokens": tokens });
+    if let Some(own) = &own.oidc {
+        value["oidc"] = oidc(own);
+    }
+    value
+}
+
+fn oidc(own: &Oidc) -> Value {
+    let roles: Map<String, Value> = own.roles.iter().map(|(group, role)| (group.clone(), word(*role).into())).collect();
+    let mut value = json!({
+        "issuer": own.issuer,
+        "client_id": own.client_id,
+        "label": own.label,
+        "scopes": own.scopes,
+        "groups_claim": own.groups_claim,
+        "roles": roles,
+    });
+    if let Some(secret) = &own.client_secret {
+        match &secret.file {
+            Some(path) => value["client_secret_file"] = json!(path),
+            None => value["client_secret"] = REDACTED.into(),
+        }
+    }
+    if let Some(claim) = &own.name_claim {
+        value["name_claim"] = json!(claim);
+    }
+    if let Some(authorities) = &own.authorities {
+        value["ca_file"] = json!(authorities.path);
     }
     value
 }

@@ -5,6 +5,7 @@
 //! problems of a file; `build` knows the defaults and what is required.
 
 mod notify;
+mod oidc;
 
 use flags::guard::{GuardAction, LegacyWarmth};
 use flags::migration::{OnMissingKey, UnsafeMethods};
@@ -16,6 +17,7 @@ use super::read::{At, Entries, Many};
 use super::units::{OneOf, Percent, Period, Size, Workers};
 use super::{LogFormat, Role};
 pub(super) use notify::NotifyTarget;
+pub(super) use oidc::Oidc;
 
 /// A value that this version reads but does not interpret.
 type Free = At<serde_json::Value>;
@@ -103,10 +105,12 @@ pub(super) struct Listen {
 pub(super) struct Admin {
     /// IP address and port; anything but loopback needs tokens.
     pub(super) address: Text,
-    /// The address of the dashboard as people reach it, for links in notices.
+    /// The address of the dashboard as people reach it, for links in notices and for the way back from `oidc`.
     pub(super) url: Text,
     /// Without any, one is made at start and printed once.
     pub(super) tokens: Option<At<Vec<At<Token>>>>,
+    /// Sign-in with OpenID Connect, in binaries that are built with it.
+    pub(super) oidc: Option<At<Oidc>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

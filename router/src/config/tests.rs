@@ -1,6 +1,7 @@
 //! Good files by what they come to mean.
 
 mod bad;
+mod oidc;
 
 use std::path::Path;
 

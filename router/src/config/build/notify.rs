@@ -92,7 +92,7 @@ impl Building<'_> {
     }
 
     /// What stands here as `key` or in the file of `key_file`, exactly one of them, with its place.
-    fn held(
+    pub(super) fn held(
         &mut self,
         at: &Range<usize>,
         key: &str,
@@ -166,7 +166,7 @@ impl Building<'_> {
         Some(Held { value: Secret::new(text.value), file: text.file })
     }
 
-    fn authorities_of_target(&mut self, field: &At<String>) -> Option<Authorities> {
+    pub(super) fn authorities_of_target(&mut self, field: &At<String>) -> Option<Authorities> {
         let pem = self.secret_file(field)?;
         match Authorities::from_pem(self.path(field.get()?), pem) {
             Ok(authorities) => Some(authorities),

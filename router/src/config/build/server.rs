@@ -231,7 +231,8 @@ impl Building<'_> {
     }
 
     fn admin(&mut self, field: Option<&At<file::Admin>>, listen: &[(SocketAddr, Range<usize>)]) -> Admin {
-        let mut admin = Admin { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)), url: None, tokens: Vec::new() };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9900));
+        let mut admin = Admin { address, url: None, tokens: Vec::new(), oidc: None };
         let Some(At { at, value: Some(file) }) = field else {
             return admin;
         };
@@ -241,6 +242,8 @@ impl Building<'_> {
             admin.address = self.address(field).unwrap_or(admin.address);
         }
         admin.url = file.url.as_ref().and_then(|field| self.admin_url(field));
+        let oidc = file.oidc.as_ref();
+        admin.oidc = oidc.and_then(|field| self.oidc(field, file.url.as_ref(), admin.url.as_deref()));
         if let Some(At { at, value: Some(list) }) = &file.tokens {
             self.bounded(at, list, "tokens", TOKENS_MAX);
             admin.tokens = list.iter().filter_map(|token| self.token(token)).collect();
