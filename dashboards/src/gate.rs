@@ -3,8 +3,8 @@
 //! # Why a host check beside tokens
 //!
 //! A page of a foreign name can make that name resolve to 127.0.0.1 and then read, as same-origin,
-//! whatever this listener answers without a token. So a listener on loopback answers only to loopback's names
-//! and to addresses, which cannot be rebound. A listener that the operator put on a network is
+//! whatever this listener answers without a token. So a listener on loopback answers only to loopback's names, to the name that
+//! the file gives it, and to addresses, which cannot be rebound. A listener that the operator put on a network is
 //! readable there anyway, and is called by names that nobody could list here.
 //!
 //! Limits come before the work: requests in flight, their time, the size of a body. The probes pass
@@ -52,14 +52,28 @@ pub(crate) async fn bounded(Extract(places): Extract<Places>, request: Request, 
     }
 }
 
+/// Where this listener is, and by which name people reach it through a proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    address: SocketAddr,
+    public: Option<Arc<str>>,
+}
+
+impl Served {
+    pub(crate) fn new(address: SocketAddr, public: Option<&str>) -> Self {
+        Self { address, public: public.map(|name| name.to_ascii_lowercase().into()) }
+    }
+}
+
 /// Refuses other sites and other names.
-pub(crate) async fn same_place(Extract(address): Extract<SocketAddr>, request: Request, next: Next) -> Response {
+pub(crate) async fn same_place(Extract(served): Extract<Served>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     if let Some(host) = headers.get(HOST)
-        && !is_served(host.as_bytes(), address.ip())
+        && !is_served(host.as_bytes(), &served)
     {
+        let address = served.address;
         let detail = format!(
-            "use http://{address}/ or http://localhost:{}/ instead of a name that is not loopback's",
+            "use http://{address}/ or http://localhost:{}/ instead of a name that is not loopback's; behind a proxy, name its address in `admin.url`",
             address.port()
         );
         return Problem::new(Code::HostNotAllowed, detail).into_response();
@@ -73,9 +87,9 @@ pub(crate) async fn same_place(Extract(address): Extract<SocketAddr>, request: R
     next.run(request).await
 }
 
-/// Whether a `Host` may name a listener at `own`.
-fn is_served(host: &[u8], own: IpAddr) -> bool {
-    if !own.is_loopback() {
+/// Whether a `Host` may name this listener.
+fn is_served(host: &[u8], own: &Served) -> bool {
+    if !own.address.ip().is_loopback() {
         return true;
     }
     let Ok(host) = std::str::from_utf8(host) else { return false };
@@ -84,7 +98,10 @@ fn is_served(host: &[u8], own: IpAddr) -> bool {
         None => host.split(':').next().unwrap_or_default(),
     };
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
+    own.public.as_deref() == Some(name.as_str())
+        || name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<IpAddr>().is_ok()
 }
 
 /// Adds what no answer of the admin side may lack.
@@ -160,7 +177,9 @@ mod tests {
 
     #[track_caller]
     fn check(host: &str, own: &str, expected: bool) {
-        assert_eq!(is_served(host.as_bytes(), own.parse().unwrap()), expected, "{host:?} at {own}");
+        let own: IpAddr = own.parse().unwrap();
+        let served = Served::new(SocketAddr::new(own, 9_900), Some("Crossfade.example.com"));
+        assert_eq!(is_served(host.as_bytes(), &served), expected, "{host:?} at {own}");
     }
 
     #[test]
@@ -176,6 +195,14 @@ mod tests {
         {
             check(host, "127.0.0.1", false);
         }
+    }
+
+    #[test]
+    fn loopback_answers_to_the_name_that_a_proxy_has() {
+        check("crossfade.example.com", "127.0.0.1", true);
+        check("Crossfade.Example.com:443", "127.0.0.1", true);
+        check("evil.crossfade.example.com", "127.0.0.1", false);
+        check("example.com", "127.0.0.1", false);
     }
 
     #[test]

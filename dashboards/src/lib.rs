@@ -66,8 +66,10 @@ pub struct State {
     /// Sign-in with OpenID Connect, where the file has it.
     #[cfg(feature = "oidc")]
     pub oidc: Option<oidc::Settings>,
-    /// Where the admin side listens. On loopback only loopback's names are answered.
+    /// Where the admin side listens. On loopback only loopback's names are answered, and [`State::public_host`].
     pub address: SocketAddr,
+    /// The host name by which people reach it through a proxy, where the file says so.
+    pub public_host: Option<String>,
 }
 
 impl fmt::Debug for State {
@@ -85,12 +87,14 @@ impl fmt::Debug for State {
             #[cfg(feature = "oidc")]
                 oidc: _,
             address,
+            public_host,
         } = self;
         f.debug_struct("State")
             .field("replica", replica)
             .field("environment", environment)
             .field("tokens", &tokens.len())
             .field("address", address)
+            .field("public_host", public_host)
             .finish_non_exhaustive()
     }
 }
@@ -141,7 +145,7 @@ impl Deref for Inner {
 
 /// Everything the admin listener serves.
 pub fn app(state: State) -> Router {
-    let address = state.address;
+    let served = gate::Served::new(state.address, state.public_host.as_deref());
     let access = auth::Access::new(state.tokens.clone());
     let shared = Shared(Arc::new(Inner {
         access,
@@ -164,7 +168,7 @@ pub fn app(state: State) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_with_this_method)
         .with_state(shared)
-        .layer(from_fn_with_state(address, gate::same_place))
+        .layer(from_fn_with_state(served, gate::same_place))
         .layer(CatchPanicLayer::custom(gate::panicked))
         .layer(from_fn(gate::hardened))
 }

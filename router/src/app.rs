@@ -154,11 +154,8 @@ impl App {
         };
         let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
         let control = Arc::new(Control::new(Arc::clone(&watch)));
-        let (mut tasks, teller) = watchers(&shared, &control, &replica);
+        let (mut tasks, teller) = watchers(&shared, &control, &replica, kill_file);
         let guards = Guards::start(&shared, &control);
-        if let Some(path) = kill_file {
-            tasks.spawn(watch_kill_file(Arc::clone(&watch), path));
-        }
         let state = dashboards::State {
             control,
             watch,
@@ -172,6 +169,7 @@ impl App {
             #[cfg(feature = "oidc")]
             oidc: admin::oidc(&config.admin),
             address: admin_address,
+            public_host: admin::public_host(&config.admin),
         };
         tasks.spawn(admin::serve(admin_listener, dashboards::app(state)));
         Ok(Self { data, admin: admin_address, token, shared, background, tasks, teller, guards, workers, fixed })
@@ -232,10 +230,18 @@ impl App {
 }
 
 /// What looks at the data plane and tells of it for as long as the router runs.
-fn watchers(shared: &Arc<Shared>, control: &Arc<Control>, replica: &str) -> (JoinSet<()>, JoinHandle<()>) {
+fn watchers(
+    shared: &Arc<Shared>,
+    control: &Arc<Control>,
+    replica: &str,
+    kill_file: Option<PathBuf>,
+) -> (JoinSet<()>, JoinHandle<()>) {
     let mut tasks = JoinSet::new();
     tasks.spawn(observe(Arc::clone(shared)));
     tasks.spawn(tally(Arc::clone(shared)));
+    if let Some(path) = kill_file {
+        tasks.spawn(watch_kill_file(Arc::clone(&shared.watch), path));
+    }
     let (telling, announced) = announce::queue();
     tasks.spawn(announce::announce(Arc::clone(shared), telling));
     let teller = announce::tell(shared.notifier.clone(), Arc::clone(control), replica.to_owned(), announced);

@@ -255,7 +255,12 @@ async fn other_sites_and_other_names_are_refused() {
     world.send(request("sec-fetch-site", "cross-site").body(body()).unwrap()).await.is_problem(403, "cross_site");
     world.send(request("host", "evil.example").body(body()).unwrap()).await.is_problem(403, "host_not_allowed");
     assert_eq!(world.stored().await.revision.0, 0);
-    for (name, value) in [("sec-fetch-site", "same-origin"), ("host", "localhost:9900"), ("host", "127.0.0.1:9900")] {
+    for (name, value) in [
+        ("sec-fetch-site", "same-origin"),
+        ("host", "localhost:9900"),
+        ("host", "127.0.0.1:9900"),
+        ("host", "crossfade.example.org"),
+    ] {
         assert_eq!(world.send(request(name, value).body(body()).unwrap()).await.status, 200, "{name}: {value}");
     }
 }

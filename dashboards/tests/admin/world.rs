@@ -290,6 +290,7 @@ impl World {
             #[cfg(feature = "oidc")]
             oidc: None,
             address: "127.0.0.1:9900".parse().unwrap(),
+            public_host: Some("crossfade.example.org".into()),
         });
         Self { app, control, watch, store, plane, observer, board, _background: background, _folder: folder }
     }

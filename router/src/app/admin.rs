@@ -58,6 +58,12 @@ const fn role(own: config::Role) -> Role {
 }
 
 /// Sign-in with OpenID Connect as the admin side takes it.
+/// The host name of the address under which people reach the admin side.
+pub(crate) fn public_host(admin: &config::Admin) -> Option<String> {
+    let url: http::Uri = admin.url.as_deref()?.parse().ok()?;
+    url.host().map(str::to_owned)
+}
+
 #[cfg(feature = "oidc")]
 pub(crate) fn oidc(admin: &config::Admin) -> Option<dashboards::oidc::Settings> {
     let (own, url) = (admin.oidc.as_ref()?, admin.url.as_deref()?);
