@@ -55,12 +55,11 @@ impl From<FreezeEntry> for FreezeEntryView {
     }
 }
 
-/// Whether nothing may move toward new, and what was said before.
+/// Whether nothing may move toward new. All but `frozen` is present while it is.
 #[derive(Serialize, ToSchema)]
-#[schema(as = FreezeState)]
-pub(crate) struct FreezeStateView {
+#[schema(as = FreezeNow)]
+pub(crate) struct FreezeNowView {
     pub(crate) frozen: bool,
-    /// Present while it is frozen, like those below.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) actor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,19 +71,32 @@ pub(crate) struct FreezeStateView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) until: Option<Timestamp>,
+}
+
+impl From<Option<FreezeEntry>> for FreezeNowView {
+    fn from(freeze: Option<FreezeEntry>) -> Self {
+        match freeze {
+            Some(FreezeEntry { actor, reason, time, until, .. }) => {
+                Self { frozen: true, actor: Some(actor), reason: Some(reason), time: Some(time), until }
+            }
+            None => Self { frozen: false, actor: None, reason: None, time: None, until: None },
+        }
+    }
+}
+
+/// How it is, and what was said before.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FreezeState)]
+pub(crate) struct FreezeStateView {
+    #[serde(flatten)]
+    pub(crate) now: FreezeNowView,
     /// The last 100 freezes and thaws, newest first.
     pub(crate) history: Vec<FreezeEntryView>,
 }
 
 impl FreezeStateView {
     pub(crate) fn new(freeze: Option<FreezeEntry>, entries: Vec<FreezeEntry>) -> Self {
-        let history = entries.into_iter().map(Into::into).collect();
-        match freeze.map(FreezeView::from) {
-            Some(FreezeView { actor, reason, time, until }) => {
-                Self { frozen: true, actor: Some(actor), reason: Some(reason), time: Some(time), until, history }
-            }
-            None => Self { frozen: false, actor: None, reason: None, time: None, until: None, history },
-        }
+        Self { now: freeze.into(), history: entries.into_iter().map(Into::into).collect() }
     }
 }
 
@@ -92,18 +104,8 @@ impl FreezeStateView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = FreezeChange)]
 pub(crate) struct FreezeChangeView {
-    pub(crate) frozen: bool,
-    /// Present while it is frozen, like those below.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) actor: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub(crate) time: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub(crate) until: Option<Timestamp>,
+    #[serde(flatten)]
+    pub(crate) now: FreezeNowView,
     /// False: there was nothing to thaw, and nothing was written.
     pub(crate) changed: bool,
     pub(crate) dry_run: bool,
@@ -111,9 +113,6 @@ pub(crate) struct FreezeChangeView {
 
 impl FreezeChangeView {
     pub(crate) fn new(frozen: Frozen, dry_run: bool) -> Self {
-        let changed = frozen.changed;
-        let FreezeStateView { frozen, actor, reason, time, until, history: _ } =
-            FreezeStateView::new(frozen.freeze, Vec::new());
-        Self { frozen, actor, reason, time, until, changed, dry_run }
+        Self { changed: frozen.changed, now: frozen.freeze.into(), dry_run }
     }
 }

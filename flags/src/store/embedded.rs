@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -214,16 +214,22 @@ impl File {
         Ok(Loaded { revision: Revision(revision), migrations, freeze, incomplete: None, problem: None })
     }
 
+    /// Goes to another revision, if nobody has written since `expected`.
+    fn advance(&self, transaction: &WriteTransaction, expected: Revision, to: Revision) -> Result<(), StoreError> {
+        let mut meta = transaction.open_table(META).map_err(|error| self.failed(error))?;
+        let actual = meta.get(REVISION).map_err(|error| self.failed(error))?.map_or(0, |value| value.value());
+        if actual != expected.0 {
+            return Err(StoreError::Conflict { expected, actual: Revision(actual) });
+        }
+        meta.insert(REVISION, to.0).map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+
     fn replace(&self, expected: Revision, write: &Write) -> Result<Revision, StoreError> {
         let transaction = self.database.begin_write().map_err(|error| self.failed(error))?;
         let next = expected.next();
+        self.advance(&transaction, expected, next)?;
         {
-            let mut meta = transaction.open_table(META).map_err(|error| self.failed(error))?;
-            let actual = meta.get(REVISION).map_err(|error| self.failed(error))?.map_or(0, |value| value.value());
-            if actual != expected.0 {
-                return Err(StoreError::Conflict { expected, actual: Revision(actual) });
-            }
-            meta.insert(REVISION, next.0).map_err(|error| self.failed(error))?;
             let id = write.migration.as_str();
             let mut documents = transaction.open_table(DOCUMENTS).map_err(|error| self.failed(error))?;
             documents.insert(id, encode(&write.document)?.as_slice()).map_err(|error| self.failed(error))?;
@@ -255,13 +261,8 @@ impl File {
         let transaction = self.database.begin_write().map_err(|error| self.failed(error))?;
         let last = freeze.map(|freeze| freeze.revision);
         let newest = last.or(restored.last().map(|last| last.document.revision)).unwrap_or(expected);
+        self.advance(&transaction, expected, newest)?;
         {
-            let mut meta = transaction.open_table(META).map_err(|error| self.failed(error))?;
-            let actual = meta.get(REVISION).map_err(|error| self.failed(error))?.map_or(0, |value| value.value());
-            if actual != expected.0 {
-                return Err(StoreError::Conflict { expected, actual: Revision(actual) });
-            }
-            meta.insert(REVISION, newest.0).map_err(|error| self.failed(error))?;
             let mut documents = transaction.open_table(DOCUMENTS).map_err(|error| self.failed(error))?;
             let mut pins = transaction.open_table(PINS).map_err(|error| self.failed(error))?;
             let mut history = transaction.open_table(HISTORY).map_err(|error| self.failed(error))?;

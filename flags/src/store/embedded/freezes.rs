@@ -4,7 +4,7 @@ use redb::{
     ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
 };
 
-use super::{File, META, REVISION, encode};
+use super::{File, encode};
 use crate::freeze::{FREEZES_MAX, FreezeEntry};
 use crate::state::Revision;
 use crate::store::StoreError;
@@ -39,14 +39,7 @@ impl File {
     pub(super) fn freeze(&self, expected: Revision, entry: &FreezeEntry) -> Result<Revision, StoreError> {
         let transaction = self.database.begin_write().map_err(|error| self.failed(error))?;
         let next = expected.next();
-        {
-            let mut meta = transaction.open_table(META).map_err(|error| self.failed(error))?;
-            let actual = meta.get(REVISION).map_err(|error| self.failed(error))?.map_or(0, |value| value.value());
-            if actual != expected.0 {
-                return Err(StoreError::Conflict { expected, actual: Revision(actual) });
-            }
-            meta.insert(REVISION, next.0).map_err(|error| self.failed(error))?;
-        }
+        self.advance(&transaction, expected, next)?;
         put(&transaction, next, &encode(entry)?).map_err(|error| self.failed(error))?;
         transaction.commit().map_err(|error| self.failed(error))?;
         Ok(next)
