@@ -16,11 +16,25 @@ const RESTLESS: [&str; 2] = ["observed", "evidence"];
 
 /// One look.
 pub(super) struct Seen {
-    migrations: BTreeMap<String, Value>,
+    migrations: BTreeMap<String, Shown>,
     /// In the order of the file.
     order: Vec<String>,
     /// What there is besides migrations; a part that could not be read is not in it.
     rest: Map<String, Value>,
+}
+
+/// One migration, whole, and as a text of what does not move by itself, which is what looks are compared by.
+struct Shown {
+    whole: Value,
+    at_rest: String,
+}
+
+impl Shown {
+    fn new(whole: Value) -> Self {
+        let members = whole.as_object().into_iter().flatten();
+        let at_rest: BTreeMap<_, _> = members.filter(|(name, _)| !RESTLESS.contains(&name.as_str())).collect();
+        Self { at_rest: serde_json::to_string(&at_rest).unwrap_or_default(), whole }
+    }
 }
 
 impl Seen {
@@ -31,7 +45,7 @@ impl Seen {
         for (at, definition, _) in snapshot.iter() {
             let view = MigrationView::new(&snapshot, at, shared.health.as_ref(), &shared.board, &health);
             order.push(definition.id.to_string());
-            migrations.insert(definition.id.to_string(), serde_json::to_value(view).unwrap_or_default());
+            migrations.insert(definition.id.to_string(), Shown::new(serde_json::to_value(view).unwrap_or_default()));
         }
         let mut rest = Map::new();
         rest.insert("revision".into(), snapshot.revision().0.into());
@@ -46,7 +60,7 @@ impl Seen {
     }
 
     pub(super) fn whole(&self) -> Value {
-        let migrations: Vec<_> = self.order.iter().filter_map(|id| self.migrations.get(id)).collect();
+        let migrations: Vec<_> = self.order.iter().filter_map(|id| Some(&self.migrations.get(id)?.whole)).collect();
         let mut whole = json!({ "migrations": migrations });
         if let Value::Object(members) = &mut whole {
             members.extend(self.rest.clone());
@@ -56,9 +70,11 @@ impl Seen {
 
     /// What has changed, if anything has.
     pub(super) fn since(&self, before: &Self) -> Option<Value> {
-        let is_new = |id: &&String| before.migrations.get(*id).map(at_rest) != self.migrations.get(*id).map(at_rest);
+        let is_as_before =
+            |id: &str, now: &Shown| before.migrations.get(id).is_some_and(|was| was.at_rest == now.at_rest);
+        let known = self.order.iter().filter_map(|id| Some((id, self.migrations.get(id)?)));
         let changed: Vec<_> =
-            self.order.iter().filter(is_new).filter_map(|id| self.migrations.get(id)).cloned().collect();
+            known.filter(|(id, now)| !is_as_before(id, now)).map(|(_, now)| now.whole.clone()).collect();
         let removed: Vec<_> = before.order.iter().filter(|id| !self.migrations.contains_key(*id)).cloned().collect();
         let mut members = Map::new();
         for (name, value) in self.rest.iter().filter(|(name, value)| before.rest.get(*name) != Some(value)) {
@@ -72,15 +88,6 @@ impl Seen {
         members.insert("removed".into(), removed.into());
         Some(members.into())
     }
-}
-
-/// A migration without what moves by itself.
-fn at_rest(migration: &Value) -> Value {
-    let mut migration = migration.clone();
-    if let Value::Object(members) = &mut migration {
-        RESTLESS.iter().for_each(|name| drop(members.remove(*name)));
-    }
-    migration
 }
 
 /// As `GET /replicas` has them, but for when each spoke last, which would be a change each second.
@@ -102,7 +109,7 @@ mod tests {
 
     fn seen(migrations: &[(&str, Value)], rest: &Value) -> Seen {
         Seen {
-            migrations: migrations.iter().map(|(id, value)| ((*id).to_owned(), value.clone())).collect(),
+            migrations: migrations.iter().map(|(id, value)| ((*id).to_owned(), Shown::new(value.clone()))).collect(),
             order: migrations.iter().map(|(id, _)| (*id).to_owned()).collect(),
             rest: rest.as_object().cloned().unwrap_or_default(),
         }
