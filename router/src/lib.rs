@@ -26,6 +26,7 @@ pub mod logging;
 mod mirror;
 pub mod notify;
 mod occupancy;
+mod outgoing;
 mod proxy;
 mod runtime;
 pub mod seen;
