@@ -13,6 +13,7 @@ pub mod cli;
 mod client_side;
 pub mod config;
 pub mod demo;
+mod diff;
 #[cfg(test)]
 mod documents;
 mod error;
