@@ -7,19 +7,24 @@
 //!
 //! Not here: answers that were recorded, binary bodies in lines, and HAR of more than one log.
 
+mod har;
+mod line;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
-use serde_json::Value;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::value::RawValue;
+
+use har::{Har, of_entry};
+use line::{is_lines, of_line};
 
 /// The longest recording that is read.
 pub(crate) const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -177,27 +182,6 @@ impl Recording {
 /// A place for one more request.
 struct Room;
 
-/// Whether the first line that is not empty is an object by itself, and not one with a `log`.
-fn is_lines(bytes: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Either {
-        log: Option<serde::de::IgnoredAny>,
-    }
-    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    // A list is a struct to serde, and none to us.
-    let object =
-        |line: &[u8]| line.first().filter(|byte| **byte == b'{').and_then(|_| serde_json::from_slice(line).ok());
-    let first: Option<Option<Either>> = lines.next().map(object);
-    match first {
-        Some(Some(either)) => either.log.is_none(),
-        // Either HAR over many lines, or lines of which the first is broken: then another one is a request.
-        Some(None) => lines.take(PROBLEMS_MAX).any(|line| {
-            std::str::from_utf8(line).is_ok_and(|line| matches!(of_line(line), Ok(_) | Err(Unfit::NotHttp)))
-        }),
-        None => true,
-    }
-}
-
 /// What is wrong with JSON, which says nothing of what it holds.
 fn syntax(error: &serde_json::Error) -> String {
     if error.is_data() {
@@ -206,163 +190,6 @@ fn syntax(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or_default();
     format!("it is not JSON: {what} (column {})", error.column())
-}
-
-#[derive(Deserialize)]
-struct Har<'a> {
-    #[serde(borrow)]
-    log: Log<'a>,
-}
-
-#[derive(Deserialize)]
-struct Log<'a> {
-    #[serde(borrow)]
-    entries: Entries<'a>,
-}
-
-/// No more of them than are ever looked at: a list of two million `0` is a small file.
-struct Entries<'a>(Vec<&'a RawValue>);
-
-impl<'a> IntoIterator for Entries<'a> {
-    type Item = &'a RawValue;
-    type IntoIter = std::vec::IntoIter<&'a RawValue>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Kept;
-        impl<'de> serde::de::Visitor<'de> for Kept {
-            type Value = Vec<&'de RawValue>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of entries")
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-                let mut kept = Vec::new();
-                while let Some(item) = items.next_element()? {
-                    // Ten times as many, so that those beyond can be counted and those that cannot be read cost no others.
-                    if kept.len() < 10 * REQUESTS_MAX {
-                        kept.push(item);
-                    }
-                }
-                Ok(kept)
-            }
-        }
-        deserializer.deserialize_seq(Kept).map(Self)
-    }
-}
-
-#[derive(Deserialize)]
-struct Entry<'a> {
-    #[serde(borrow)]
-    request: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct HarRequest<'a> {
-    #[serde(borrow)]
-    method: Option<&'a RawValue>,
-    #[serde(borrow)]
-    url: Option<&'a RawValue>,
-    #[serde(borrow)]
-    headers: Option<&'a RawValue>,
-    #[serde(borrow, rename = "postData")]
-    post_data: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Pair {
-    name: String,
-    #[serde(default)]
-    value: String,
-}
-
-#[derive(Deserialize)]
-struct PostData {
-    #[serde(default, rename = "mimeType")]
-    mime_type: String,
-    text: Option<String>,
-    #[serde(default)]
-    params: Vec<Pair>,
-    encoding: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow)]
-    method: Option<&'a RawValue>,
-    #[serde(borrow)]
-    path: Option<&'a RawValue>,
-    #[serde(borrow)]
-    headers: Option<&'a RawValue>,
-    #[serde(borrow)]
-    body: Option<&'a RawValue>,
-}
-
-fn of_line(text: &str) -> Result<Recorded, Unfit> {
-    if !text.starts_with('{') {
-        return Err("it is not an object with `method` and `path`".into());
-    }
-    let line: Line<'_> = serde_json::from_str(text).map_err(|error| Unfit::Because(syntax(&error)))?;
-    let (host, target) = target(&string(line.path, "`path` is not a text")?)?;
-    let method = method(&string(line.method, "`method` is not a text")?)?;
-    let mut pairs = Vec::new();
-    if let Some(headers) = line.headers {
-        let map: serde_json::Map<String, Value> =
-            serde_json::from_str(headers.get()).map_err(|_| "`headers` is not an object of names and values")?;
-        for (name, value) in map {
-            let values = if let Value::Array(values) = value { values } else { vec![value] };
-            for value in values {
-                let value = match value {
-                    Value::String(text) => text,
-                    Value::Number(number) => number.to_string(),
-                    Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => {
-                        return Err("a value in `headers` is not a text".into());
-                    }
-                };
-                pairs.push((name.clone(), value));
-            }
-        }
-    }
-    let mut headers = headers(pairs)?;
-    let body = match line.body.map(RawValue::get) {
-        None => Vec::new(),
-        Some(text) if text.starts_with('"') => {
-            serde_json::from_str::<String>(text).map_err(|_| "`body` is not a text")?.into_bytes()
-        }
-        Some(json) => {
-            typed(&mut headers, "application/json");
-            json.as_bytes().to_vec()
-        }
-    };
-    Ok(Recorded { line: 0, method, host, target, headers, body: bounded(body)? })
-}
-
-fn of_entry(text: &str) -> Result<Recorded, Unfit> {
-    let entry: Entry<'_> = serde_json::from_str(text).map_err(|_| "the entry is not an object")?;
-    let request = entry.request.ok_or("the entry has no `request`")?.get();
-    let request: HarRequest<'_> = serde_json::from_str(request).map_err(|_| "`request` is not an object")?;
-    let (host, target) = target(&string(request.url, "`url` is not a text")?)?;
-    let method = method(&string(request.method, "`method` is not a text")?)?;
-    let pairs: Vec<Pair> = match request.headers {
-        Some(list) => serde_json::from_str(list.get()).map_err(|_| "`headers` is not a list of names and values")?,
-        None => Vec::new(),
-    };
-    let mut headers = headers(pairs.into_iter().map(|pair| (pair.name, pair.value)))?;
-    let body = match request.post_data {
-        Some(data) => {
-            let data: PostData = serde_json::from_str(data.get()).map_err(|_| "`postData` is not as HAR has it")?;
-            typed(&mut headers, &data.mime_type);
-            posted(data)?
-        }
-        None => Vec::new(),
-    };
-    Ok(Recorded { line: 0, method, host, target, headers, body: bounded(body)? })
 }
 
 fn string(raw: Option<&RawValue>, otherwise: &str) -> Result<String, Unfit> {
@@ -424,23 +251,6 @@ fn typed(headers: &mut Vec<(HeaderName, HeaderValue)>, media_type: &str) {
     }
 }
 
-fn posted(data: PostData) -> Result<Vec<u8>, Unfit> {
-    let form = data.mime_type.starts_with("application/x-www-form-urlencoded");
-    match data.text {
-        Some(text) if data.encoding.as_deref() == Some("base64") => {
-            STANDARD.decode(text).map_err(|_| "`postData` is not base64, as it says".into())
-        }
-        Some(text) => Ok(text.into_bytes()),
-        None if data.params.is_empty() => Ok(Vec::new()),
-        None if form => {
-            let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            let pairs = data.params.iter().map(|pair| format!("{}={}", encoded(&pair.name), encoded(&pair.value)));
-            Ok(pairs.collect::<Vec<_>>().join("&").into_bytes())
-        }
-        None => Err("its body was recorded in parts and not as it was sent".into()),
-    }
-}
-
 fn bounded(body: Vec<u8>) -> Result<Bytes, Unfit> {
     if body.len() > BODY_BYTES_MAX {
         return Err(Unfit::Because(format!("its body is larger than {} MiB", BODY_BYTES_MAX >> 20)));
@@ -456,6 +266,3 @@ pub(crate) fn hosts(requests: &[Recorded]) -> BTreeMap<&str, u64> {
     }
     hosts
 }
-
-#[cfg(test)]
-mod tests;

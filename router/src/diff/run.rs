@@ -7,10 +7,11 @@
 //! A system that never answers is not asked a hundred thousand times: after the first twenty it is given up, and what was not sent is
 //! told as such.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use metrics::compare::{Answer, Comparison, Limits, Redaction, Rules, compare};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
 use super::select::Selected;
 use super::send::{Received, Sender, Unanswered};
@@ -36,6 +37,8 @@ pub(crate) enum Outcome {
     Written(Result<u16, Unanswered>),
     /// One side was given up.
     NotSent,
+    /// Asking or comparing panicked, which is on stderr.
+    Broken,
 }
 
 /// Both systems, and how their answers are compared.
@@ -92,7 +95,7 @@ impl BothReached {
                 self.new.count(new.is_none());
             }
             Outcome::Written(result) => self.new.count(result.is_ok()),
-            Outcome::NotSent => {}
+            Outcome::NotSent | Outcome::Broken => {}
         }
     }
 }
@@ -105,37 +108,52 @@ pub(crate) async fn run(
     mut ended: impl FnMut(&Selected, Outcome),
 ) -> BothReached {
     let (systems, requests) = (Arc::new(systems), Arc::new(requests));
-    let mut open = JoinSet::new();
+    let mut open = Open { tasks: JoinSet::new(), places: HashMap::new() };
     let mut reached = BothReached::default();
-    let mut take = |reached: &mut BothReached, done: Result<(usize, Outcome), tokio::task::JoinError>| {
-        // A task that panicked is one that was not sent; the panic itself is on stderr.
-        let Ok((at, outcome)) = done else { return };
+    let mut take = |reached: &mut BothReached, (at, outcome): (usize, Outcome)| {
         reached.count(&outcome);
         ended(&requests[at], outcome);
     };
     for (at, request) in requests.iter().enumerate() {
         let room = if request.write { 1 } else { concurrency };
-        while open.len() >= room {
-            if let Some(done) = open.join_next().await {
-                take(&mut reached, done);
-            }
+        while open.places.len() >= room {
+            let Some(done) = open.next().await else { break };
+            take(&mut reached, done);
         }
         if reached.legacy.given_up() || reached.new.given_up() {
-            take(&mut reached, Ok((at, Outcome::NotSent)));
+            take(&mut reached, (at, Outcome::NotSent));
             continue;
         }
         let (systems, all) = (Arc::clone(&systems), Arc::clone(&requests));
-        open.spawn(async move { (at, systems.ask(&all[at]).await) });
+        let task = open.tasks.spawn(async move { systems.ask(&all[at]).await });
+        open.places.insert(task.id(), at);
         if request.write
-            && let Some(done) = open.join_next().await
+            && let Some(done) = open.next().await
         {
             take(&mut reached, done);
         }
     }
-    while let Some(done) = open.join_next().await {
+    while let Some(done) = open.next().await {
         take(&mut reached, done);
     }
     reached
+}
+
+/// What is under way, and for which request.
+struct Open {
+    tasks: JoinSet<Outcome>,
+    places: HashMap<Id, usize>,
+}
+
+impl Open {
+    /// Waits for one to end. None is lost: one that panicked has an outcome, too.
+    async fn next(&mut self) -> Option<(usize, Outcome)> {
+        let (id, outcome) = match self.tasks.join_next_with_id().await? {
+            Ok(done) => done,
+            Err(error) => (error.id(), Outcome::Broken),
+        };
+        self.places.remove(&id).map(|at| (at, outcome))
+    }
 }
 
 impl Systems {

@@ -143,6 +143,27 @@ fn noise_keeps_its_shape_and_hides_no_other_field() {
     assert_eq!(patterns, ["$.id", "$.price"]);
 }
 
+#[track_caller]
+fn check_shape(own: [&str; 2], new: &str, breaks_it: bool) {
+    let made = difference("$.a", own[0], own[1]);
+    let shapes = HashSet::from([form(&made.legacy), form(&made.new)]);
+    assert_eq!(breaks(&shapes, &difference("$.a", own[0], new)), breaks_it, "{own:?} {new}");
+}
+
+#[test]
+fn what_changes_from_value_to_value_is_no_shape() {
+    check_shape(["integer(2)", "integer(3)"], "integer(9)", false);
+    check_shape(["text(5)", "text(5)"], "text(9)", false);
+    check_shape(["uuid", "uuid"], "uuid", false);
+    check_shape(["uuid", "uuid"], "text(4)", true);
+    check_shape(["rfc3339", "rfc3339"], "date", true);
+    check_shape(["hex-40", "hex-40"], "integer(10)", true);
+    // The helper says that a form is as long as its name.
+    check_shape(["hex-11", "hex-11"], "integer(11)", false);
+    // Where legacy itself has two shapes, nothing is known.
+    check_shape(["uuid", "text(4)"], "integer(1)", false);
+}
+
 #[test]
 fn a_second_answer_that_says_nothing_leaves_a_mismatch() {
     let mut tally = Tally::default();
