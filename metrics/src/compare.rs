@@ -31,9 +31,24 @@
 //! Deliberately not supported: brotli and other encodings than gzip, charsets other than UTF-8, positions in arrays as paths of
 //! rules, similarity of elements that were inserted beside others that changed, XML and HTML as trees, and bodies in pieces.
 
+mod align;
+mod body;
 mod decimal;
 mod difference;
+mod hash;
+mod headers;
+mod hosts;
+mod json;
+mod lines;
+mod path;
+mod redact;
+mod report;
 mod rules;
+mod shape;
+mod walk;
+
+
+use report::Report;
 
 pub use difference::{Difference, Fingerprint, Kind, Place, Shown, Type};
 pub use rules::{Decimal, RuleEntry, RuleError, RuleKind, Rules};
@@ -177,9 +192,39 @@ impl NotCompared {
 ///
 /// Rules that are bound to a route apply after [`Rules::for_route`] only, and expired ones until [`Rules::as_of`] leaves them out.
 pub fn compare(legacy: &Answer, new: &Answer, rules: &Rules, limits: &Limits) -> Comparison {
-    let _ = (rules, limits);
-    if legacy.status == new.status && legacy.body == new.body {
-        return Comparison::Matched { ignored: 0, notations: Vec::new() };
+    if let Some(why) = not_comparable(legacy).or_else(|| not_comparable(new)) {
+        return Comparison::NotCompared { why };
     }
-    Comparison::NotCompared { why: NotCompared::Encoding }
+    let mut report = Report::new(limits);
+    if legacy.status != new.status {
+        if let Some(RuleKind::Ignore) = rules.status() {
+            report.ruled_out();
+        } else {
+            report.difference(Kind::StatusChanged, || status_changed(legacy.status, new.status));
+            if legacy.status / 100 != new.status / 100 {
+                return report.close(None);
+            }
+        }
+    }
+    headers::compare(legacy, new, rules, &mut report);
+    let why = body::compare(legacy, new, rules, &mut report).err();
+    report.close(why)
+}
+
+fn not_comparable(answer: &Answer) -> Option<NotCompared> {
+    match answer.status {
+        304 => Some(NotCompared::NotModified),
+        429 => Some(NotCompared::TooManyRequests),
+        206 | 416 => Some(NotCompared::Range),
+        _ if headers::joined(answer, "content-range").is_some() => Some(NotCompared::Range),
+        _ if headers::content_type(answer).0 == "text/event-stream" => Some(NotCompared::EventStream),
+        _ => None,
+    }
+}
+
+/// A status is no data of a caller, so it is shown as it is.
+fn status_changed(legacy: u16, new: u16) -> Difference {
+    let shown = |status: u16| Some(Shown { kind: Type::Status, length: 3, form: status.to_string() });
+    let (place, pattern, kind) = (Place::Status, "status".to_owned(), Kind::StatusChanged);
+    Difference { place, pattern, kind, legacy: shown(legacy), new: shown(new) }
 }
