@@ -47,6 +47,8 @@ mod rules;
 mod shape;
 mod walk;
 
+#[cfg(test)]
+mod tests;
 
 use report::Report;
 
