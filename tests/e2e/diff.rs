@@ -171,6 +171,22 @@ async fn what_changed_is_found_each_under_its_own_pattern() {
     assert!(table.code == Some(1) && table.stdout.contains("6 of 7 requests mismatched"), "{table:?}");
 }
 
+/// A redirect to the system itself, by the name that it was asked by.
+fn redirect(_: &str, head: &harness::http::Head) -> Vec<u8> {
+    let host = head.value("host").unwrap();
+    format!("HTTP/1.1 302 Found\r\nLocation: http://{host}/next\r\nContent-Length: 0\r\n\r\n").into_bytes()
+}
+
+#[tokio::test]
+async fn each_system_may_name_itself_in_a_redirect() {
+    let pair = Pair::start().await;
+    pair.both("/here", &[Step::ReadBody, Step::Answer(redirect)]);
+    pair.record(&[get("/here")]);
+    let report = pair.report(0, &[]).await;
+    assert_eq!(totals(&report), [1, 0, 0, 0], "{report}");
+    assert_eq!(pair.new.count(), 1, "not followed");
+}
+
 #[tokio::test]
 async fn rules_let_pass_what_they_name_and_expired_ones_do_not() {
     let pair = Pair::start().await;

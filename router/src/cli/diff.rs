@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Zoned;
-use metrics::compare::{Limits, Rules};
+use metrics::compare::{Limits, RuleEntry, RuleKind, Rules};
 
 use super::exit::{Exit, Failure};
 use super::output::{Output, colour_on_stderr, print, print_json, shown};
@@ -38,7 +38,8 @@ With --unsafe what changes something (POST, PUT, PATCH, DELETE, ...) is DONE, on
 order, with `Crossfade-Mirror: 1` and an Idempotency-Key that stays the same when the recording is sent again. Legacy has done it
 already. Such requests are never compared.
 
-Values, queries and bodies are in no report unless --redact raw, and credentials and e-mail addresses not even then.
+Legacy's host in a Location is read as new's. Values of answers are in no report unless --redact raw, and credentials and e-mail
+addresses not even then; queries never.
 
 Exit codes: 0 no mismatch, 1 mismatches, or nothing was compared, 2 usage, 3 the rules or the recording cannot be read,
 4 one of the systems never answered.")]
@@ -136,6 +137,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (legacy, new) = (base("LEGACY_URL", &args.legacy)?, base("NEW_URL", &args.new)?);
     let headers = args.headers.iter().map(header).collect::<Result<HeaderMap, Failure>>()?;
     let rules = args.rules.as_deref().map(load_rules).transpose()?.unwrap_or_default();
+    let rules = with_own_hosts(rules, &legacy, &new);
     let recording = recorded(&args.file)?;
     if let Some(page) = &args.html {
         writable(page)?;
@@ -244,6 +246,24 @@ fn load_rules(path: &Path) -> Result<Rules, Failure> {
         eprintln!("warning: the rule for {path} has expired and is not applied: ask {}", shown(&rule.owner));
     }
     Ok(rules.as_of(today))
+}
+
+/// Each system names itself where it sends its callers on, which is no difference; a rule of the file for that field has its way.
+fn with_own_hosts(rules: Rules, legacy: &Base, new: &Base) -> Rules {
+    const LOCATION: &str = "header:location";
+    if legacy.host() == new.host() || rules.entries().iter().any(|rule| rule.path.eq_ignore_ascii_case(LOCATION)) {
+        return rules;
+    }
+    let own = RuleEntry {
+        path: LOCATION.into(),
+        kind: RuleKind::MapHost { legacy: legacy.host().into(), new: new.host().into() },
+        owner: "crossfade".into(),
+        reason: "the addresses of both systems".into(),
+        expires: None,
+        route: None,
+    };
+    let entries = rules.entries().iter().cloned().chain([own]).collect();
+    Rules::parse(entries).unwrap_or(rules)
 }
 
 fn recorded(path: &Path) -> Result<Recording, Failure> {

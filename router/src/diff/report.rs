@@ -48,7 +48,7 @@ impl Report {
             ("matched", totals.matched, "answers are the same".into()),
             ("ignored", totals.ignored, ignored),
             ("mismatched", totals.mismatched, "answers differ".into()),
-            ("not compared", totals.not_compared, "nobody knows".into()),
+            ("not compared", totals.not_compared, "no answer, or one that cannot be compared: nobody knows".into()),
         ]
     }
 }

@@ -57,6 +57,11 @@ impl Base {
         self.scheme == Scheme::HTTPS
     }
 
+    /// With a port where the address has one: as the system finds itself named in `Host`.
+    pub(crate) fn host(&self) -> &str {
+        self.authority.as_str()
+    }
+
     fn uri(&self, target: &PathAndQuery) -> Option<Uri> {
         let path = if self.prefix.is_empty() {
             target.clone()
