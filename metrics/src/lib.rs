@@ -6,6 +6,7 @@
 //! must be able to count without knowing who reads. This crate knows nothing about HTTP servers.
 
 pub mod block;
+pub mod compare;
 pub mod events;
 pub mod families;
 pub mod fast;

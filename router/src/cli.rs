@@ -12,13 +12,14 @@ mod client;
 mod completions;
 mod counts;
 pub mod demo;
+mod diff;
 mod exit;
 mod explain;
 mod freeze;
 mod history;
 mod mode;
 mod notify;
-mod output;
+pub(crate) mod output;
 mod performance;
 mod pin;
 mod replay;
@@ -73,6 +74,7 @@ enum Command {
     Thaw(freeze::ThawArgs),
     Simulate(simulate::Args),
     Replay(replay::Args),
+    Diff(diff::Args),
     Reseed(reseed::Args),
     Notify(notify::Args),
     Token(token::Args),
@@ -116,6 +118,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Thaw(args) => freeze::thaw(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Reseed(args) => reseed::run(&args),
         Command::Notify(args) => notify::run(&args),
         Command::Token(args) => token::run(&args),

@@ -12,6 +12,7 @@ mod errors;
 mod file;
 pub mod notify;
 mod read;
+pub(crate) mod rules;
 mod tree;
 mod units;
 mod variables;

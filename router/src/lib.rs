@@ -13,6 +13,7 @@ pub mod cli;
 mod client_side;
 pub mod config;
 pub mod demo;
+mod diff;
 #[cfg(test)]
 mod documents;
 mod error;
@@ -26,6 +27,7 @@ pub mod logging;
 mod mirror;
 pub mod notify;
 mod occupancy;
+mod outgoing;
 mod proxy;
 mod runtime;
 pub mod seen;

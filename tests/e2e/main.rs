@@ -8,6 +8,7 @@ mod chaos;
 mod conformance;
 mod connections;
 mod demo;
+mod diff;
 mod fallback;
 mod fleet;
 mod flips;

@@ -11,7 +11,7 @@ fn the_definition_of_the_command_line_is_sound() {
 
 /// What scripts may call. A line that goes away breaks somebody.
 const COMMANDS: &str = "\
-demo serve check schema status mode rollout rollback acknowledge pin unpin explain history counts undo freeze thaw simulate replay reseed notify token completions";
+demo serve check schema status mode rollout rollback acknowledge pin unpin explain history counts undo freeze thaw simulate replay diff reseed notify token completions";
 
 #[test]
 fn the_commands_are_pinned_and_documented() {
@@ -89,6 +89,19 @@ fn questions_need_no_reason() {
     check("simulate --legacy-failure 1% --new-failure 5% --share 10% --rate 50 --ramps 10 --seed 3 -o json", true);
     check("simulate --share 0%", false);
     check("simulate --ramps 0", false);
+    check("diff http://a http://b -f r.har", true);
+    check(
+        "diff http://a http://b -f - --rules r.yaml --redact raw --methods get,head --unsafe --header a:~b --noise",
+        true,
+    );
+    check("diff http://a http://b -f r.har --concurrency 64 --timeout 500ms --limit 3 --html p.html -o json", true);
+    check("diff http://a http://b", false);
+    check("diff http://a -f r.har", false);
+    check("diff http://a http://b -f r.har --methods POST", false);
+    check("diff http://a http://b -f r.har --timeout 10", false);
+    check("diff http://a http://b -f r.har --timeout 11m", false);
+    check("diff http://a http://b -f r.har --concurrency 65", false);
+    check("diff http://a http://b -f r.har --limit 0", false);
     check("issues list", false);
 }
 

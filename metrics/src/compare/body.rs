@@ -1,0 +1,161 @@
+//! The bodies of two answers: unpacked within limits, then compared as what they are.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::bufread::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+
+use super::difference::{Difference, Kind, Place, Shown, Type};
+use super::json::{Document, Unread};
+use super::path::Follower;
+use super::report::Report;
+use super::rules::{RuleKind, Rules};
+use super::{Answer, Limits, NotCompared, headers, lines, walk};
+
+/// Compares both bodies; the error says why they could not be.
+pub(super) fn compare(legacy: &Answer, new: &Answer, rules: &Rules, report: &mut Report) -> Result<(), NotCompared> {
+    let encodings = (encoding(legacy), encoding(new));
+    let types = (headers::content_type(legacy), headers::content_type(new));
+    let is_truncated = legacy.truncated || new.truncated;
+    if !is_truncated && legacy.body == new.body && encodings.0 == encodings.1 && types.0 == types.1 {
+        return Ok(());
+    }
+    if rules.body().len() == 1 && is_ignored(rules) {
+        report.ruled_out();
+        return Ok(());
+    }
+    if is_truncated {
+        return Err(NotCompared::Truncated);
+    }
+    let limits = report.limits;
+    if legacy.body.len().max(new.body.len()) > limits.body_bytes {
+        return Err(NotCompared::TooLarge);
+    }
+    let (a, b) = match (decoded(legacy.body, &encodings.0, limits), decoded(new.body, &encodings.1, limits)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(Undecoded::Damaged), Ok(_)) | (Ok(_), Err(Undecoded::Damaged)) => {
+            whole(Kind::Undecodable, legacy.body, new.body, report);
+            return Ok(());
+        }
+        (Err(Undecoded::Because(why)), _) | (_, Err(Undecoded::Because(why))) => return Err(why),
+        (Err(Undecoded::Damaged), Err(Undecoded::Damaged)) => return Err(NotCompared::Encoding),
+    };
+    if a == b && types.0.1 == types.1.1 {
+        return Ok(());
+    }
+    let is_utf8 = |charset: &Option<String>| {
+        charset.as_deref().is_none_or(|name| matches!(name, "utf-8" | "utf8" | "us-ascii" | "ascii"))
+    };
+    if !is_utf8(&types.0.1) || !is_utf8(&types.1.1) {
+        return Err(NotCompared::Charset);
+    }
+    let media = (types.0.0.as_str(), types.1.0.as_str());
+    if (is_json(media.0, &a) || is_json(media.1, &b)) && documents(&a, &b, rules, report)? {
+        return Ok(());
+    }
+    match (std::str::from_utf8(&a), std::str::from_utf8(&b)) {
+        _ if is_ignored(rules) => {
+            report.ruled_out();
+            Ok(())
+        }
+        (Ok(a), Ok(b)) if is_text(media.0) && is_text(media.1) => lines::compare(a, b, report),
+        _ => {
+            whole(Kind::Binary, &a, &b, report);
+            Ok(())
+        }
+    }
+}
+
+/// Whether a rule on `$` rules out whatever no other rule is about.
+fn is_ignored(rules: &Rules) -> bool {
+    rules.body().iter().any(|rule| rule.segments.is_empty() && rule.kind == RuleKind::Ignore)
+}
+
+/// Compares as JSON; `false` if neither side is any.
+fn documents(a: &[u8], b: &[u8], rules: &Rules, report: &mut Report) -> Result<bool, NotCompared> {
+    let limits = report.limits;
+    let read = |bytes| match std::str::from_utf8(bytes) {
+        Ok(text) => Document::read(text, limits.depth, limits.nodes),
+        Err(_) => Err(Unread::NotJson("it is not UTF-8")),
+    };
+    // A byte order mark is no JSON, but one that both have is no difference.
+    let mark = b"\xef\xbb\xbf".as_slice();
+    let (a, b) = match (a.strip_prefix(mark), b.strip_prefix(mark)) {
+        (Some(a), Some(b)) => (a, b),
+        _ => (a, b),
+    };
+    match (read(a), read(b)) {
+        (Ok(legacy), Ok(new)) => walk::documents(&legacy, &new, Follower::new(rules.body()), report),
+        (Err(Unread::Depth), _) | (_, Err(Unread::Depth)) => return Err(NotCompared::Depth),
+        (Err(Unread::Nodes), _) | (_, Err(Unread::Nodes)) => return Err(NotCompared::Nodes),
+        (Err(Unread::NotJson(_)), Err(Unread::NotJson(_))) => return Ok(false),
+        (legacy, new) => {
+            let shown = |read: &Result<Document, Unread>, bytes: &[u8]| {
+                let form = match read {
+                    Ok(_) => "json",
+                    Err(Unread::NotJson(problem)) => problem,
+                    Err(Unread::Depth | Unread::Nodes) => "too large",
+                };
+                Some(Shown { kind: Type::Bytes, length: bytes.len(), form: form.to_owned() })
+            };
+            let (legacy, new) = (shown(&legacy, a), shown(&new, b));
+            let (place, pattern) = (Place::Body("$".to_owned()), "$".to_owned());
+            report.difference(Kind::NotJson, || Difference { place, pattern, kind: Kind::NotJson, legacy, new });
+        }
+    }
+    Ok(true)
+}
+
+/// A difference of both bodies as a whole: by length and digest.
+fn whole(kind: Kind, a: &[u8], b: &[u8], report: &mut Report) {
+    report.difference(kind, || {
+        let shown = |bytes: &[u8]| {
+            let digest = Sha256::digest(bytes);
+            let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            Some(Shown { kind: Type::Bytes, length: bytes.len(), form: format!("sha256:{digest}") })
+        };
+        let place = Place::Body("$".to_owned());
+        Difference { place, pattern: "$".to_owned(), kind, legacy: shown(a), new: shown(b) }
+    });
+}
+
+fn is_json(media: &str, body: &[u8]) -> bool {
+    let named = media == "application/json" || media == "text/json" || media.ends_with("+json");
+    let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    !body.is_empty() && (named || (media.is_empty() && matches!(begins, Some(b'{' | b'['))))
+}
+
+fn is_text(media: &str) -> bool {
+    let texts =
+        ["application/xml", "application/javascript", "application/x-www-form-urlencoded", "application/x-ndjson"];
+    let is_json = media == "application/json" || media.ends_with("+json");
+    media.is_empty() || media.starts_with("text/") || media.ends_with("+xml") || texts.contains(&media) || is_json
+}
+
+fn encoding(answer: &Answer) -> String {
+    let named = headers::joined(answer, "content-encoding").unwrap_or_default().to_ascii_lowercase();
+    if named == "identity" { String::new() } else { named }
+}
+
+enum Undecoded {
+    /// Not in the encoding that it names.
+    Damaged,
+    Because(NotCompared),
+}
+
+fn decoded<'a>(body: &'a [u8], encoding: &str, limits: &Limits) -> Result<Cow<'a, [u8]>, Undecoded> {
+    match encoding {
+        "" => return Ok(Cow::Borrowed(body)),
+        // The answer to HEAD names the encoding of what it does not have.
+        _ if body.is_empty() => return Ok(Cow::Borrowed(body)),
+        "gzip" | "x-gzip" => {}
+        _ => return Err(Undecoded::Because(NotCompared::Encoding)),
+    }
+    let by_ratio = body.len().saturating_mul(limits.inflation).max(limits.inflation_free_bytes);
+    let most = by_ratio.min(limits.decoded_bytes);
+    let mut plain = Vec::with_capacity(body.len().saturating_mul(4).min(most));
+    let mut reader = MultiGzDecoder::new(body).take(most as u64 + 1);
+    reader.read_to_end(&mut plain).map_err(|_| Undecoded::Damaged)?;
+    if plain.len() > most { Err(Undecoded::Because(NotCompared::Inflated)) } else { Ok(Cow::Owned(plain)) }
+}
