@@ -173,6 +173,8 @@ function show() {
 }
 
 startRouter();
+// While the server says who is signed in, the page's module comes; it is needed in nearly every case.
+PAGES[route.value.page]?.().catch(() => {});
 startAnnouncing();
 askRole(() => (session.value === undefined ? undefined : session.value?.role ?? null));
 whenRolledBack(refresh);
