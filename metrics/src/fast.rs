@@ -380,6 +380,16 @@ mod tests {
         assert!(blocks <= 4, "without a past: {blocks}");
     }
 
+    /// The evidence that nothing works is in how many fail, whatever the time that takes.
+    #[test]
+    fn at_a_tenth_of_the_traffic_six_failures_in_a_row_are_enough_and_ten_times_the_evidence_takes_seven() {
+        for (alpha, failures) in [(0.001, 6), (0.0001, 7)] {
+            let terms = Terms { alpha, ..EXPOSED };
+            let blocks = Rig::after_a_good_while().blocks(100, (9, 0), (1, 1), 5, &terms);
+            assert_eq!(blocks, Some(failures), "alpha {alpha}");
+        }
+    }
+
     #[test]
     fn two_callers_that_fail_are_no_reason_to_move_everybody() {
         assert_eq!(Rig::after_a_good_while().blocks(200, (15, 0), (2, 2), 2, &EXPOSED), None);
