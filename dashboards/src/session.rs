@@ -95,8 +95,17 @@ impl Sessions {
         let session = Session { id, name: name.into(), role, by, created: now, last_used: now };
         let mut sessions = self.lock();
         sessions.retain(|_, own| !own.is_over(now));
-        end_oldest(&mut sessions, PER_NAME_MAX, |own| own.name == name);
-        end_oldest(&mut sessions, SESSIONS_MAX, |_| true);
+        let ended = [
+            end_oldest(&mut sessions, PER_NAME_MAX, |own| own.name == name),
+            end_oldest(&mut sessions, SESSIONS_MAX, |_| true),
+        ];
+        for ended in ended.into_iter().flatten() {
+            tracing::warn!(
+                name = ended.name,
+                session = ended.id,
+                "there are too many sessions: the one that was used longest ago has ended, and its browser must sign in again"
+            );
+        }
         sessions.insert(hash, session.clone());
         Ok((secret, session))
     }
@@ -142,14 +151,18 @@ impl Sessions {
     }
 }
 
-/// Makes room for one more of a kind.
-fn end_oldest(sessions: &mut BTreeMap<[u8; 32], Session>, most: usize, kind: impl Fn(&Session) -> bool) {
+/// Makes room for one more of a kind, and answers whose place it took.
+fn end_oldest(
+    sessions: &mut BTreeMap<[u8; 32], Session>,
+    most: usize,
+    kind: impl Fn(&Session) -> bool,
+) -> Option<Session> {
     let of_kind = || sessions.iter().filter(|(_, own)| kind(own));
     if of_kind().count() < most {
-        return;
+        return None;
     }
     let oldest = of_kind().min_by_key(|(_, own)| own.last_used).map(|(hash, _)| *hash);
-    oldest.and_then(|hash| sessions.remove(&hash));
+    sessions.remove(&oldest?)
 }
 
 /// 256 random bits.
@@ -159,7 +172,7 @@ pub(crate) fn random_secret() -> Result<String, getrandom::Error> {
     Ok(hex(&bytes))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

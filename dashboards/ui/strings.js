@@ -260,7 +260,6 @@ export const change = {
     not_converged: "Go ahead although these routers have not confirmed the change before",
     frozen: "Go ahead in spite of the freeze",
   },
-  forceNeeds: (needed) => `To go ahead in spite of it needs the role ${needed}.`,
   explain: {
     held: "The guard has stopped progress",
     not_converged: "Not every router has the last change",

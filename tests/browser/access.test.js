@@ -1,5 +1,6 @@
 // Who may do what, on the screen and on the server, and how a session begins and ends.
 
+import { PUBLIC_HOST } from "./harness/browser.js";
 import { MIGRATION, World, assert, test, until } from "./harness/test.js";
 
 const COOKIE = "__Host-crossfade";
@@ -23,6 +24,21 @@ test("a session is a cookie that no script reads and no other site sends", async
   await tab.page.reload();
   await tab.ready();
   assert.equal((await tab.fetch("/api/v1/session")).body.role, "operator", "a reload asks for nothing");
+});
+
+test("by plain http beyond loopback the token stays in the tab, and the page says so", async (t) => {
+  const world = await World.start(t, { url: `http://${PUBLIC_HOST}` });
+  await world.api.mode(MIGRATION, "gradual");
+  const profile = await world.profile({ url: `http://${PUBLIC_HOST}:${world.router.admin.split(":").at(-1)}` });
+  const tab = await profile.signedIn("operator");
+  assert.equal(await cookie(profile), undefined, "the browser keeps no cookie here");
+  await tab.page.getByText("kept in this tab alone").waitFor();
+  await tab.untilLive("streaming");
+  await tab.go(`/migrations/${MIGRATION}`);
+  await tab.signIn("operator");
+  await tab.changePercent(7, "a change by the token of the tab");
+  assert.equal((await world.api.migration(MIGRATION)).percent, 7);
+  assert.equal((await world.api.migration(MIGRATION)).last_change.actor, "otto");
 });
 
 test("a link with a token signs in and leaves the address bar", async (t) => {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::request::{Admin, Holder, Identity, JsonBody, PathPart, denied};
 use crate::Shared;
-use crate::auth::Role;
+use crate::auth::{Denied, Role};
 use crate::problem::{Code, Problem};
 use crate::session::{By, Session, set_cookie};
 
@@ -86,7 +86,15 @@ pub(crate) async fn begin(
     State(shared): State<Shared>,
     JsonBody(body): JsonBody<SignInBody>,
 ) -> Result<Response, Problem> {
-    let token = shared.access.recognise(body.token.trim().as_bytes()).map_err(denied)?;
+    let token = shared.access.recognise(body.token.trim().as_bytes()).map_err(|why| {
+        // Those beyond the budget of attempts are told alike and would only fill the log.
+        if why == Denied::Unknown {
+            tracing::warn!(
+                "nobody was signed in to the dashboard: the token that was given is not one of this router's"
+            );
+        }
+        denied(why)
+    })?;
     begin_for(&shared, &token.name, token.role, By::Token).map(|(cookie, session)| {
         let who = WhoView::of(Identity::of(session));
         ([(SET_COOKIE, cookie)], Json(who)).into_response()
@@ -116,6 +124,7 @@ pub(crate) async fn end(State(shared): State<Shared>, identity: Result<Identity,
     // Whoever is not signed in has what they want.
     if let Some(session) = identity.ok().and_then(|own| own.session) {
         shared.sessions.end(&session.id);
+        tracing::info!(name = session.name, session = session.id, "somebody signed out of the dashboard");
     }
     (StatusCode::NO_CONTENT, [(SET_COOKIE, set_cookie(None))]).into_response()
 }

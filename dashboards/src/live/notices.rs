@@ -96,10 +96,18 @@ fn of_entry(id: &MigrationId, entry: &HistoryEntry) -> Value {
 
 /// A rollback that is not stored, the kill file, or the end of either.
 fn of_this_router(shared: &Shared, id: &MigrationId, was: &Known, now: &Known) -> Value {
+    let is_over = now.effective == now.document.mode;
     let percent = now.document.share.percent();
     let position = |mode| PositionView { mode, percent };
-    let text = "this router alone serves otherwise than the store says: the store is away or the kill file exists, or that is over";
-    let told = Told { kind: "here_only".into(), actor: &shared.replica, text, time: Timestamp::now() };
+    let (kind, text) = if is_over {
+        ("here_only_over", "this router serves as the store says again")
+    } else {
+        (
+            "here_only",
+            "this router alone serves otherwise than the store says, by the kill file or because the store is away: remove the file, or look what the store lacks",
+        )
+    };
+    let told = Told { kind: kind.into(), actor: &shared.replica, text, time: Timestamp::now() };
     notice(id, now.document.revision, &told, position(was.effective), position(now.effective))
 }
 

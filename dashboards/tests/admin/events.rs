@@ -158,6 +158,27 @@ async fn what_a_guard_does_is_a_notice_too() {
 }
 
 #[tokio::test]
+async fn a_router_that_goes_its_own_way_is_told_when_it_lasts_and_when_it_is_over() {
+    let world = World::new().await;
+    move_agents(&world, Mode::NewOnly, "go").await;
+    let mut events = Events::open(&world, "viewer", None).await;
+    events.until(|event| event.name == "counts").await;
+    world.watch.set_killed(true);
+    let of_agents = |event: &Event| event.name == "notice" && event.data["migration"] == "agents";
+    let begun = events.until(of_agents).await.data;
+    assert_eq!((&begun["kind"], &begun["actor"]), (&json!("here_only"), &json!("router-1")), "{begun}");
+    assert_eq!(begun["after"]["mode"], "emergency_rollback");
+    world.watch.set_killed(false);
+    let over = events.until(of_agents).await.data;
+    assert_eq!((&over["kind"], &over["after"]["mode"]), (&json!("here_only_over"), &json!("new_only")), "{over}");
+    assert_ne!(begun["id"], over["id"]);
+    // One that is stored is told as the change that it is, and not twice.
+    move_agents(&world, Mode::Gradual, "on").await;
+    let kinds = [events.until(of_agents).await.data["kind"].clone()];
+    assert_eq!(kinds, [json!("mode")]);
+}
+
+#[tokio::test]
 async fn a_stream_ends_when_the_router_goes_down() {
     let world = World::new().await;
     let mut events = Events::open(&world, "viewer", None).await;

@@ -20,7 +20,7 @@ const where = ({ mode, percent }) => (mode === "gradual" ? `${modes[mode]} ${for
 function announce(notice) {
   const { migration, kind, actor, text, before, after, severity } = notice;
   // Whoever does something sees what it did already; that a router is ahead of the store is told where it stands.
-  if (actor === session.value?.name || kind === "here_only") return;
+  if (actor === session.value?.name || kind.startsWith("here_only")) return;
   const what = strings.kinds[kind] ?? kinds[kind] ?? kind;
   const moved = before && after ? `${where(before)} → ${where(after)}` : "";
   toast(strings.title(migration, what, actor ?? ""), { note: [moved, text].filter(Boolean).join(": "), of: after && migration, ...(LOOKS[severity] ?? LOOKS.info) });

@@ -15,8 +15,8 @@ import * as strings from "../strings.js";
 /** Long enough for `?wait=5s`. */
 const CHANGE_MS = 20_000;
 const UNDO_MS = 30_000;
-/** What an operator may insist on, and the role it takes. @type {Record<string, Api.Role>} */
-const INSIST = { held: "operator", not_converged: "operator", frozen: "operator" };
+/** Refusals that whoever may change things may insist against. */
+const INSISTABLE = ["held", "not_converged", "frozen"];
 /** A dry run needs a reason too; it is never kept. */
 const PREVIEW = "preview";
 
@@ -167,8 +167,8 @@ function ChangeDialog({ change }) {
   const problem = refused ?? preview.error;
   const looking = !preview.change && !preview.error;
   const isConflict = problem?.code === "stale_revision";
-  const insistable = forced ?? (problem && problem.code in INSIST ? problem.code : null);
-  const blocked = isConflict || Boolean(problem && problem.code in INSIST);
+  const insistable = forced ?? (problem && INSISTABLE.includes(problem.code) ? problem.code : null);
+  const blocked = isConflict || Boolean(problem && INSISTABLE.includes(problem.code));
 
   async function submit() {
     if (busy || looking || blocked) return;
@@ -209,9 +209,8 @@ function ChangeDialog({ change }) {
       ${looking && html`<p class="dim">${strings.change.looking}</p>`}
       ${preview.change && html`<${Preview} change=${preview.change} />`}
       ${problem && (isConflict ? html`<${Conflict} id=${id} error=${problem} onLook=${lookAgain} />` : html`<${Problem} error=${problem} />`)}
-      ${insistable && html`<label class="check"><input type="checkbox" checked=${Boolean(forced)} disabled=${busy || !may(INSIST[insistable])}
-        onChange=${() => setForced(forced ? null : insistable)} /><span>${strings.change.force[insistable]}
-        ${!may(INSIST[insistable]) && html`<small>${strings.change.forceNeeds(INSIST[insistable])}</small>`}</span></label>`}
+      ${insistable && html`<label class="check"><input type="checkbox" checked=${Boolean(forced)} disabled=${busy}
+        onChange=${() => setForced(forced ? null : insistable)} /><span>${strings.change.force[insistable]}</span></label>`}
     </div>
     <label for=${reasonId}>${change.reasonLabel ?? strings.change.reason}</label>
     <textarea id=${reasonId} data-first data-testid="reason-input" maxlength="900" placeholder=${strings.change.reasonHint}
@@ -252,7 +251,7 @@ function PositionView({ label, position }) {
 /** Why it did not work, and what to do. @param {{error: ApiError}} props */
 function Problem({ error }) {
   const title = strings.change.explain[error.code];
-  return html`<${Banner} tone=${error.code in INSIST ? "warn" : "bad"} title=${title} testid="dialog-error" role="alert">
+  return html`<${Banner} tone=${INSISTABLE.includes(error.code) ? "warn" : "bad"} title=${title} testid="dialog-error" role="alert">
     <p>${error.message}</p>
     ${error.code === "held" || error.code === "frozen" ? html`<p>${strings.change.toLegacyWorks}</p>` : ""}
     ${error.isUnknown ? html`<p>${strings.change.unknown}</p>` : ""}<//>`;

@@ -34,11 +34,14 @@ function program() {
   throw new Error("there is no chromium on the path (tests/browser/run installs it)");
 }
 
+/** A name that is not loopback's, as a proxy would have, by which the browser finds this machine. */
+export const PUBLIC_HOST = "crossfade.test";
+
 let started;
 
 /** One browser for all tests of a process; what they share is the program, never a profile. */
 function browser() {
-  started ??= chromium.launch({ executablePath: program(), args: ["--disable-gpu", "--disable-extensions"] });
+  started ??= chromium.launch({ executablePath: program(), args: ["--disable-gpu", "--disable-extensions", `--host-resolver-rules=MAP ${PUBLIC_HOST} 127.0.0.1`] });
   return started;
 }
 

@@ -34,14 +34,14 @@ const tokens = Object.entries(PEOPLE).map(([role, name]) => ({ name, role, sha25
  *
  * @param {object} setup
  */
-export function file({ folder, environment, store, upstreams, migrations, routes, data = 0, admin = 0 }) {
+export function file({ folder, environment, url, store, upstreams, migrations, routes, data = 0, admin = 0 }) {
   const config = {
     environment,
     snapshot: join(folder, "crossfade.snapshot"),
     workers: 1,
     drain: { delay: "0s", timeout: "5s" },
     listen: [{ address: `127.0.0.1:${data}` }],
-    admin: { address: `127.0.0.1:${admin}`, tokens },
+    admin: { address: `127.0.0.1:${admin}`, tokens, ...(url && { url }) },
     store,
     upstreams,
     migrations,

@@ -22,8 +22,9 @@ export class World {
    * @param {object} options.migration members of the migration besides its id and sides
    * @param {object[]} options.more further migrations, on paths `/ID/**`
    * @param {string} options.environment the fleet's name
+   * @param {string} options.url `admin.url`
    */
-  static async start(t, { routers = 1, redis = routers > 1, migration = {}, more = [], environment = "test" } = {}) {
+  static async start(t, { routers = 1, redis = routers > 1, migration = {}, more = [], environment = "test", url } = {}) {
     const world = new World();
     world.t = t;
     [world.legacy, world.new] = [await Backend.start(t, "legacy"), await Backend.start(t, "new")];
@@ -39,6 +40,7 @@ export class World {
       migrations: [{ id: MIGRATION, ...sides, default: true, ...migration }, ...more.map((one) => ({ ...sides, ...one }))],
       routes: [...more.map(({ id }) => ({ migration: id, path: `/${id}/**` })), { migration: MIGRATION, path: "/**" }],
       environment,
+      url,
     });
     world.routers = await Promise.all(Array.from({ length: routers }, () => Router.start(t, setup(folder(t)))));
     [world.router] = world.routers;
