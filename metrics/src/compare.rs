@@ -35,6 +35,7 @@ mod align;
 mod body;
 mod decimal;
 mod difference;
+mod digest;
 mod hash;
 mod headers;
 mod hosts;
@@ -53,6 +54,7 @@ mod tests;
 use report::Report;
 
 pub use difference::{Difference, Fingerprint, Kind, Place, Shown, Type};
+pub use digest::Digest;
 pub use rules::{Decimal, RuleEntry, RuleError, RuleKind, Rules};
 
 /// What one side said.
@@ -172,8 +174,22 @@ pub enum NotCompared {
 }
 
 impl NotCompared {
+    pub const ALL: [Self; 11] = [
+        Self::NotModified,
+        Self::TooManyRequests,
+        Self::Range,
+        Self::EventStream,
+        Self::Truncated,
+        Self::TooLarge,
+        Self::Inflated,
+        Self::Encoding,
+        Self::Charset,
+        Self::Depth,
+        Self::Nodes,
+    ];
+
     /// Stable, for labels and JSON.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::NotModified => "not_modified",
             Self::TooManyRequests => "too_many_requests",
