@@ -2,7 +2,18 @@
 //!
 //! Shared by the comparing thread, which is the only one that compares, and the admin side, which reads.
 
+mod callers;
 mod cells;
+mod finding;
+mod findings;
+mod fold;
+mod gate;
+mod ledger;
+mod proposal;
+mod standing;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +21,14 @@ use std::sync::{Arc, Mutex};
 use flags::MigrationId;
 use jiff::Timestamp;
 
+pub use callers::{CALLERS_MAX, Callers};
 pub use cells::{Compared, ComparisonCells, ComparisonTotals, NotPaired, RouteCells, Twin, reasons};
+pub use finding::{Example, Finding, OfVersion, Request, VERSION_BYTES_MAX, Value, without_shape};
+pub use findings::{FINDINGS_MAX, FINDINGS_PER_ROUTE_MAX, Findings, KEPT_FOR, OTHER, ROUTES_MAX, Route, Totals};
+pub use gate::{Bar, Gate, gate};
+pub use ledger::{Found, Ledger};
+pub use proposal::{Proposal, path, propose};
+pub use standing::{Standing, gap};
 
 use crate::compare::{Digest, Limits, Rules};
 use crate::observe::{Observer, lock};
