@@ -8,6 +8,7 @@
 //! Not here: what a path and a kind mean. Whoever asks for the change knows (`metrics::compare`) and has checked it; what does
 //! not read on a router is left out there and told.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -49,6 +50,8 @@ pub struct AcceptedRule {
     pub reason: String,
     /// The last day on which it holds, in UTC.
     pub expires: Date,
+    /// When it was accepted: what was found later, it did not let pass.
+    pub accepted: Timestamp,
 }
 
 /// A rule before and after a change.
@@ -95,6 +98,11 @@ impl AcceptedRule {
     /// Whether it no longer holds on a day.
     pub fn is_expired(&self, today: Date) -> bool {
         self.expires < today
+    }
+
+    /// Whether both let the same pass for as long, for the same reasons.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Self { accepted: other.accepted, ..self.clone() } == *other
     }
 
     pub(crate) fn check(&self, today: Date) -> Result<(), InvalidRule> {
@@ -157,7 +165,16 @@ mod tests {
         let (kind, route) = (r#""shape""#.to_owned(), Some("/orders/{id}".to_owned()));
         let id = AcceptedRule::id_of(route.as_deref(), path, &kind);
         let (owner, reason) = ("ann".into(), "made anew".into());
-        AcceptedRule { id, path: path.into(), kind, route, owner, reason, expires: date(2026, 12, 31) }
+        AcceptedRule {
+            id,
+            path: path.into(),
+            kind,
+            route,
+            owner,
+            reason,
+            expires: date(2026, 12, 31),
+            accepted: Timestamp::UNIX_EPOCH,
+        }
     }
 
     const TODAY: Date = date(2026, 12, 1);

@@ -50,6 +50,8 @@ mod walk;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::corpus;
 
 use report::Report;
 

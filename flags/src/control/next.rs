@@ -60,7 +60,7 @@ pub(super) fn next(standing: Standing<'_>, ask: &Ask, actor: &str, reason: &str)
             (ChangeKind::Unpin, before, Some(pin))
         }
         Ask::AcceptRule(asked) => {
-            let asked = AcceptedRule { reason: reason.into(), ..asked.clone() };
+            let asked = AcceptedRule { reason: reason.into(), accepted: standing.now, ..asked.clone() };
             asked.check(today(standing.now))?;
             rule = Some(ruled(standing, &asked.id, Some(&asked))?);
             (ChangeKind::AcceptRule, before, None)
@@ -93,7 +93,10 @@ impl Next {
             let placement = |pin: &Option<Pin>| pin.as_ref().map(|pin| (pin.side, pin.until));
             placement(&change.before) != placement(&change.after)
         });
-        let rule_changes = self.rule.as_ref().is_some_and(|(change, _)| change.before != change.after);
+        let rule_changes = self.rule.as_ref().is_some_and(|(change, _)| match (&change.before, &change.after) {
+            (Some(before), Some(after)) => !before.is_same(after),
+            (before, after) => before != after,
+        });
         self.before != self.after || pin_changes || rule_changes
     }
 

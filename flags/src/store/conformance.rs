@@ -95,7 +95,7 @@ fn accepted_rule() -> AcceptedRule {
     let (path, kind) = ("$.\"ä\"".to_owned(), r#"{"tolerance":{"absolute":0.01}}"#.to_owned());
     let (owner, reason) = ("ann".to_owned(), "weil \"ä\"".to_owned());
     let (id, expires) = (AcceptedRule::id_of(None, &path, &kind), jiff::civil::date(2026, 6, 4));
-    AcceptedRule { id, path, kind, route: None, owner, reason, expires }
+    AcceptedRule { id, path, kind, route: None, owner, reason, expires, accepted: Timestamp::UNIX_EPOCH }
 }
 
 async fn change(store: &dyn Store, migration: &MigrationId, share: u16) -> Write {

@@ -168,7 +168,7 @@ impl Finding {
             self.callers.add(caller);
         }
         for shown in [&difference.legacy, &difference.new].into_iter().flatten() {
-            remember(&mut self.shapes, shown.outline());
+            remember(&mut self.shapes, &shown.outline());
         }
         let version = request.version.and_then(version);
         if let Some(version) = &version {
@@ -192,7 +192,7 @@ impl Finding {
     pub(super) fn found_in_legacy(&mut self, own: &BTreeSet<String>, at: Timestamp) {
         self.noise += 1;
         self.latest = self.latest.max(at);
-        own.iter().for_each(|shape| remember(&mut self.own_shapes, shape.clone()));
+        own.iter().for_each(|shape| remember(&mut self.own_shapes, shape));
     }
 
     /// Whether legacy's own values are of one shape and new's is of another.
@@ -216,8 +216,8 @@ impl Finding {
         self.latest = self.latest.max(other.latest);
         self.callers.merge(&other.callers);
         other.versions.iter().for_each(|(version, more)| count_version(&mut self.versions, version, *more));
-        other.shapes.iter().for_each(|shape| remember(&mut self.shapes, shape.clone()));
-        other.own_shapes.iter().for_each(|shape| remember(&mut self.own_shapes, shape.clone()));
+        other.shapes.iter().for_each(|shape| remember(&mut self.shapes, shape));
+        other.own_shapes.iter().for_each(|shape| remember(&mut self.own_shapes, shape));
         self.examples.extend(other.examples.iter().cloned());
         self.examples.sort_by_key(|example| std::cmp::Reverse(example.at));
         self.examples.truncate(EXAMPLES_MAX);
@@ -265,9 +265,9 @@ fn is_alike(difference: &Difference) -> bool {
     }
 }
 
-fn remember(shapes: &mut BTreeSet<String>, shape: String) {
+fn remember(shapes: &mut BTreeSet<String>, shape: &str) {
     if shapes.len() < SHAPES_MAX {
-        shapes.insert(cut_to(&shape, REQUEST_ID_BYTES_MAX));
+        shapes.insert(cut_to(shape, REQUEST_ID_BYTES_MAX));
     }
 }
 

@@ -104,6 +104,9 @@ pub struct Route {
     pub other: u64,
     #[serde(default)]
     pub totals: Totals,
+    /// Findings of it that are kept.
+    #[serde(skip)]
+    kept: usize,
 }
 
 impl Route {
@@ -180,10 +183,22 @@ impl Findings {
 
     /// Whether one more finding of a route is kept.
     pub(super) fn has_room(&self, route: &str) -> bool {
-        // Looked at only where the whole is so full that a route may be.
-        let of_route = || self.found.values().filter(|finding| finding.route == route).count();
-        self.found.len() < FINDINGS_MAX
-            && (self.found.len() < FINDINGS_PER_ROUTE_MAX || of_route() < FINDINGS_PER_ROUTE_MAX)
+        let of_route = self.routes.get(route).map_or(0, |route| route.kept);
+        self.found.len() < FINDINGS_MAX && of_route < FINDINGS_PER_ROUTE_MAX
+    }
+
+    /// Keeps one more, for which there is room.
+    pub(super) fn insert(&mut self, finding: Finding) {
+        self.routes.entry(finding.route.clone()).or_default().kept += 1;
+        self.found.insert(finding.fingerprint(), finding);
+    }
+
+    pub(super) fn remove(&mut self, fingerprint: Fingerprint) -> Option<Finding> {
+        let finding = self.found.remove(&fingerprint)?;
+        if let Some(route) = self.routes.get_mut(&finding.route) {
+            route.kept = route.kept.saturating_sub(1);
+        }
+        Some(finding)
     }
 
     /// Adds what others found.
@@ -201,7 +216,7 @@ impl Findings {
             if let Some(known) = self.found.get_mut(&fingerprint) {
                 known.merge(finding);
             } else if self.has_room(&route) {
-                self.found.insert(fingerprint, Finding { route, ..finding.clone() });
+                self.insert(Finding { route, ..finding.clone() });
             } else {
                 let of = self.routes.entry(route).or_default();
                 of.other = of.other.saturating_add(finding.raw);
@@ -212,7 +227,11 @@ impl Findings {
     /// Forgets findings and examples that are older than [`KEPT_FOR`].
     pub fn forget(&mut self, now: Timestamp) {
         let is_kept = |at: Timestamp| now.duration_since(at) < KEPT_FOR;
-        self.found.retain(|_, finding| is_kept(finding.latest));
+        let old =
+            self.found.iter().filter(|(_, finding)| !is_kept(finding.latest)).map(|(fingerprint, _)| *fingerprint);
+        for fingerprint in old.collect::<Vec<_>>() {
+            self.remove(fingerprint);
+        }
         self.found.values_mut().for_each(|finding| finding.examples.retain(|example| is_kept(example.at)));
     }
 

@@ -104,11 +104,13 @@ impl Ledger {
     fn finding(&mut self, route: &str, pattern: &str, kind: Kind, request: &Request<'_>) -> Option<&mut Finding> {
         let fingerprint = Fingerprint::of(route, pattern, kind);
         let findings = &mut self.findings;
-        if !findings.found.contains_key(&fingerprint) && !findings.has_room(route) {
-            return None;
+        if !findings.found.contains_key(&fingerprint) {
+            if !findings.has_room(route) {
+                return None;
+            }
+            findings.insert(Finding::new(route, pattern, kind, request.at));
         }
-        let new = || Finding::new(route, pattern, kind, request.at);
-        Some(findings.found.entry(fingerprint).or_insert_with(new))
+        findings.found.get_mut(&fingerprint)
     }
 
     fn fold(&mut self, route: &str, pattern: &str) -> String {
@@ -133,11 +135,11 @@ impl Ledger {
             if folded == pattern {
                 continue;
             }
-            let Some(mut finding) = self.findings.found.remove(&fingerprint) else { continue };
+            let Some(mut finding) = self.findings.remove(fingerprint) else { continue };
             finding.pattern = folded;
             match self.findings.found.get_mut(&finding.fingerprint()) {
                 Some(same) => same.merge(&finding),
-                None => drop(self.findings.found.insert(finding.fingerprint(), finding)),
+                None => self.findings.insert(finding),
             }
         }
     }

@@ -7,7 +7,16 @@ fn accepted(path: &str) -> AcceptedRule {
     let kind = "\"shape\"".to_owned();
     let expires = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().tomorrow().unwrap();
     let id = AcceptedRule::id_of(None, path, &kind);
-    AcceptedRule { id, path: path.into(), kind, route: None, owner: "ann".into(), reason: String::new(), expires }
+    AcceptedRule {
+        id,
+        path: path.into(),
+        kind,
+        route: None,
+        owner: "ann".into(),
+        reason: String::new(),
+        expires,
+        accepted: Timestamp::UNIX_EPOCH,
+    }
 }
 
 #[tokio::test]
