@@ -138,7 +138,7 @@ function Unreachable() {
   return html`<main id="main" tabindex="-1"><h1 tabindex="-1">${strings.name}</h1><${Banner} tone="bad" role="alert">${strings.unreachable}<//></main>`;
 }
 
-/** Follows a link that signs in, else asks who is signed in; again until the router answers. */
+/** Follows a link that signs in, else asks who is signed in and, at once, where things stand; again until the router answers. */
 async function enter() {
   const token = tokenOfLink();
   if (token) {
@@ -150,6 +150,9 @@ async function enter() {
       else toast(signInStrings.noAnswer, { tone: "bad" });
     }
   }
+  // Whoever opens the page is nearly always signed in still; where not, the stream is refused and stopped.
+  isAhead = true;
+  start();
   for (;;) {
     try {
       await recall();
@@ -186,13 +189,18 @@ effect(() => {
   const button = document.getElementById("emergency");
   if (button) button.dataset.migration = route.value.page === "migration" ? route.value.params.id : "";
 });
-/** @type {string | null} */
-let liveFor = null;
+/** Whose events come; undefined until it is known who is signed in. @type {string | null | undefined} */
+let liveFor;
+/** Events are asked for already, whoever it is. */
+let isAhead = false;
 effect(() => {
+  if (session.value === undefined) return;
   const name = session.value?.name ?? null;
   if (name === liveFor) return;
   liveFor = name;
-  untracked(name === null ? stop : start);
+  if (name === null) untracked(stop);
+  else if (!isAhead) untracked(start);
+  isAhead = false;
 });
 lookAtDoor();
 await enter();
