@@ -5,12 +5,12 @@ import { effect, html, render, untracked, useEffect, useLayoutEffect, useRef, us
 import { ApiError } from "./lib/api.js";
 import { door, inMemory, isViewerOnly, lookAtDoor, recall, session, signIn, signOut, tokenOfLink } from "./lib/session.js";
 import { connection, degraded, heardAt, isStale, migrations, ready, refresh, start, stop } from "./lib/live.js";
-import { route, startRouter } from "./lib/router.js";
+import { navigate, route, startRouter } from "./lib/router.js";
 import { Banner, Boundary } from "./lib/components.js";
 import { Dialogs } from "./lib/dialog.js";
 import { Toasts, toast } from "./lib/toast.js";
 import { FreezeBanner } from "./lib/freeze.js";
-import { SignIn } from "./lib/sign-in.js";
+import { SignIn, rememberedPlace } from "./lib/sign-in.js";
 import { pageBusy } from "./lib/page.js";
 import { startAnnouncing } from "./lib/announce.js";
 import { askRole, offer, whenRolledBack } from "./lib/emergency.js";
@@ -203,5 +203,7 @@ effect(() => {
   isAhead = false;
 });
 lookAtDoor();
+const place = rememberedPlace();
 await enter();
+if (place && session.value) navigate(place, { replace: true });
 show();
