@@ -13,7 +13,7 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -34,21 +34,38 @@ struct Files;
 const PAGE: &str = "index.html";
 
 /// Paths that are pages. What the script does not know beyond them it says itself.
-const PAGES: [&str; 7] = ["/", "/migrations/{id}", "/explain", "/history", "/upstreams", "/replicas", "/access"];
+const PAGES: [&str; 6] = ["/", "/explain", "/history", "/upstreams", "/replicas", "/access"];
+
+/// What a migration's page needs beside what the page itself names. Told in a field, so that a browser asks for all of it at once
+/// and not for one after the other as they name each other.
+const OF_MIGRATION: &str = concat!(
+    "</ui/pages/migration.js>; rel=modulepreload, </ui/lib/entries.js>; rel=modulepreload, ",
+    "</ui/lib/loaded.js>; rel=modulepreload, </ui/pages/migration/evidence.js>; rel=modulepreload, ",
+    "</ui/pages/migration/measures.js>; rel=modulepreload, </ui/pages/migration/pins.js>; rel=modulepreload, ",
+    "</ui/pages/migration/position.js>; rel=modulepreload, </ui/pages/migration/record.js>; rel=modulepreload, ",
+    "</ui/pages/migration/series.js>; rel=modulepreload, </ui/pages/migration/verdict.js>; rel=modulepreload, ",
+    "</ui/lib/chart.js>; rel=modulepreload, </ui/lib/frames.js>; rel=modulepreload, ",
+    "</ui/lib/plot.js>; rel=modulepreload, </ui/vendor/uplot.js>; rel=modulepreload",
+);
 
 pub(crate) fn router() -> Router<Shared> {
     let pages = PAGES.into_iter().fold(Router::new(), |router, path| router.route(path, get(page)));
-    pages.route("/migration/dashboard", get(dashboard)).route("/ui/{*path}", get(file))
+    let pages = pages.route("/migrations/{id}", get(migration)).route("/migration/dashboard", get(dashboard));
+    pages.route("/ui/{*path}", get(file))
 }
 
 async fn page(headers: HeaderMap) -> Result<Response, Problem> {
     answer(PAGE, &headers)
 }
 
+async fn migration(headers: HeaderMap) -> Result<Response, Problem> {
+    Ok(([(LINK, OF_MIGRATION)], answer(PAGE, &headers)?).into_response())
+}
+
 /// The story's page, which lands on its migration.
 async fn dashboard(State(shared): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
     story::default(&shared)?;
-    answer(PAGE, &headers)
+    migration(headers).await
 }
 
 async fn file(PathPart(path): PathPart<String>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -110,6 +127,8 @@ fn content_type(path: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -148,6 +167,50 @@ mod tests {
             }
             assert!(!sent.lines().any(|line| line.trim().starts_with("//")), "{name}");
         }
+    }
+
+    /// Modules that a module names, and those that they name, without those that come when they are asked for.
+    fn named_by(path: &str, found: &mut BTreeSet<String>) {
+        if !found.insert(path.to_owned()) {
+            return;
+        }
+        let file = Files::get(path).unwrap();
+        let script = std::str::from_utf8(&file.data).unwrap();
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        // Others' modules are in one line, without spaces.
+        let named = script.lines().filter(|line| line.starts_with("import") || line.starts_with("export"));
+        let named = named.flat_map(|line| line.split("from").skip(1).map(str::trim_start));
+        let imports = named.filter_map(|rest| Some(rest.strip_prefix('"')?.split_once('"')?.0));
+        for other in imports.filter(|other| other.starts_with('.')) {
+            let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+            for part in other.split('/') {
+                match part {
+                    "." => {}
+                    ".." => drop(parts.pop()),
+                    name => parts.push(name),
+                }
+            }
+            named_by(&parts.join("/"), found);
+        }
+    }
+
+    /// One that is forgotten costs a round trip before anything is seen.
+    #[test]
+    fn all_that_the_first_pages_need_is_asked_for_at_once() {
+        let page = Files::get(PAGE).unwrap();
+        let page = std::str::from_utf8(&page.data).unwrap();
+        let told = |text: &str, begin: &str, end: &str| {
+            let parts = text.split(begin).skip(1);
+            parts.map(|rest| rest.split_once(end).unwrap().0.to_owned()).collect::<BTreeSet<String>>()
+        };
+        let mut of_page = told(page, "modulepreload\" href=\"/ui/", "\"");
+        of_page.extend(told(page, "module\" src=\"/ui/", "\""));
+        let mut needed = BTreeSet::new();
+        ["app.js", "lib/emergency.js", "pages/overview.js"].into_iter().for_each(|path| named_by(path, &mut needed));
+        assert_eq!(of_page, needed);
+        let mut more = BTreeSet::new();
+        named_by("pages/migration.js", &mut more);
+        assert_eq!(told(OF_MIGRATION, "</ui/", ">"), &more - &needed);
     }
 
     #[test]

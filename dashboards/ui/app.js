@@ -5,12 +5,12 @@ import { effect, html, render, untracked, useEffect, useLayoutEffect, useRef, us
 import { ApiError } from "./lib/api.js";
 import { door, inMemory, isViewerOnly, lookAtDoor, recall, session, signIn, signOut, tokenOfLink } from "./lib/session.js";
 import { connection, degraded, heardAt, isStale, migrations, ready, refresh, start, stop } from "./lib/live.js";
-import { route, startRouter } from "./lib/router.js";
+import { navigate, route, startRouter } from "./lib/router.js";
 import { Banner, Boundary } from "./lib/components.js";
 import { Dialogs } from "./lib/dialog.js";
 import { Toasts, toast } from "./lib/toast.js";
 import { FreezeBanner } from "./lib/freeze.js";
-import { SignIn } from "./lib/sign-in.js";
+import { SignIn, rememberedPlace } from "./lib/sign-in.js";
 import { pageBusy } from "./lib/page.js";
 import { startAnnouncing } from "./lib/announce.js";
 import { askRole, offer, whenRolledBack } from "./lib/emergency.js";
@@ -138,7 +138,7 @@ function Unreachable() {
   return html`<main id="main" tabindex="-1"><h1 tabindex="-1">${strings.name}</h1><${Banner} tone="bad" role="alert">${strings.unreachable}<//></main>`;
 }
 
-/** Follows a link that signs in, else asks who is signed in; again until the router answers. */
+/** Follows a link that signs in, else asks who is signed in and, at once, where things stand; again until the router answers. */
 async function enter() {
   const token = tokenOfLink();
   if (token) {
@@ -150,6 +150,9 @@ async function enter() {
       else toast(signInStrings.noAnswer, { tone: "bad" });
     }
   }
+  // Whoever opens the page is nearly always signed in still; where not, the stream is refused and stopped.
+  isAhead = true;
+  start();
   for (;;) {
     try {
       await recall();
@@ -186,14 +189,21 @@ effect(() => {
   const button = document.getElementById("emergency");
   if (button) button.dataset.migration = route.value.page === "migration" ? route.value.params.id : "";
 });
-/** @type {string | null} */
-let liveFor = null;
+/** Whose events come; undefined until it is known who is signed in. @type {string | null | undefined} */
+let liveFor;
+/** Events are asked for already, whoever it is. */
+let isAhead = false;
 effect(() => {
+  if (session.value === undefined) return;
   const name = session.value?.name ?? null;
   if (name === liveFor) return;
   liveFor = name;
-  untracked(name === null ? stop : start);
+  if (name === null) untracked(stop);
+  else if (!isAhead) untracked(start);
+  isAhead = false;
 });
 lookAtDoor();
+const place = rememberedPlace();
 await enter();
+if (place && session.value) navigate(place, { replace: true });
 show();

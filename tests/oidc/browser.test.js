@@ -44,8 +44,8 @@ test("in a real browser", { skip: path ? false : "no chromium on this machine (i
     });
     return { context, problems, page: await context.newPage() };
   };
-  const signIn = async (page, login) => {
-    await page.goto("/");
+  const signIn = async (page, login, from = "/") => {
+    await page.goto(from);
     await page.getByRole("link", { name: "Sign in with Company sign-in" }).click();
     await page.locator("input[name=login]").fill(login);
     await page.locator("input[name=password]").fill("x");
@@ -77,6 +77,19 @@ test("in a real browser", { skip: path ? false : "no chromium on this machine (i
     assert.equal(await page.evaluate(async () => (await fetch("/api/v1/session", { method: "DELETE" })).status), 204);
     await page.reload();
     await page.getByTestId("sign-in-token").waitFor();
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  await t.test("a link that was sent to somebody is where they are once they have signed in", async () => {
+    const { page, context, problems } = await visit();
+    const link = "/history?migration=shop";
+    await signIn(page, "otto", link);
+    await page.waitForURL(`${home}${link}`);
+    await page.locator("main[data-ready=true]").getByRole("heading", { name: "History" }).waitFor();
+    await page.goto("/");
+    await page.locator("main[data-ready=true]").waitFor();
+    assert.equal(new URL(page.url()).pathname, "/", "and only once");
     assert.deepEqual(problems, []);
     await context.close();
   });

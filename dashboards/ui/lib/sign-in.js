@@ -1,4 +1,4 @@
-// The page for whoever is not signed in. It stays on the path that was asked for.
+// The page for whoever is not signed in. It stays on the path that was asked for, and comes back to it from a provider.
 
 import { html, useEffect, useId, useState } from "./html.js";
 import { ApiError } from "./api.js";
@@ -36,7 +36,7 @@ export function SignIn() {
     <p class="dim">${environment ? strings.to(environment) : app.name}</p>
     ${ended.value && html`<p class="banner plain" role="status"><span>${strings.ended}</span></p>`}
     <form class="card" onSubmit=${(event) => { event.preventDefault(); submit(); }}>
-      ${oidc && html`<a class="button primary wide" href=${oidc.url}>${strings.oidc(oidc.label)}</a><p class="dim or">${strings.or}</p>`}
+      ${oidc && html`<a class="button primary wide" href=${oidc.url} onClick=${rememberPlace}>${strings.oidc(oidc.label)}</a><p class="dim or">${strings.or}</p>`}
       <div><label for=${id}>${strings.token}</label>
         <input id=${id} type="password" autocomplete="current-password" spellcheck="false" data-testid="sign-in-token" aria-describedby=${`${id}-hint`}
           value=${token} onInput=${(event) => setToken(event.target.value)} />
@@ -45,6 +45,20 @@ export function SignIn() {
       <button type="submit" class="primary wide" disabled=${busy} data-testid="sign-in-send">${busy ? strings.sending : strings.send}</button>
     </form>
     <p class="dim small">${strings.emergencyHint}</p></main>`;
+}
+
+/** In this tab, which is the one that comes back. */
+const PLACE = "crossfade.place";
+
+function rememberPlace() {
+  sessionStorage.setItem(PLACE, location.pathname + location.search);
+}
+
+/** Where the sign-in that has just ended at a provider began; told once. @returns {string | null} */
+export function rememberedPlace() {
+  const place = sessionStorage.getItem(PLACE);
+  sessionStorage.removeItem(PLACE);
+  return location.pathname === "/" ? place : null;
 }
 
 /** @param {unknown} failure */
