@@ -174,8 +174,22 @@ pub enum NotCompared {
 }
 
 impl NotCompared {
+    pub const ALL: [Self; 11] = [
+        Self::NotModified,
+        Self::TooManyRequests,
+        Self::Range,
+        Self::EventStream,
+        Self::Truncated,
+        Self::TooLarge,
+        Self::Inflated,
+        Self::Encoding,
+        Self::Charset,
+        Self::Depth,
+        Self::Nodes,
+    ];
+
     /// Stable, for labels and JSON.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::NotModified => "not_modified",
             Self::TooManyRequests => "too_many_requests",

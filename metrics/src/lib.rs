@@ -13,6 +13,7 @@ pub mod fast;
 pub mod fleet;
 pub mod guard;
 pub mod judge;
+pub mod mismatch;
 pub mod notice;
 pub mod observe;
 pub mod outcome;

@@ -41,6 +41,7 @@ pub use process::{OutcomeResult, ProcessCells};
 pub use recent::RecentKeys;
 use recent::Taken;
 
+use crate::mismatch::ComparisonCells;
 use crate::outcome::{CodeClass, Failure};
 use crate::status::Board;
 
@@ -67,6 +68,7 @@ pub struct Observer {
     board: Arc<Board>,
     dispersion: Mutex<Dispersion>,
     taken: Mutex<BTreeMap<MigrationId, Taken>>,
+    comparisons: Mutex<BTreeMap<MigrationId, Arc<ComparisonCells>>>,
 }
 
 /// The cells of one worker.
@@ -141,6 +143,7 @@ impl Observer {
             board: Arc::default(),
             dispersion: Mutex::default(),
             taken: Mutex::default(),
+            comparisons: Mutex::default(),
         });
         registry.register(Box::new(exposition::Exposition::of(&observer)?))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
@@ -152,6 +155,11 @@ impl Observer {
         let cells = ShardCells::new(self.refusal_codes.len());
         lock(&self.shards).push(Arc::clone(&cells));
         Shard { cells }
+    }
+
+    /// What came of comparing the answers of both sides; to be kept, because finding it takes a lock.
+    pub fn comparisons(&self, id: &MigrationId) -> Arc<ComparisonCells> {
+        Arc::clone(lock(&self.comparisons).entry(id.clone()).or_default())
     }
 
     /// What belongs to the process and to no worker: snapshot, store, file.
