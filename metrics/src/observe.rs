@@ -327,6 +327,7 @@ pub struct MigrationTotals {
     fallbacks: [u64; FALLBACKS],
     pairs: [u64; PAIRS],
     pub(crate) mirrors_dropped: [u64; DROPS],
+    pub(crate) mirror_breaker_opened: u64,
 }
 
 impl MigrationTotals {
@@ -354,6 +355,7 @@ impl MigrationTotals {
         add(&mut self.fallbacks, &cells.fallbacks);
         add(&mut self.pairs, &cells.pairs);
         add(&mut self.mirrors_dropped, &cells.mirrors_dropped);
+        self.mirror_breaker_opened += cells.mirror_breaker_opened.get();
     }
 }
 

@@ -26,8 +26,10 @@ use flags::store::redis::Redis;
 use flags::store::{Store, StoreError};
 use flags::tally::Slot;
 use flags::watch::{Background, ReloadError, Watch, WatchOptions};
+use flags::{Definitions, MigrationId};
 use metrics::events;
 use metrics::fleet::Ledger;
+use metrics::mismatch::{CompareSettings, Mismatches};
 use metrics::observe::Observer;
 use thiserror::Error;
 use tokio::task::{JoinHandle, JoinSet};
@@ -35,8 +37,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use fixed::Fixed;
 use guards::Guards;
 
-use crate::config::{self, Config, StoreConfig};
+use crate::config::{self, Config, Mirroring, StoreConfig};
 use crate::error::CODES;
+use crate::mirror::comparer::Comparer;
 use crate::notify::Notifier;
 use crate::occupancy::Occupancy;
 use crate::worker::{Catalog, Draining, Generation, Parts};
@@ -92,6 +95,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) draining: Arc<Draining>,
     pub(crate) notifier: Notifier,
+    pub(crate) mismatches: Arc<Mismatches>,
     /// What is counted for the fleet and not stored yet.
     ledger: Arc<Ledger>,
     /// The health checks of the generation in use.
@@ -127,6 +131,7 @@ impl App {
         let (token, tokens) = admin::tokens(&config.admin)?;
         let environment = config.environment.clone();
         let notifier = Notifier::start(Arc::clone(&observer), &config);
+        let mismatches = mismatches(&observer, &config)?;
         let workers = config.workers;
         let options = WatchOptions::new(replica.clone(), config.snapshot.clone());
         let (watch, background) = Watch::start(store, config.definitions, options).await;
@@ -142,8 +147,17 @@ impl App {
         let draining = Arc::default();
         let ledger = Arc::<Ledger>::default();
         watch.set_tallies(Arc::clone(&ledger) as _);
-        let shared =
-            Arc::new(Shared { watch: Arc::clone(&watch), observer, catalog, draining, notifier, ledger, checks });
+        let comparer = Comparer::start(Arc::clone(&mismatches))?;
+        let shared = Arc::new(Shared {
+            watch: Arc::clone(&watch),
+            observer,
+            catalog,
+            draining,
+            notifier,
+            mismatches,
+            ledger,
+            checks,
+        });
         let (occupancy, receivers) = Occupancy::new(workers);
         let parts = Parts {
             snapshots: Arc::clone(watch.snapshots()),
@@ -151,6 +165,7 @@ impl App {
             draining: Arc::clone(&shared.draining),
             occupancy,
             workers,
+            comparer,
         };
         let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
         let control = Arc::new(Control::new(Arc::clone(&watch)));
@@ -197,7 +212,9 @@ impl App {
         declare(&shared.observer, &config);
         // Workers find the generation before a snapshot can name it.
         shared.catalog.insert(shared.watch.current().generation() + 1, Arc::clone(&generation));
+        let comparing = comparing(&config.definitions, config.mirroring);
         shared.watch.reload(config.definitions)?;
+        shared.mismatches.configure(comparing);
         shared.notifier.reload(&config.notify, config.admin.url.as_deref());
         *shared.checks.lock().unwrap_or_else(PoisonError::into_inner) = health::watch(&generation);
         for key in self.fixed.differing(&fixed) {
@@ -254,6 +271,27 @@ fn declare(observer: &Observer, config: &Config) {
         config.upstreams.iter().flat_map(|own| own.endpoints.iter().map(|end| (own.name.clone(), end.url.clone())));
     observer.declare_migrations(&migrations);
     observer.declare_upstreams(&endpoints.collect::<Vec<_>>());
+}
+
+/// What is known of mismatches: nothing yet, with a secret that this process alone has.
+fn mismatches(observer: &Arc<Observer>, config: &Config) -> io::Result<Arc<Mismatches>> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(io::Error::other)?;
+    let mismatches = Mismatches::new(Arc::clone(observer), secret);
+    mismatches.configure(comparing(&config.definitions, config.mirroring.clone()));
+    Ok(Arc::new(mismatches))
+}
+
+/// How the answers of each migration of a file are compared.
+fn comparing(definitions: &Definitions, mirroring: Vec<Mirroring>) -> Vec<(MigrationId, CompareSettings)> {
+    let ids = definitions.migrations().iter().map(|migration| migration.id.clone());
+    let settings = |own: Mirroring| CompareSettings {
+        rules: own.rules,
+        raw_paths: own.raw_paths,
+        version_header: own.version_header,
+        ..CompareSettings::default()
+    };
+    ids.zip(mirroring.into_iter().map(settings)).collect()
 }
 
 async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {

@@ -33,6 +33,8 @@ pub enum NotPaired {
     Cancelled,
     /// As many pairs waited to be compared as may.
     ComparerBusy,
+    /// The serving side answered before it had the whole request.
+    Refused,
     /// The time of a copy was over before its side had answered.
     TimedOut,
     /// The request had a condition that the copy had not, and it decided the answer.
@@ -42,7 +44,7 @@ pub enum NotPaired {
 }
 
 impl NotPaired {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Busy,
         Self::Memory,
         Self::Age,
@@ -52,6 +54,7 @@ impl NotPaired {
         Self::NoEndpoint,
         Self::Cancelled,
         Self::ComparerBusy,
+        Self::Refused,
         Self::TimedOut,
         Self::Precondition,
         Self::LegacyFailed,
@@ -70,6 +73,7 @@ impl NotPaired {
             Self::NoEndpoint => "no_endpoint",
             Self::Cancelled => "cancelled",
             Self::ComparerBusy => "comparer_busy",
+            Self::Refused => "refused",
             Self::TimedOut => "timed_out",
             Self::Precondition => "precondition",
             Self::LegacyFailed => "legacy_failed",
