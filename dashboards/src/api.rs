@@ -12,12 +12,14 @@ pub(crate) mod evidence;
 mod freeze;
 mod history;
 mod migrations;
+mod mismatches;
 mod movement;
 mod outcomes;
 mod pins;
 mod replicas;
 pub(crate) mod request;
 mod reseed;
+mod rules;
 mod series;
 pub(crate) mod session;
 pub(crate) mod upstreams;
@@ -75,6 +77,10 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(counts::counts))
         .routes(routes!(evidence::evidence))
         .routes(routes!(comparison::comparison))
+        .routes(routes!(mismatches::list))
+        .routes(routes!(mismatches::one))
+        .routes(routes!(rules::list, rules::accept))
+        .routes(routes!(rules::remove))
         .routes(routes!(outcomes::report))
         .routes(routes!(series::series))
         .routes(routes!(events::events))
@@ -127,6 +133,7 @@ mod tests {
     const CALLS: &str = "\
 DELETE /api/v1/freeze
 DELETE /api/v1/migrations/{id}/pins/{key}
+DELETE /api/v1/migrations/{id}/rules/{rule}
 DELETE /api/v1/session
 DELETE /api/v1/sessions/{id}
 GET /api/v1/events
@@ -138,7 +145,10 @@ GET /api/v1/migrations/{id}/counts
 GET /api/v1/migrations/{id}/decision
 GET /api/v1/migrations/{id}/evidence
 GET /api/v1/migrations/{id}/history
+GET /api/v1/migrations/{id}/mismatches
+GET /api/v1/migrations/{id}/mismatches/{fingerprint}
 GET /api/v1/migrations/{id}/pins
+GET /api/v1/migrations/{id}/rules
 GET /api/v1/migrations/{id}/series
 GET /api/v1/replicas
 GET /api/v1/session
@@ -149,6 +159,7 @@ GET /api/v1/upstreams
 POST /api/v1/migrations/{id}/acknowledge
 POST /api/v1/migrations/{id}/outcomes
 POST /api/v1/migrations/{id}/rollback
+POST /api/v1/migrations/{id}/rules
 POST /api/v1/migrations/{id}/undo
 POST /api/v1/reseed
 POST /api/v1/rollback

@@ -34,6 +34,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use flags::control::Control;
 use flags::watch::Watch;
+use metrics::mismatch::Mismatches;
 use metrics::observe::Observer;
 use metrics::status::Board;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -56,6 +57,8 @@ pub struct State {
     pub observer: Arc<Observer>,
     /// What the guards have found.
     pub board: Arc<Board>,
+    /// What answers that were compared have shown.
+    pub mismatches: Arc<Mismatches>,
     pub gather: Arc<Gather>,
     /// The name of this router among its replicas.
     pub replica: String,
@@ -80,6 +83,7 @@ impl fmt::Debug for State {
             health: _,
             observer: _,
             board: _,
+            mismatches: _,
             gather: _,
             replica,
             environment,

@@ -2,6 +2,7 @@
 
 mod decided;
 mod freeze;
+mod mismatches;
 mod replicas;
 
 use flags::decide::Decision;
@@ -18,6 +19,10 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
 pub(crate) use self::decided::Decided;
 pub(crate) use self::freeze::{FreezeChangeView, FreezeStateView, FreezeView};
+pub(crate) use self::mismatches::{
+    ExampleView, MismatchPage, MismatchView, MismatchesView, PassesView, RuleChangeView, RuleView, RulesView,
+    TotalsView,
+};
 pub(crate) use self::replicas::{ReplicaView, ReplicasView};
 use crate::api::evidence::{ThresholdsView, action_name, thresholds};
 use crate::health::{EndpointHealth, Health, UpstreamHealth};
@@ -57,7 +62,19 @@ pub(crate) fn guard_action_schema() -> ObjectBuilder {
 }
 
 fn kind_schema() -> ObjectBuilder {
-    words(["mode", "rollout", "rollback", "acknowledge", "pin", "unpin", "undo", "reseed", "adopt"])
+    words([
+        "mode",
+        "rollout",
+        "rollback",
+        "acknowledge",
+        "pin",
+        "unpin",
+        "accept_rule",
+        "remove_rule",
+        "undo",
+        "reseed",
+        "adopt",
+    ])
 }
 
 /// One side of a migration: its names, and how this router meets it.
@@ -340,6 +357,8 @@ pub(crate) struct HistoryView {
     pub(crate) after: PositionView,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pin: Option<PinChangeView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rule: Option<RuleChangeView>,
     /// What a guard saw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) evidence: Option<Value>,
@@ -360,6 +379,7 @@ impl HistoryView {
             before: entry.before.into(),
             after: entry.after.into(),
             pin: entry.pin.as_ref().map(|pin| PinChangeView::new(pin, now)),
+            rule: entry.rule.as_ref().map(|rule| RuleChangeView::new(rule, now)),
             evidence: entry.evidence.clone(),
             hash: entry.hash.clone(),
             previous_hash: entry.previous_hash.clone(),

@@ -174,6 +174,7 @@ impl Control {
             before,
             after: Position { mode: Mode::EmergencyRollback, ..before },
             pin: None,
+            rule: None,
             dry_run: false,
             changed,
             here_only: true,
@@ -354,6 +355,7 @@ fn applied(migration: &MigrationId, revision: Revision, next: &Next, dry_run: bo
         before: next.before,
         after: next.after,
         pin: next.pin.clone(),
+        rule: next.rule.as_ref().map(|(change, _)| change.clone()),
         dry_run,
         changed: next.changes(),
         here_only: false,
@@ -379,6 +381,7 @@ fn to_write(
         before: next.before,
         after: next.after,
         pin: next.pin.clone(),
+        rule: next.rule.as_ref().map(|(change, _)| change.clone()),
         evidence: change.evidence.clone(),
         previous_hash: document.chain.clone(),
         hash: String::new(),
@@ -396,6 +399,7 @@ fn to_write(
         time,
         chain: entry.hash.clone(),
         previous: document.chain,
+        rules: next.rule.map_or(document.rules, |(_, rules)| rules),
     };
     let pin: Option<(String, Option<Pin>)> = next.pin.map(|change| (change.key, change.after));
     Write { migration: migration.clone(), document, pin, entry }

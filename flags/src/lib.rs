@@ -6,6 +6,7 @@
 //! code answers the data plane, the admin API, the command line and a test. This crate knows
 //! nothing about HTTP servers, connections or metrics.
 
+pub mod accepted;
 pub mod bucket;
 pub mod control;
 pub mod decide;

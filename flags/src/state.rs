@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::accepted::{AcceptedRule, RuleChange};
 use crate::bucket::{BasisPoints, HashKind};
 use crate::migration::{Migration, MigrationId, Side};
 use crate::mode::Mode;
@@ -91,6 +92,9 @@ pub struct Document {
     /// knows without the history that nothing between was lost.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub previous: String,
+    /// What people accepted that may differ; absent in documents of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<AcceptedRule>,
 }
 
 impl Document {
@@ -108,6 +112,7 @@ impl Document {
             time: Timestamp::UNIX_EPOCH,
             chain: String::new(),
             previous: String::new(),
+            rules: Vec::new(),
         }
     }
 
@@ -157,6 +162,9 @@ pub enum ChangeKind {
     Acknowledge,
     Pin,
     Unpin,
+    /// A rule of the comparison was accepted, or taken back.
+    AcceptRule,
+    RemoveRule,
     Undo,
     /// The last good state, written back to a store that had lost it.
     Reseed,
@@ -186,6 +194,8 @@ pub struct HistoryEntry {
     pub after: Position,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<PinChange>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleChange>,
     /// What a guard saw; free form, because guards differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<serde_json::Value>,
@@ -273,6 +283,7 @@ mod tests {
             before: position,
             after: position,
             pin: None,
+            rule: None,
             evidence: None,
             previous_hash: previous_hash.into(),
             hash: String::new(),

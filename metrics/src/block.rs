@@ -7,6 +7,7 @@ use flags::tally::SlotCounts;
 
 use crate::fleet::FleetCounts;
 use crate::guard::{Pairs, Seen};
+use crate::mismatch::Twin;
 use crate::observe::Pair;
 use crate::outcome::Attempted;
 use crate::performance::{WORK_BAD, WORK_OK};
@@ -46,6 +47,7 @@ pub fn seen(counts: &SlotCounts, context: &Context<'_>) -> Seen {
         latency: context.thresholds.each_ref().map(|own| own.as_ref().map_or(Block::NONE, late)),
         durations: done.collect(),
         pairs: Pairs { only_new: small(new.pairs(Pair::OnlyNew)), only_legacy: small(new.pairs(Pair::OnlyLegacy)) },
+        twins: Pairs { only_new: small(new.twins(Twin::OnlyNew)), only_legacy: small(new.twins(Twin::OnlyLegacy)) },
         matured: context.matured,
         failing_keys: new.failed_groups() | new.refused_groups(),
         failed: new.by_group(&[Attempted::Failed]),
@@ -87,7 +89,7 @@ mod tests {
         let counts = SlotCounts {
             legacy: tally("ok=90 refused=8 failed=2 h10=60 h20=40 g3=2 work_ok=3 work_bad=1"),
             new: tally(
-                "ok=5 refused=3 failed=2 h10=4 h20=6 a30=2 z25=1 g3=1 g9=1 r5=3 kmany=1 pair_new=4 pair_legacy=1 pair_same=9",
+                "ok=5 refused=3 failed=2 h10=4 h20=6 a30=2 z25=1 g3=1 g9=1 r5=3 kmany=1 pair_new=4 pair_legacy=1 pair_same=9 twin_new=7 twin_legacy=2",
             ),
             ..SlotCounts::default()
         };
@@ -103,6 +105,7 @@ mod tests {
         assert_eq!(seen.latency[0], Block { legacy: count(100.0, 40.0), new: count(11.0, 7.0) });
         assert_eq!(seen.latency[1], Block::NONE);
         assert_eq!((seen.pairs.only_new, seen.pairs.only_legacy), (4, 1));
+        assert_eq!((seen.twins.only_new, seen.twins.only_legacy), (7, 2));
         assert_eq!((seen.failing_keys, seen.has_many_keys), (1 << 3 | 1 << 9 | 1 << 5, true));
         assert_eq!((seen.failed, seen.refused), (vec![(3, 1), (9, 1)], vec![(3, 1), (5, 3), (9, 1)]));
         assert_eq!(seen.durations, [(10, 4), (20, 6)]);

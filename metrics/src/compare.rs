@@ -50,11 +50,14 @@ mod walk;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::corpus;
 
 use report::Report;
 
 pub use difference::{Difference, Fingerprint, Kind, Place, Shown, Type};
 pub use digest::{DIGESTER_BYTES_MAX, Digest, Digester};
+pub(crate) use path::steps;
 pub use rules::{Decimal, RuleEntry, RuleError, RuleKind, Rules};
 
 /// What one side said.
@@ -106,12 +109,24 @@ impl Default for Limits {
     }
 }
 
+/// The key under which values are hashed. It is not shown, also where what holds it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HashKey(pub [u8; 32]);
+
+impl std::fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HashKey")
+    }
+}
+
 /// What is shown of values that differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Redaction {
     /// Type, length and shape, never the value.
     #[default]
     Shapes,
+    /// The same with a hash under this key, by which equal values are told from others: the first 4 bytes.
+    Keyed(HashKey),
     /// The value, shortened; never of a place or form that looks like a credential, a cookie or an e-mail address.
     Raw,
 }
@@ -256,4 +271,9 @@ fn status_changed(legacy: u16, new: u16) -> Difference {
     let shown = |status: u16| Some(Shown { kind: Type::Status, length: 3, form: status.to_string() });
     let (place, pattern, kind) = (Place::Status, "status".to_owned(), Kind::StatusChanged);
     Difference { place, pattern, kind, legacy: shown(legacy), new: shown(new) }
+}
+
+/// Whether a text may hold a credential or a person's address, whatever it is called.
+pub fn is_private(text: &str) -> bool {
+    redact::is_secret_text(text)
 }

@@ -59,6 +59,14 @@ families! {
         "Copies that were not sent, or whose answer was not compared for lack of room, by reason.";
     MIRROR_BREAKER_OPENED = Counter "crossfade_mirror_breaker_opened_total" ["migration"]
         "How often copies were stopped because most of them got no answer.";
+    COMPARISONS = Counter "crossfade_comparisons_total" ["migration", "result"]
+        "Requests that were to be compared by what both sides answered, by what became of them.";
+    COMPARISONS_NOT_MADE = Counter "crossfade_comparisons_not_made_total" ["migration", "reason"]
+        "Requests that were to be compared and were not, by reason.";
+    COMPARISON_COVERAGE = Gauge "crossfade_comparison_coverage_ratio" ["migration"]
+        "Share of requests to be compared that were, since the start of this router; NaN without any.";
+    MISMATCH_FINDINGS = Gauge "crossfade_mismatch_findings" ["migration", "status"]
+        "Places and ways in which answers differ on this router: counted, noise that legacy has with itself, or with insufficient data.";
     MODE_INFO = Gauge "crossfade_mode_info" ["migration", "mode"]
         "1 for the mode in which this router serves the migration, 0 for the others.";
     ROLLOUT_RATIO = Gauge "crossfade_rollout_ratio" ["migration"]

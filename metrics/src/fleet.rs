@@ -29,6 +29,7 @@ use flags::tally::{Row, Slot, Tallies, Tally};
 use flags::{MigrationId, Side};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::mismatch::{Compared, Twin};
 use crate::observe::{
     CELLS, DURATION_BOUNDS_US, DURATION_BUCKETS, Fallback, GROUPS, MigrationTotals, Observer, Pair, lock,
 };
@@ -61,6 +62,12 @@ const CHI_FREEDOM: &str = "chidf";
 const SEEN_MANY: &str = "kmany";
 const PAIRS: [(&str, Pair); 3] =
     [("pair_same", Pair::Same), ("pair_new", Pair::OnlyNew), ("pair_legacy", Pair::OnlyLegacy)];
+
+/// What became of requests that were to be compared, counted on new.
+const COMPARED: [(&str, Compared); 3] =
+    [("cmp_matched", Compared::Matched), ("cmp_ignored", Compared::Ignored), ("cmp_mismatched", Compared::Mismatched)];
+const NOT_COMPARED: &str = "cmp_none";
+const TWINS: [(&str, Twin); 2] = [("twin_new", Twin::OnlyNew), ("twin_legacy", Twin::OnlyLegacy)];
 
 /// Names of numbered counts begin with these: of first attempts by time, of ages reached and left, and by group of callers.
 const ATTEMPTS: char = 'h';
@@ -239,6 +246,14 @@ fn difference(now: &MigrationTotals, before: &MigrationTotals, side: Side) -> Ta
         for (name, pair) in PAIRS {
             grown(name, now.pairs(pair), before.pairs(pair));
         }
+        let (compared, known) = (&now.comparisons, &before.comparisons);
+        for (name, result) in COMPARED {
+            grown(name, compared.result(result), known.result(result));
+        }
+        grown(NOT_COMPARED, compared.not_compared(), known.not_compared());
+        for (name, twin) in TWINS {
+            grown(name, compared.twins(twin), known.twins(twin));
+        }
     }
     let by_cell = [
         (ATTEMPTS, &attempts.durations, &known_attempts.durations),
@@ -362,6 +377,20 @@ impl FleetCounts<'_> {
     /// Requests that both sides were given in mode `parallel`, by who failed; counted on new.
     pub fn pairs(&self, pair: Pair) -> u64 {
         PAIRS.iter().filter(|(_, own)| *own == pair).map(|(name, _)| self.0.get(name)).sum()
+    }
+
+    /// Requests that were to be compared by content, by what came of it; counted on new.
+    pub fn compared(&self, result: Compared) -> u64 {
+        COMPARED.iter().filter(|(_, own)| *own == result).map(|(name, _)| self.0.get(name)).sum()
+    }
+
+    pub fn not_compared(&self) -> u64 {
+        self.0.get(NOT_COMPARED)
+    }
+
+    /// Requests that legacy was asked twice, by who differed from its first answer; counted on new.
+    pub fn twins(&self, twin: Twin) -> u64 {
+        TWINS.iter().filter(|(_, own)| *own == twin).map(|(name, _)| self.0.get(name)).sum()
     }
 
     /// The counts under a letter; what has a number beyond was not written by a router.

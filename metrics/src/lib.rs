@@ -22,6 +22,7 @@ pub mod rollback;
 pub mod sequential;
 pub mod simulate;
 pub mod status;
+pub mod wilson;
 
 pub use observe::{MigrationCells, MirrorDrop, Observer, Shard, UpstreamCells, WorkerCells};
 pub use outcome::{Attempted, CodeClass, Failure, Outcome};

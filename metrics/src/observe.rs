@@ -23,7 +23,7 @@ mod recent;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use flags::{MigrationId, Side, Snapshot};
@@ -41,7 +41,7 @@ pub use process::{OutcomeResult, ProcessCells};
 pub use recent::RecentKeys;
 use recent::Taken;
 
-use crate::mismatch::ComparisonCells;
+use crate::mismatch::{ComparisonCells, ComparisonTotals, Mismatches};
 use crate::outcome::{CodeClass, Failure};
 use crate::status::Board;
 
@@ -69,6 +69,8 @@ pub struct Observer {
     dispersion: Mutex<Dispersion>,
     taken: Mutex<BTreeMap<MigrationId, Taken>>,
     comparisons: Mutex<BTreeMap<MigrationId, Arc<ComparisonCells>>>,
+    /// Weak, because whoever knows of mismatches counts here.
+    mismatches: OnceLock<Weak<Mismatches>>,
 }
 
 /// The cells of one worker.
@@ -144,6 +146,7 @@ impl Observer {
             dispersion: Mutex::default(),
             taken: Mutex::default(),
             comparisons: Mutex::default(),
+            mismatches: OnceLock::new(),
         });
         registry.register(Box::new(exposition::Exposition::of(&observer)?))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
@@ -160,6 +163,15 @@ impl Observer {
     /// What came of comparing the answers of both sides; to be kept, because finding it takes a lock.
     pub fn comparisons(&self, id: &MigrationId) -> Arc<ComparisonCells> {
         Arc::clone(lock(&self.comparisons).entry(id.clone()).or_default())
+    }
+
+    /// Whose findings are told with the metrics; the first that is given is.
+    pub fn tell_findings_of(&self, mismatches: &Arc<Mismatches>) {
+        self.mismatches.get_or_init(|| Arc::downgrade(mismatches));
+    }
+
+    fn mismatches(&self) -> Option<Arc<Mismatches>> {
+        self.mismatches.get().and_then(Weak::upgrade)
     }
 
     /// What belongs to the process and to no worker: snapshot, store, file.
@@ -218,6 +230,7 @@ impl Observer {
             lock(&shard.migrations).retain(|id, cells| migrations.contains(id) || Arc::strong_count(cells) > 1);
             lock(&shard.upstreams).retain(|name, cells| upstreams.contains(name) || Arc::strong_count(cells) > 1);
         }
+        lock(&self.comparisons).retain(|id, cells| migrations.contains(id) || Arc::strong_count(cells) > 1);
     }
 
     /// Takes the decisions so far as the newest point of the observed share, and forgets what is
@@ -281,6 +294,11 @@ impl Observer {
                 totals.entry(id.clone()).or_default().add(cells);
             }
         }
+        for (id, cells) in lock(&self.comparisons).iter() {
+            if let Some(totals) = totals.get_mut(id) {
+                totals.comparisons = cells.totals();
+            }
+        }
         lock(&self.dispersion).add_to(&mut totals);
         totals
     }
@@ -328,6 +346,7 @@ pub struct MigrationTotals {
     pairs: [u64; PAIRS],
     pub(crate) mirrors_dropped: [u64; DROPS],
     pub(crate) mirror_breaker_opened: u64,
+    pub(crate) comparisons: ComparisonTotals,
 }
 
 impl MigrationTotals {

@@ -177,6 +177,7 @@ impl App {
             health: Arc::new(admin::Seen(Arc::clone(&shared))),
             observer: Arc::clone(&shared.observer),
             board: Arc::clone(shared.observer.board()),
+            mismatches: Arc::clone(&shared.mismatches),
             gather: admin::gather(Arc::clone(&shared.observer)),
             replica,
             environment,

@@ -59,6 +59,8 @@ pub(crate) struct Generation {
     pub(crate) limits: Limits,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) default_host: String,
+    /// With which keys are hashed, so that a caller is the same one on every router.
+    pub(crate) environment: String,
     pub(crate) expose: bool,
     pub(crate) access_sample: u64,
     pub(crate) drain: config::Drain,
@@ -83,6 +85,7 @@ impl Generation {
             limits: config.limits,
             trusted_proxies: config.trusted_proxies.clone(),
             default_host: config.default_host.clone(),
+            environment: config.environment.clone(),
             expose: config.expose,
             access_sample: config.log.access_sample,
             drain: config.drain,

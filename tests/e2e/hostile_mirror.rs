@@ -37,7 +37,10 @@ async fn start(legacy: &Backend, mirror: SocketAddr) -> Router {
 }
 
 fn is_right(answer: &Answer) -> bool {
-    answer.status() == 200 && answer.whole && answer.body.len() == 65_536 && answer.body.starts_with(b"0123456789abcdef")
+    answer.status() == 200
+        && answer.whole
+        && answer.body.len() == 65_536
+        && answer.body.starts_with(b"0123456789abcdef")
 }
 
 /// Callers who get what they ask for while the mirror behaves like this; the answer is the router.
@@ -59,22 +62,26 @@ async fn check(what: &str, mirror: SocketAddr) -> Router {
         }
     };
     let callers: [(); CALLERS] = [(); CALLERS];
-    futures_util::future::join_all(callers.map(|()| caller())).await;
+    let [a, b, c, d] = callers.map(|()| caller());
+    tokio::join!(a, b, c, d);
     let grown = router.peak_memory_kib() - before;
     assert!(grown < BUDGET_KIB + SLACK_KIB, "{what}: {grown} KiB more than before");
     let requests = (ROUNDS * CALLERS) as u64;
     wait_for(&format!("{what}: every request has ended"), || async {
-        let eligible = count(&router, ELIGIBLE, "").await;
-        let ends = count(&router, ENDS, "").await;
-        (eligible == requests && ends == requests).then_some(())
+        (count(&router, ENDS, "").await == requests).then_some(())
     })
     .await;
+    let compared = count(&router, ENDS, "").await - count(&router, ENDS, "result=\"not_compared\"").await;
+    let coverage = router.metric("crossfade_comparison_coverage_ratio", "").await.unwrap();
+    let (compared, requests) =
+        (f64::from(u32::try_from(compared).unwrap()), f64::from(u32::try_from(requests).unwrap()));
+    assert!((coverage - compared / requests).abs() < 1e-9, "{what}: {coverage} is not {compared} of {requests}");
     let failed = count(&router, "crossfade_failures_total", "side=\"legacy\"").await;
     assert_eq!((failed, count(&router, "crossfade_requests_total", "code_class=\"5xx\"").await), (0, 0), "{what}");
     router
 }
 
-const ELIGIBLE: &str = "crossfade_comparisons_eligible_total";
+/// Its results are the four ends of a request that was to be compared.
 const ENDS: &str = "crossfade_comparisons_total";
 
 /// The same with a backend that does these steps with every copy.

@@ -12,6 +12,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
+use flags::accepted::InvalidRule;
 use flags::control::{Applied, Ask, Change, ControlError, InvalidPin, InvalidReason};
 use flags::freeze::FreezeEntry;
 use flags::migration::MigrationId;
@@ -30,7 +31,7 @@ use super::request::IfMatch;
 use super::values;
 use crate::Shared;
 use crate::problem::{Code, Problem};
-use crate::wire::{PinChangeView, PositionView};
+use crate::wire::{PassesView, PinChangeView, PositionView, RuleChangeView};
 
 /// Between two looks at the replicas, who speak twice a second.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -100,6 +101,11 @@ pub(crate) struct ChangeView {
     pub(crate) after: PositionView,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pin: Option<PinChangeView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rule: Option<RuleChangeView>,
+    /// How much of what was found a rule would let pass; only where one is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) passes: Option<PassesView>,
     pub(crate) moves: Movement,
     /// False: the state already was as asked, and nothing was written.
     pub(crate) changed: bool,
@@ -281,6 +287,8 @@ async fn view(shared: &Shared, applied: &Applied, arrival: Arrival) -> ChangeVie
         before: applied.before.into(),
         after: applied.after.into(),
         pin: applied.pin.as_ref().map(|pin| PinChangeView::new(pin, Timestamp::now())),
+        rule: applied.rule.as_ref().map(|rule| RuleChangeView::new(rule, Timestamp::now())),
+        passes: None,
         warnings: if moves.direction == "toward_new" { warnings(shared, &status) } else { Vec::new() },
         moves,
         changed: applied.changed,
@@ -333,6 +341,9 @@ pub(crate) fn problem(error: ControlError) -> Problem {
         | ControlError::NotRecorded(RecordError::Invalid(_) | RecordError::TooLarge { .. }) => {
             Problem::new(Code::InvalidValue, detail)
         }
+        ControlError::InvalidRule(InvalidRule::Unknown) => Problem::new(Code::UnknownRule, detail),
+        ControlError::InvalidRule(InvalidRule::TooMany) => Problem::new(Code::Refused, detail),
+        ControlError::InvalidRule(_) => Problem::new(Code::InvalidValue, detail),
         ControlError::InvalidPin(InvalidPin::TooMany) | ControlError::Refused(_) => Problem::new(Code::Refused, detail),
         ControlError::NotRecorded(RecordError::SideDiffers { .. }) => Problem::new(Code::SideDiffers, detail),
         ControlError::NotRecorded(RecordError::Full { .. }) => Problem::new(Code::OutcomesFull, detail),

@@ -12,6 +12,7 @@ use flags::tally::{KEPT_SECONDS, SlotCounts, Tally};
 use jiff::Timestamp;
 use metrics::fleet::FleetCounts;
 use metrics::judge::minute;
+use metrics::mismatch::{Bar, Compared, Route, Totals, gate};
 use metrics::observe::Pair;
 use metrics::outcome::Failure;
 use metrics::performance::{Estimate, Improvement, Kind, Quality, Side as Performance};
@@ -19,10 +20,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::changes::{known, problem};
+use super::mismatches::fleet;
 use super::request::{Params, PathPart, Viewer};
 use super::values;
 use crate::Shared;
 use crate::problem::Problem;
+use crate::wire::TotalsView;
+
+const BY_CONTENT: &str = "content";
 
 /// Minutes that are read together.
 pub(super) const MINUTES_AT_ONCE: usize = 24 * 60;
@@ -150,14 +155,47 @@ pub(crate) struct ComparisonView {
     pub(crate) legacy: SideView,
     pub(crate) new: SideView,
     pub(crate) comparison: ImprovementView,
-    /// Requests that both sides were given in mode parallel, and that both did well or both failed.
+    /// What the four totals below are by: `content` where answers were compared in the window, else `outcome`.
+    compared_by: &'static str,
+    /// By content: answers are the same. By outcome: both sides did well, or both failed.
     matched: u64,
-    /// Differences that are to be expected; none in this version.
+    /// Answers differ where they may, by a rule or as legacy differs from itself; none by outcome.
     ignored: u64,
-    /// Requests that one side did well and the other failed.
+    /// By content: answers differ. By outcome: one side did well and the other failed.
     mismatched: u64,
-    /// Requests that only one side was given.
+    /// By content: requests that were to be compared and were not. By outcome: those that only one side was given.
     not_compared: u64,
+    /// Compared of all that were to be, by content, 0..1; absent without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<f64>,
+    /// Whether this window's comparisons by content would let a plan go on.
+    gate: GateView,
+    /// Why requests were not compared, since the routers count; with `routes` only in this call, and only by content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_compared_by: Option<BTreeMap<String, u64>>,
+    /// What became of the requests of each route, since the routers count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    routes: Vec<RouteView>,
+}
+
+/// Whether mismatches are few enough, on enough pairs: at most 0.1 % beyond noise, of at least 1,000, with 95 % compared.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MismatchGate)]
+pub(crate) struct GateView {
+    /// `passed`, `failed` or `unknown`; what nobody has compared is unknown.
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+/// What became of the requests of one route.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RouteComparison)]
+pub(crate) struct RouteView {
+    route: String,
+    #[serde(flatten)]
+    totals: TotalsView,
 }
 
 /// Both sides' performance over a window, and by how much new is better, each with its 95 % interval.
@@ -173,7 +211,14 @@ pub(crate) async fn comparison(
 ) -> Result<Json<ComparisonView>, Problem> {
     let id = known(&shared, &id)?;
     let window = values::window(params.window.as_deref(), 600, WINDOW_SECONDS_MAX)?;
-    compare(&shared, &id, window).await.map(Json)
+    let mut view = compare(&shared, &id, window).await?;
+    if view.compared_by == BY_CONTENT {
+        let found = fleet(&shared, &id).await?.findings;
+        view.not_compared_by = Some(found.totals().not_compared_by);
+        let route = |(route, of): (&String, &Route)| RouteView { route: route.clone(), totals: (&of.totals).into() };
+        view.routes = found.routes().iter().map(route).collect();
+    }
+    Ok(Json(view))
 }
 
 /// The comparison of a window, for every surface that shows one.
@@ -191,20 +236,41 @@ pub(crate) async fn compare(shared: &Shared, id: &MigrationId, window: u64) -> R
     let snapshot = shared.watch.current();
     let label = |side| snapshot.find(id).map_or_else(String::new, |at| snapshot.migration(at).labels.of(side).into());
     let pairs = FleetCounts(&counts.new);
-    let mismatched = pairs.pairs(Pair::OnlyNew) + pairs.pairs(Pair::OnlyLegacy);
-    let compared = pairs.pairs(Pair::Same) + mismatched;
-    let requests = legacy.requests.total + new.requests.total;
+    let by_content = by_content(&pairs);
+    let gate = gate(&by_content, &Bar::default());
+    let is_by_content = by_content.eligible > 0;
+    let totals = if is_by_content {
+        by_content
+    } else {
+        let mismatched = pairs.pairs(Pair::OnlyNew) + pairs.pairs(Pair::OnlyLegacy);
+        let matched = pairs.pairs(Pair::Same);
+        let alone = (legacy.requests.total + new.requests.total).saturating_sub(2 * (matched + mismatched));
+        Totals { matched, mismatched, not_compared_by: [(String::new(), alone)].into(), ..Totals::default() }
+    };
     Ok(ComparisonView {
         migration: id.to_string(),
         window_seconds: window,
         legacy: view(label(Side::Legacy), &legacy, &counts.legacy),
         new: view(label(Side::New), &new, &counts.new),
         comparison: improvements(basis, improvement),
-        matched: pairs.pairs(Pair::Same),
-        ignored: 0,
-        mismatched,
-        not_compared: requests.saturating_sub(2 * compared),
+        compared_by: if is_by_content { BY_CONTENT } else { "outcome" },
+        matched: totals.matched,
+        ignored: totals.ignored,
+        mismatched: totals.mismatched,
+        not_compared: totals.not_compared(),
+        coverage: totals.coverage().filter(|_| is_by_content),
+        gate: GateView { result: gate.name(), why: gate.why().map(str::to_owned) },
+        not_compared_by: None,
+        routes: Vec::new(),
     })
+}
+
+/// What became of requests whose answers were to be compared.
+fn by_content(counts: &FleetCounts<'_>) -> Totals {
+    let [matched, ignored, mismatched] = Compared::ALL.map(|result| counts.compared(result));
+    let not_compared = counts.not_compared();
+    let eligible = matched + ignored + mismatched + not_compared;
+    Totals { eligible, matched, ignored, mismatched, not_compared_by: [(String::new(), not_compared)].into() }
 }
 
 fn improvements(basis: &'static str, improvement: Improvement) -> ImprovementView {

@@ -110,9 +110,9 @@ fn end(life: std::time::Duration) -> Result<Timestamp, Problem> {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UnpinBody {
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     #[serde(default)]
-    force: bool,
+    pub(super) force: bool,
 }
 
 /// The parameters of a change, with the reason for clients that send no body with DELETE.
@@ -120,10 +120,10 @@ pub(crate) struct UnpinBody {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct UnpinParams {
-    dry_run: bool,
-    wait: Option<String>,
+    pub(super) dry_run: bool,
+    pub(super) wait: Option<String>,
     /// Instead of a body.
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// Removes a pin. The reason comes in the body, or as `?reason=`.
@@ -156,7 +156,7 @@ pub(crate) async fn delete(
     change(&shared, &id, Ask::Unpin { key }, asked).await
 }
 
-async fn body(request: Request, shared: &Shared) -> Result<UnpinBody, Problem> {
+pub(super) async fn body(request: Request, shared: &Shared) -> Result<UnpinBody, Problem> {
     use axum::extract::FromRequest as _;
     JsonBody::from_request(request, shared).await.map(|JsonBody(body)| body)
 }

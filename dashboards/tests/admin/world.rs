@@ -21,13 +21,14 @@ use flags::snapshot::Definitions;
 use flags::state::{Heartbeat, HistoryEntry};
 use flags::store::embedded::Embedded;
 use flags::store::records::outcome::{Cohort, Outcome, Recorded};
-use flags::store::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
+use flags::store::records::{FindingsWrite, Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
 use flags::store::{Loaded, Page, Pulse, Restored, Store, StoreError, Write};
 use flags::tally::{Row, Slot, SlotCounts, Tally};
 use flags::watch::{Background, Watch, WatchOptions};
 use flags::{Migration, Mode, Revision};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
+use metrics::mismatch::Mismatches;
 use metrics::observe::Observer;
 use metrics::status::Board;
 use serde_json::Value;
@@ -150,6 +151,14 @@ impl Records for Removable {
         self.here()?.minutes(migration, minutes).await
     }
 
+    async fn put_findings(&self, write: FindingsWrite) -> Result<bool, RecordError> {
+        self.here()?.put_findings(write).await
+    }
+
+    async fn findings(&self, migration: &MigrationId) -> Result<BTreeMap<String, String>, StoreError> {
+        self.here()?.findings(migration).await
+    }
+
     async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, RecordError> {
         self.here()?.record_outcome(migration, outcome).await
     }
@@ -201,6 +210,7 @@ pub(crate) struct World {
     pub(crate) plane: Arc<Plane>,
     pub(crate) observer: Arc<Observer>,
     pub(crate) board: Arc<Board>,
+    pub(crate) mismatches: Arc<Mismatches>,
     _background: Background,
     _folder: TempDir,
 }
@@ -277,12 +287,14 @@ impl World {
         let board = Arc::<Board>::default();
         let observer = Observer::new(&[]).unwrap();
         observer.declare_migrations(&["agents", "reports"].map(|id| MigrationId::new(id).unwrap()));
+        let mismatches = Arc::new(Mismatches::new(Arc::clone(&observer), [7; 32]));
         let app = dashboards::app(State {
             control: Arc::clone(&control),
             watch: Arc::clone(&watch),
             health: plane.clone(),
             observer: Arc::clone(&observer),
             board: Arc::clone(&board),
+            mismatches: Arc::clone(&mismatches),
             gather: Arc::new(|| Ok("# TYPE crossfade_up gauge\ncrossfade_up 1\n".into())),
             replica: "router-1".into(),
             environment: "test".into(),
@@ -292,7 +304,18 @@ impl World {
             address: "127.0.0.1:9900".parse().unwrap(),
             public_host: Some("crossfade.example.org".into()),
         });
-        Self { app, control, watch, store, plane, observer, board, _background: background, _folder: folder }
+        Self {
+            app,
+            control,
+            watch,
+            store,
+            plane,
+            observer,
+            board,
+            mismatches,
+            _background: background,
+            _folder: folder,
+        }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -34,7 +34,7 @@ impl Control {
             let document = Document::initial(definition);
             let (hash, salt) = (document.hash, document.salt.clone());
             let (kind, before) = (ChangeKind::Adopt, document.position());
-            let next = Next { kind, before, after: position, pin: None, hash, salt };
+            let next = Next { kind, before, after: position, pin: None, rule: None, hash, salt };
             let write = to_write(&definition.id, document, next, &change, loaded.revision, Timestamp::now());
             match self.store.replace(loaded.revision, write).await {
                 Ok(_) => {

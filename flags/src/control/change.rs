@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::accepted::{AcceptedRule, RuleChange};
 use crate::bucket::BasisPoints;
 use crate::migration::{MigrationId, Side};
 use crate::mode::Mode;
@@ -48,6 +49,11 @@ pub enum Ask {
     Unpin {
         key: String,
     },
+    /// Let a difference pass; what it means was checked by who asks. Its reason is that of the change.
+    AcceptRule(AcceptedRule),
+    RemoveRule {
+        id: String,
+    },
     /// The inverse of the newest change.
     Undo,
 }
@@ -62,6 +68,7 @@ pub struct Applied {
     pub before: Position,
     pub after: Position,
     pub pin: Option<PinChange>,
+    pub rule: Option<RuleChange>,
     pub dry_run: bool,
     /// False: the state already was as asked, and nothing was written.
     pub changed: bool,

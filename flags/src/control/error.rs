@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use thiserror::Error;
 
+use crate::accepted::InvalidRule;
 use crate::bucket::BasisPoints;
 use crate::freeze::FreezeEntry;
 use crate::migration::MigrationId;
@@ -19,6 +20,8 @@ pub enum ControlError {
     InvalidReason(#[from] InvalidReason),
     #[error(transparent)]
     InvalidPin(#[from] InvalidPin),
+    #[error(transparent)]
+    InvalidRule(#[from] InvalidRule),
     #[error(
         "{0} % is not a whole percentage, and this migration's hash is `modulo`, which splits by whole percents only"
     )]

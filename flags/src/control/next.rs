@@ -1,8 +1,11 @@
 //! What a change makes of a migration's state. Pure: [`super::Control`] stores the result.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use super::{Ask, ControlError, InvalidPin};
+use crate::accepted::{self, AcceptedRule, InvalidRule, RuleChange};
 use crate::bucket::{BasisPoints, HashKind};
 use crate::migration::{Migration, Side};
 use crate::mode::{Command, Mode, Refused, step};
@@ -26,6 +29,8 @@ pub(super) struct Next {
     pub(super) before: Position,
     pub(super) after: Position,
     pub(super) pin: Option<PinChange>,
+    /// With the rules that there are afterwards.
+    pub(super) rule: Option<(RuleChange, Vec<AcceptedRule>)>,
     pub(super) hash: HashKind,
     pub(super) salt: String,
 }
@@ -34,6 +39,7 @@ pub(super) struct Next {
 pub(super) fn next(standing: Standing<'_>, ask: &Ask, actor: &str, reason: &str) -> Result<Next, ControlError> {
     let before = standing.document.position();
     let moved = |mode, share| Position { mode, share };
+    let mut rule = None;
     let (kind, after, pin) = match ask {
         Ask::Mode(mode) => (ChangeKind::Mode, moved(step(before.mode, Command::Serve(*mode))?, before.share), None),
         Ask::Rollout(share) => {
@@ -53,13 +59,31 @@ pub(super) fn next(standing: Standing<'_>, ask: &Ask, actor: &str, reason: &str)
             let pin = PinChange { key: key.clone(), before: standing.pins.get(key).cloned(), after: None };
             (ChangeKind::Unpin, before, Some(pin))
         }
-        Ask::Undo => undo(standing)?,
+        Ask::AcceptRule(asked) => {
+            let asked = AcceptedRule { reason: reason.into(), accepted: standing.now, ..asked.clone() };
+            asked.check(today(standing.now))?;
+            rule = Some(ruled(standing, &asked.id, Some(&asked))?);
+            (ChangeKind::AcceptRule, before, None)
+        }
+        Ask::RemoveRule { id } => {
+            let removed = ruled(standing, id, None)?;
+            if removed.0.before.is_none() {
+                return Err(InvalidRule::Unknown.into());
+            }
+            rule = Some(removed);
+            (ChangeKind::RemoveRule, before, None)
+        }
+        Ask::Undo => {
+            let (kind, after, pin, of_rule) = undo(standing)?;
+            rule = of_rule;
+            (kind, after, pin)
+        }
     };
     let (hash, salt) = split(standing, after.share);
     if hash == HashKind::Modulo && !after.share.is_whole_percent() {
         return Err(ControlError::NotWholePercent(after.share));
     }
-    Ok(Next { kind, before, after, pin, hash, salt })
+    Ok(Next { kind, before, after, pin, rule, hash, salt })
 }
 
 impl Next {
@@ -69,7 +93,11 @@ impl Next {
             let placement = |pin: &Option<Pin>| pin.as_ref().map(|pin| (pin.side, pin.until));
             placement(&change.before) != placement(&change.after)
         });
-        self.before != self.after || pin_changes
+        let rule_changes = self.rule.as_ref().is_some_and(|(change, _)| match (&change.before, &change.after) {
+            (Some(before), Some(after)) => !before.is_same(after),
+            (before, after) => before != after,
+        });
+        self.before != self.after || pin_changes || rule_changes
     }
 
     /// Whether some traffic may meet new that did not before.
@@ -147,16 +175,43 @@ fn pinned(standing: Standing<'_>, key: &str, pin: Pin) -> Result<PinChange, Inva
     Ok(PinChange { key: key.into(), before, after: Some(pin) })
 }
 
+/// The day in UTC, by which rules end.
+fn today(now: Timestamp) -> Date {
+    now.to_zoned(TimeZone::UTC).date()
+}
+
+/// One rule put, or removed, and all rules afterwards.
+fn ruled(
+    standing: Standing<'_>,
+    id: &str,
+    after: Option<&AcceptedRule>,
+) -> Result<(RuleChange, Vec<AcceptedRule>), InvalidRule> {
+    let rules = &standing.document.rules;
+    let before = rules.iter().find(|rule| rule.id == id).cloned();
+    let change = RuleChange { before, after: after.cloned() };
+    let rules = accepted::changed(rules, &change, today(standing.now))?;
+    Ok((change, rules))
+}
+
+/// What an undo makes of position, pin and rules.
+type Undone = (ChangeKind, Position, Option<PinChange>, Option<(RuleChange, Vec<AcceptedRule>)>);
+
 /// The inverse of the newest change, through the state machine like any other change: so that the
 /// undo of a rollback needs an acknowledgement, and the undo of an acknowledgement rolls back.
-fn undo(standing: Standing<'_>) -> Result<(ChangeKind, Position, Option<PinChange>), ControlError> {
+fn undo(standing: Standing<'_>) -> Result<Undone, ControlError> {
     let Standing { definition, document, pins, newest, .. } = standing;
     let entry = newest.ok_or_else(|| ControlError::NothingToUndo(definition.id.clone()))?;
     let from = document.position();
     if let Some(change) = &entry.pin {
         let before = pins.get(&change.key).cloned();
         let pin = PinChange { key: change.key.clone(), before, after: change.before.clone() };
-        return Ok((ChangeKind::Undo, from, Some(pin)));
+        return Ok((ChangeKind::Undo, from, Some(pin), None));
+    }
+    if let Some(change) = &entry.rule {
+        let id = [&change.before, &change.after].into_iter().flatten().map(|rule| rule.id.as_str()).next();
+        // What was removed may be over by now, and comes back as it was.
+        let rule = ruled(standing, id.unwrap_or_default(), change.before.as_ref())?;
+        return Ok((ChangeKind::Undo, from, None, Some(rule)));
     }
     let back = entry.before;
     let mode = match back.mode {
@@ -169,5 +224,5 @@ fn undo(standing: Standing<'_>) -> Result<(ChangeKind, Position, Option<PinChang
     if mode == Mode::EmergencyRollback {
         lowered_while_rolled_back(from, back.share)?;
     }
-    Ok((ChangeKind::Undo, Position { mode, share: back.share }, None))
+    Ok((ChangeKind::Undo, Position { mode, share: back.share }, None, None))
 }

@@ -14,7 +14,7 @@ use crate::mode::Mode;
 use crate::state::{ChangeKind, HistoryEntry, Position};
 use crate::store::Page;
 use crate::store::records::outcome::{Cohort, Outcome, Recorded};
-use crate::store::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError};
+use crate::store::records::{FindingsWrite, Judged, JudgedStatus, JudgedWrite, Minute, RecordError};
 use crate::tally::{Slot, SlotCounts};
 
 /// Newest entries of the audit among which rollbacks are counted.
@@ -79,6 +79,18 @@ impl Control {
     ) -> Result<Vec<(u64, String)>, ControlError> {
         self.check_known([migration])?;
         Ok(self.store.minutes(migration, minutes).await?)
+    }
+
+    /// Keeps what a run of this router has found; false where what it adopts is gone.
+    pub async fn put_findings(&self, write: FindingsWrite) -> Result<bool, ControlError> {
+        self.check_known([&write.migration])?;
+        Ok(self.store.put_findings(write).await?)
+    }
+
+    /// What every run of a router has found in one migration.
+    pub async fn findings(&self, migration: &MigrationId) -> Result<BTreeMap<String, String>, ControlError> {
+        self.check_known([migration])?;
+        Ok(self.store.findings(migration).await?)
     }
 
     /// Counts what is new of an outcome that a system reports.

@@ -1,4 +1,5 @@
 mod freezes;
+mod rules;
 
 use std::sync::atomic::AtomicBool;
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Loaded, Page, Restored, Store, StoreError, Stored, Write};
+use crate::accepted::{AcceptedRule, RuleChange};
 use crate::bucket::BasisPoints;
 use crate::migration::{Migration, MigrationId, Side};
 use crate::mode::Mode;
@@ -66,7 +67,9 @@ pub(crate) fn next_write(loaded: &Loaded, migration: &MigrationId, share: u16) -
     let revision = loaded.revision.next();
     let share = BasisPoints::new(share).unwrap();
     let time = "2026-05-04T03:02:01.5Z".parse::<Timestamp>().unwrap();
-    let mut document = Document { mode: Mode::Gradual, share, revision, actor: "ann".into(), time, ..document };
+    let rule = accepted_rule();
+    let rules = vec![rule.clone()];
+    let mut document = Document { mode: Mode::Gradual, share, rules, revision, actor: "ann".into(), time, ..document };
     let entry = HistoryEntry {
         revision,
         migration: migration.clone(),
@@ -77,6 +80,7 @@ pub(crate) fn next_write(loaded: &Loaded, migration: &MigrationId, share: u16) -
         before,
         after: document.position(),
         pin: None,
+        rule: Some(RuleChange { before: None, after: Some(rule.clone()) }),
         evidence: Some(serde_json::json!({"e": 1000.5, "side": "new"})),
         previous_hash: document.chain.clone(),
         hash: String::new(),
@@ -84,6 +88,14 @@ pub(crate) fn next_write(loaded: &Loaded, migration: &MigrationId, share: u16) -
     .sealed();
     document.previous = std::mem::replace(&mut document.chain, entry.hash.clone());
     Write { migration: migration.clone(), document, pin: None, entry }
+}
+
+/// One as people accept it, with what JSON has to escape.
+fn accepted_rule() -> AcceptedRule {
+    let (path, kind) = ("$.\"ä\"".to_owned(), r#"{"tolerance":{"absolute":0.01}}"#.to_owned());
+    let (owner, reason) = ("ann".to_owned(), "weil \"ä\"".to_owned());
+    let (id, expires) = (AcceptedRule::id_of(None, &path, &kind), jiff::civil::date(2026, 6, 4));
+    AcceptedRule { id, path, kind, route: None, owner, reason, expires, accepted: Timestamp::UNIX_EPOCH }
 }
 
 async fn change(store: &dyn Store, migration: &MigrationId, share: u16) -> Write {

@@ -7,6 +7,7 @@
 //!
 //! Deliberately not supported: two routers on one file. The second is told who is in its way.
 
+mod findings;
 mod freezes;
 mod outcomes;
 mod records;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::embedded::Embedded;
 use super::records::outcome::{Cohort, Outcome, Recorded};
-use super::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
+use super::records::{FindingsWrite, Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
 use super::{Loaded, Page, Pulse, Restored, Store, StoreError, Stored, Write};
 use crate::freeze::{FREEZES_MAX, FreezeEntry};
 use crate::migration::MigrationId;
@@ -246,6 +246,14 @@ impl Records for Fake {
         minutes: RangeInclusive<u64>,
     ) -> Result<Vec<(u64, String)>, StoreError> {
         self.records()?.minutes(migration, minutes).await
+    }
+
+    async fn put_findings(&self, write: FindingsWrite) -> Result<bool, RecordError> {
+        self.records()?.put_findings(write).await
+    }
+
+    async fn findings(&self, migration: &MigrationId) -> Result<BTreeMap<String, String>, StoreError> {
+        self.records()?.findings(migration).await
     }
 
     async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, RecordError> {

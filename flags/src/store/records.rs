@@ -38,6 +38,13 @@ pub const MINUTES_MAX: u64 = 30 * MINUTES_PER_DAY;
 
 pub(crate) const MINUTES_PER_DAY: u64 = 24 * 60;
 
+/// What one router has found in one migration, in bytes, and from how many routers and runs of routers it is kept.
+pub const FINDINGS_BYTES_MAX: usize = 64 * 1024;
+pub const FINDERS_MAX: usize = 64;
+
+/// How long it is kept after its last word.
+pub const FINDINGS_KEPT_S: u64 = 7 * 24 * 60 * 60;
+
 /// The longest name of who holds the lease, in bytes.
 pub const HOLDER_BYTES_MAX: usize = 256;
 
@@ -89,6 +96,17 @@ pub struct JudgedWrite {
     pub status: String,
 }
 
+/// What one run of a router has found in one migration so far; the whole of it each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindingsWrite {
+    pub migration: MigrationId,
+    /// Of the run: a router that starts again has another.
+    pub finder: String,
+    pub text: String,
+    /// Runs that are over and whose findings are part of `text` from now on.
+    pub adopted: Vec<String>,
+}
+
 /// What is to be remembered of one minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Minute {
@@ -133,6 +151,15 @@ pub trait Records: Send + Sync + 'static {
         minutes: RangeInclusive<u64>,
     ) -> Result<Vec<(u64, String)>, StoreError>;
 
+    /// Keeps what a run has found instead of what it and those that it adopts had; false, and nothing is kept, where one of
+    /// them is not there any more, because another run has adopted it.
+    ///
+    /// What has had no word for 7 days is forgotten, and of more than [`FINDERS_MAX`] the one that was silent the longest.
+    async fn put_findings(&self, write: FindingsWrite) -> Result<bool, RecordError>;
+
+    /// What every run has found in one migration, by its name.
+    async fn findings(&self, migration: &MigrationId) -> Result<BTreeMap<String, String>, StoreError>;
+
     /// Counts what is new of an outcome: its work in the slot that runs, its quality in its cohort. All of it, or nothing.
     async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, RecordError>;
 
@@ -165,6 +192,19 @@ pub(super) fn check_minutes(minutes: &[Minute]) -> Result<(), RecordError> {
         }
         check_bytes("a minute of history", minute.text.len(), STATUS_BYTES_MAX)
     })
+}
+
+pub(super) fn check_findings(write: &FindingsWrite) -> Result<(), RecordError> {
+    for name in write.adopted.iter().chain([&write.finder]) {
+        check_bytes("the name of who has found something", name.len(), HOLDER_BYTES_MAX)?;
+        if name.is_empty() {
+            return Err(RecordError::Invalid("who has found something needs a name"));
+        }
+    }
+    if write.adopted.len() > FINDERS_MAX || write.adopted.contains(&write.finder) {
+        return Err(RecordError::Invalid("a run adopts others, and no more than are kept"));
+    }
+    check_bytes("what was found in a migration", write.text.len(), FINDINGS_BYTES_MAX)
 }
 
 fn check_bytes(what: &'static str, bytes: usize, max: usize) -> Result<(), RecordError> {

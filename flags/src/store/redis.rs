@@ -33,6 +33,7 @@
 
 mod address;
 mod counts;
+mod findings;
 mod freezes;
 mod link;
 mod mirror;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// One difference of two answers.
@@ -40,7 +41,8 @@ impl fmt::Display for Place {
 }
 
 /// In which way two answers differ at a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Kind {
     /// Legacy has it, new has not.
@@ -105,7 +107,8 @@ impl fmt::Display for Kind {
 }
 
 /// What a value is, in the words of JSON where it is JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Type {
     Null,
     Boolean,
@@ -142,8 +145,37 @@ pub struct Shown {
     pub kind: Type,
     /// Characters of a text, elements of an array or object, bytes of anything else.
     pub length: usize,
-    /// A shape such as `uuid`, the value itself where the caller asked for it, or `redacted`.
+    /// A shape such as `uuid`, the value itself where the caller asked for it, or `redacted`; a hash may follow ([`Shown::parts`]).
     pub form: String,
+}
+
+/// What stands between a shape and the hash of a value.
+pub(super) const HASH_MARK: &str = " #";
+
+impl Shown {
+    /// The form, and the keyed hash of the value where the caller asked for one.
+    pub fn parts(&self) -> (&str, Option<&str>) {
+        match self.form.rsplit_once(HASH_MARK) {
+            Some((form, hash)) if hash.len() == 8 => (form, Some(hash)),
+            _ => (&self.form, None),
+        }
+    }
+
+    /// What a value looks like, without what changes from one value to the next; of one that was not asked for raw.
+    pub fn outline(&self) -> String {
+        let (form, _) = self.parts();
+        let form = match form.split('(').next() {
+            Some("integer" | "decimal") => "number",
+            Some("text") if self.length > 0 => "text",
+            Some(_) | None => form,
+        };
+        format!("{} {form}", self.kind.name())
+    }
+
+    /// The outline as which a digest counts that happens to have no letters, which one in a few hundred has not.
+    pub fn outline_of_digest(&self) -> String {
+        format!("{} hex-{}", self.kind.name(), self.length)
+    }
 }
 
 impl fmt::Display for Shown {

@@ -68,6 +68,50 @@ fn segment(rest: &str) -> Result<(Segment, &str), String> {
     }
 }
 
+/// How far below a target a pattern is, as differences have them; none where it is elsewhere.
+pub(super) fn reach(target: &Target, pattern: &str) -> Option<usize> {
+    match target {
+        Target::Status => (pattern == "status").then_some(0),
+        Target::Header(name) => {
+            let header = pattern.strip_prefix("header:")?;
+            let header = header.split('[').next().unwrap_or(header);
+            (header == name).then_some(0)
+        }
+        Target::Body(wanted) if pattern.starts_with('$') => {
+            let Ok(Target::Body(found)) = parse(pattern) else { return None };
+            (0..=found.len()).rev().find(|end| fits(wanted, &found[..*end])).map(|end| found.len() - end)
+        }
+        // A body that is no JSON is one place.
+        Target::Body(wanted) => {
+            (wanted.is_empty() && !pattern.starts_with("header:") && pattern != "status").then_some(0)
+        }
+    }
+}
+
+/// Whether a rule's steps end exactly where these do.
+fn fits(wanted: &[Segment], found: &[Segment]) -> bool {
+    let Some((first, rest)) = wanted.split_first() else { return found.is_empty() };
+    let Some((here, below)) = found.split_first() else { return false };
+    let is_here = match (first, here) {
+        (Segment::Key(a) | Segment::Below(a), Segment::Key(b)) => a == b,
+        (Segment::AnyKey, Segment::Key(_) | Segment::AnyKey) | (Segment::AnyIndex, Segment::AnyIndex) => true,
+        _ => false,
+    };
+    (is_here && fits(rest, below)) || (matches!(first, Segment::Below(_)) && fits(wanted, below))
+}
+
+/// The steps of a pattern as they are written, the first of which is `$`; none where it is no path in a document.
+pub(crate) fn steps(pattern: &str) -> Option<Vec<&str>> {
+    let mut rest = pattern.strip_prefix('$')?;
+    let mut steps = vec!["$"];
+    while !rest.is_empty() {
+        let (_, after) = segment(rest).ok()?;
+        steps.push(&rest[..rest.len() - after.len()]);
+        rest = after;
+    }
+    Some(steps)
+}
+
 /// A rule over bodies, ready to be followed.
 #[derive(Clone, Debug)]
 pub(super) struct BodyRule {

@@ -1,8 +1,10 @@
 //! How much of a value is shown, and which keys are not.
 
-use super::Redaction;
-use super::difference::{Shown, Type};
+use sha2::{Digest, Sha256};
+
+use super::difference::{HASH_MARK, Shown, Type};
 use super::shape::{Shape, characters, is_email};
+use super::{HashKey, Redaction};
 
 /// Characters of a value that are shown at most.
 const SHOWN_MAX: usize = 120;
@@ -33,7 +35,7 @@ pub(super) fn is_secret_name(name: &[u8]) -> bool {
 }
 
 /// Whether a text may hold a credential or a person's address, whatever it is called.
-fn is_secret_text(text: &str) -> bool {
+pub(super) fn is_secret_text(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let is_token = |word: &str| {
         let parts: Vec<&str> = word.split('.').collect();
@@ -62,9 +64,16 @@ pub(super) fn text(kind: Type, value: &[u8], is_secret: bool, redaction: Redacti
     }
     let form = match redaction {
         Redaction::Shapes => Shape::of(value).to_string(),
+        Redaction::Keyed(key) => format!("{}{HASH_MARK}{}", Shape::of(value), keyed(key, value)),
         Redaction::Raw => raw(&String::from_utf8_lossy(value)),
     };
     Shown { kind, length, form }
+}
+
+/// Tells equal values from others to who sees several, and nothing to who has no key.
+fn keyed(HashKey(key): HashKey, value: &[u8]) -> String {
+    let hash = Sha256::new().chain_update(key).chain_update(value).finalize();
+    hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn raw(value: &str) -> String {

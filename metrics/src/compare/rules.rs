@@ -7,6 +7,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 pub use super::decimal::Decimal;
+use super::difference::Kind;
 use super::path::{self, BodyRule, Target};
 
 /// Rules that a migration may have: what is walked carries each of them.
@@ -132,6 +133,28 @@ impl Rules {
         rules
     }
 
+    /// With further ones, which hold where both have one for the same path of the same route. What is unsound of them is left out.
+    #[must_use]
+    pub fn with(&self, more: Vec<RuleEntry>) -> Self {
+        let mut taken: Vec<RuleEntry> = Vec::new();
+        for entry in more {
+            let is_sound = Self::parse(vec![entry.clone()]).is_ok();
+            if is_sound && !taken.iter().any(|other| other.overlaps(&entry)) {
+                taken.push(entry);
+            }
+        }
+        let kept = self.entries.iter().filter(|own| !taken.iter().any(|other| other.overlaps(own))).cloned();
+        let all = kept.chain(taken.iter().cloned()).collect();
+        Self::of(all, self.route.clone())
+    }
+
+    /// The same without hosts that stand for each other, for comparing one side with itself.
+    #[must_use]
+    pub fn of_one_side(&self) -> Self {
+        let kept = self.entries.iter().filter(|own| !matches!(own.kind, RuleKind::MapHost { .. }));
+        Self::of(kept.cloned().collect(), self.route.clone())
+    }
+
     /// Without what is expired; a rule holds through the day it names.
     #[must_use]
     pub fn as_of(&self, today: Date) -> Self {
@@ -167,7 +190,7 @@ impl Rules {
 }
 
 impl RuleKind {
-    fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Ignore => "ignore",
             Self::Shape => "shape",
@@ -184,6 +207,28 @@ impl RuleKind {
 }
 
 impl RuleEntry {
+    /// Whether both are for the same path of the same route, so that one of them has to go.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let same = self.route == other.route && self.kind.is_of_order() == other.kind.is_of_order();
+        same && matches!((path::parse(&self.path), path::parse(&other.path)), (Ok(a), Ok(b)) if a == b)
+    }
+
+    /// Whether differences of a kind under a pattern of this route are what it is there for. `tolerance` covers what it may
+    /// let pass; whether it does depends on values.
+    pub fn covers(&self, route: &str, pattern: &str, kind: Kind) -> bool {
+        let is_here = self.route.as_deref().is_none_or(|own| own == route);
+        let Some(depth) = path::parse(&self.path).ok().and_then(|target| path::reach(&target, pattern)) else {
+            return false;
+        };
+        let changed = matches!(kind, Kind::ValueChanged | Kind::HeaderChanged);
+        is_here
+            && match self.kind {
+                RuleKind::Ignore => true,
+                RuleKind::Shape | RuleKind::Tolerance { .. } | RuleKind::MapHost { .. } => changed,
+                RuleKind::Unordered | RuleKind::KeyedBy { .. } => depth == 0 && kind == Kind::OrderChanged,
+            }
+    }
+
     pub fn is_expired(&self, today: Date) -> bool {
         self.expires.is_some_and(|last| last < today)
     }

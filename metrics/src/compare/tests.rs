@@ -1,6 +1,6 @@
 //! What is the same, what is a difference and of which kind: tables first, then properties, hostile answers and a corpus.
 
-mod corpus;
+pub(crate) mod corpus;
 mod hostile;
 mod properties;
 mod tables;

@@ -32,6 +32,8 @@ pub struct Seen {
     /// What new completed, as (cell, how many).
     pub durations: Vec<(u16, u32)>,
     pub pairs: Pairs,
+    /// Requests that legacy was asked twice: only new's answer differs from legacy's first one, or only legacy's second does.
+    pub twins: Pairs,
     /// What has become old enough for each horizon of quality.
     pub matured: [Matured; 3],
     /// Groups of keys that failed on new, one bit each.
@@ -68,6 +70,8 @@ impl Seen {
         self.durations.sort_unstable();
         self.pairs.only_new = self.pairs.only_new.saturating_add(other.pairs.only_new);
         self.pairs.only_legacy = self.pairs.only_legacy.saturating_add(other.pairs.only_legacy);
+        self.twins.only_new = self.twins.only_new.saturating_add(other.twins.only_new);
+        self.twins.only_legacy = self.twins.only_legacy.saturating_add(other.twins.only_legacy);
         for (sum, matured) in self.matured.iter_mut().zip(&other.matured) {
             sum.quality = sum.quality.plus(&matured.quality);
             sum.reporting = sum.reporting.plus(&matured.reporting);

@@ -59,6 +59,9 @@ pub struct Streams {
     duration: Betting,
     #[serde(default, skip_serializing_if = "is_unused")]
     mismatch: OneSample,
+    /// By content: new differs where legacy does not differ from itself.
+    #[serde(default, skip_serializing_if = "is_unused")]
+    content: OneSample,
     #[serde(default, skip_serializing_if = "is_unused")]
     quality: Cohorts,
     #[serde(default, skip_serializing_if = "is_unused")]
@@ -115,6 +118,8 @@ impl Streams {
         self.duration.fold(&seen.durations, settings.mean_duration_limit_seconds(), deff);
         let (only_new, only_legacy) = (f64::from(seen.pairs.only_new), f64::from(seen.pairs.only_legacy));
         self.mismatch.fold(Count::new(only_new + only_legacy, only_new), 0.5, &PAIRED, deff, None);
+        let (only_new, only_legacy) = (f64::from(seen.twins.only_new), f64::from(seen.twins.only_legacy));
+        self.content.fold(Count::new(only_new + only_legacy, only_new), 0.5, &PAIRED, deff, None);
         self.quality.fold(&seen.matured, margin, deff);
     }
 
@@ -134,15 +139,23 @@ impl Streams {
         self.others_fail.restart();
         self.others_refused.restart();
         self.mismatch.restart();
+        self.content.restart();
         self.floor_of_requests = Floor::default();
         self.floor_of_work = Floor::default();
+    }
+
+    /// Forgets what answers that differ have shown: a person has accepted, or taken back, what may differ.
+    pub fn forget_content(&mut self) {
+        self.content = OneSample::default();
     }
 
     /// What one measure alone says.
     pub fn evidence(&self, measure: Measure) -> Evidence {
         match measure {
             Measure::MeanDuration => self.duration.evidence(),
-            Measure::Mismatch => self.mismatch.evidence(),
+            // Nobody need compare contents, and then they say nothing, not less.
+            Measure::Mismatch if is_unused(&self.content) => self.mismatch.evidence(),
+            Measure::Mismatch => Evidence::mean([(0.5, self.mismatch.evidence()), (0.5, self.content.evidence())]),
             Measure::Quality => self.quality.evidence(),
             Measure::Floor => self.floor(|floor| &floor.plain),
             Measure::Requests
@@ -162,6 +175,8 @@ impl Streams {
             Measure::MeanDuration => says.harmless(),
             Measure::Quality if !settings.quality_can_rollback() => says.harmless(),
             Measure::Floor => self.floor(|floor| &floor.unshared),
+            // Where contents are compared, legacy serves: nobody is harmed by what only differs.
+            Measure::Mismatch => self.mismatch.evidence(),
             _ => says,
         }
     }

@@ -1,5 +1,7 @@
 //! Every row of the table of arbitration, and that counts may come in any order.
 
+mod content;
+
 use proptest::prelude::*;
 
 use super::*;

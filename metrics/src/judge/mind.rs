@@ -82,6 +82,9 @@ pub(super) struct Engine {
     position: Option<Position>,
     /// What the document was called that was followed last; the next names it.
     chain: String,
+    /// The rules that had been accepted then, by their ids.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    rules: String,
     /// The slot since which new should have traffic.
     exposed: Option<u64>,
     /// The first slot that is evidence of this stretch.

@@ -214,7 +214,13 @@ impl<'a> Player<'a> {
             match ask {
                 Ask::Rollout(share) => to.share = *share,
                 Ask::Mode(mode) => to.mode = *mode,
-                Ask::RollBack | Ask::Acknowledge(_) | Ask::Pin { .. } | Ask::Unpin { .. } | Ask::Undo => {}
+                Ask::RollBack
+                | Ask::Acknowledge(_)
+                | Ask::Pin { .. }
+                | Ask::Unpin { .. }
+                | Ask::AcceptRule(_)
+                | Ask::RemoveRule { .. }
+                | Ask::Undo => {}
             }
         }
         to

@@ -17,6 +17,7 @@ use super::{EndpointName, MigrationTotals, Observer, add, lock};
 use crate::events::GuardActed;
 use crate::families::{self, Family, Kind};
 use crate::guard::Measure;
+use crate::mismatch::{Compared, ComparisonTotals, Standing, Totals};
 use crate::outcome::{Attempted, CodeClass, Failure};
 use crate::status::{Board, State};
 
@@ -48,6 +49,7 @@ impl Collector for Exposition {
         let Some(observer) = self.observer.upgrade() else { return Vec::new() };
         let mut page = Page::default();
         page.migrations(&observer);
+        page.findings(&observer);
         page.upstreams(&observer);
         page.worker(&observer);
         page.process(&observer.process.read(Instant::now()));
@@ -109,6 +111,7 @@ impl Page {
         for (id, totals) in observer.totals() {
             let name = id.as_str();
             self.migration(name, &totals);
+            self.comparisons(name, &totals.comparisons);
             let observed = observer.observed_ratio(&id).unwrap_or(f64::NAN);
             self.gauge(&families::OBSERVED_RATIO, &[name], observed);
         }
@@ -146,6 +149,29 @@ impl Page {
             self.counter(&families::MIRRORS_DROPPED, &[id, drop.name()], value);
         }
         self.counter(&families::MIRROR_BREAKER_OPENED, &[id], totals.mirror_breaker_opened);
+    }
+
+    fn comparisons(&mut self, id: &str, totals: &ComparisonTotals) {
+        for result in Compared::ALL {
+            self.counter(&families::COMPARISONS, &[id, result.name()], totals.result(result));
+        }
+        self.counter(&families::COMPARISONS, &[id, "not_compared"], totals.not_compared());
+        for (reason, value) in totals.by_reason() {
+            self.counter(&families::COMPARISONS_NOT_MADE, &[id, reason], value);
+        }
+        let coverage = Totals::from(totals).coverage().unwrap_or(f64::NAN);
+        self.gauge(&families::COMPARISON_COVERAGE, &[id], coverage);
+    }
+
+    fn findings(&mut self, observer: &Observer) {
+        let known = observer.mismatches().map(|mismatches| mismatches.by_standing()).unwrap_or_default();
+        for id in lock(&observer.resident.migrations).keys() {
+            let counts = known.get(id).copied().unwrap_or_default();
+            for standing in Standing::ALL {
+                let value = counts[standing as usize] as f64;
+                self.gauge(&families::MISMATCH_FINDINGS, &[id.as_str(), standing.name()], value);
+            }
+        }
     }
 
     fn upstreams(&mut self, observer: &Observer) {

@@ -17,6 +17,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use metrics::compare::{Comparison, Difference, Fingerprint, Kind, Shown};
+use metrics::wilson::wilson;
 
 use super::run::Outcome;
 use super::select::Selected;
@@ -27,9 +28,6 @@ const REASONS_MAX: usize = 50;
 
 /// Where everything beyond a limit is counted.
 const OTHER: &str = "other";
-
-/// 95 %, both sides.
-const Z: f64 = 1.96;
 
 /// How often everything ended in which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -333,33 +331,16 @@ fn own_differences(noise: Comparison) -> Option<Vec<Difference>> {
     }
 }
 
-/// What a value looks like, without what changes from one value to the next.
+/// What a value looks like; nothing where there is none.
 fn form(shown: &Option<Shown>) -> String {
-    let Some(shown) = shown else { return String::new() };
-    let form = match shown.form.split('(').next() {
-        Some("integer" | "decimal") => "number",
-        Some("text") if shown.length > 0 => "text",
-        Some(_) | None => shown.form.as_str(),
-    };
-    format!("{} {form}", shown.kind.name())
+    shown.as_ref().map(Shown::outline).unwrap_or_default()
 }
 
 /// Whether legacy's own values are of one shape and new's is of another.
 fn breaks(own: &HashSet<String>, difference: &Difference) -> bool {
-    // One digest in a few hundred has no letters in it, and looks like a number.
-    let digest = difference.new.as_ref().map(|new| format!("{} hex-{}", new.kind.name(), new.length));
+    let digest = difference.new.as_ref().map(Shown::outline_of_digest);
     let like = own.contains(&form(&difference.new)) || digest.is_some_and(|digest| own.contains(&digest));
     own.len() == 1 && !like
-}
-
-/// The 95 % interval of a share after Wilson.
-fn wilson(hits: u64, of: u64) -> (f64, f64) {
-    let n = of.max(1) as f64;
-    let share = hits as f64 / n;
-    let centre = share + Z * Z / (2.0 * n);
-    let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
-    (((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0))
 }
 
 #[cfg(test)]

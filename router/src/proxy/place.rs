@@ -8,6 +8,7 @@ use flags::decide::explain;
 use flags::key::{Claims, extract};
 use flags::route::{Found, Respond, RouteIndex, Target};
 use flags::{Decision, Facts, MigrationIndex, Snapshot};
+use metrics::mismatch::Mismatches;
 use metrics::observe::Group;
 
 use crate::error::ProxyError;
@@ -112,7 +113,9 @@ pub(crate) fn look(
             // With the bucket in every mode, because callers are counted by it.
             let decision = explain(snapshot, &facts);
             if decision.mirror.is_some() {
-                caller = key.as_deref().and_then(|key| NonZeroU64::new(worker.comparer.mismatches.caller(key)));
+                caller = key
+                    .as_deref()
+                    .and_then(|key| NonZeroU64::new(Mismatches::caller(&tables.generation.environment, key)));
             }
             (Destination::Migration(at, decision), Group::of(decision.bucket, key.as_deref(), chance))
         }

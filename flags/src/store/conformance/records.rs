@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::store::records::{
-    ENGINE_BYTES_MAX, Judged, JudgedWrite, LEASE_MS_MAX, Minute, RecordError, STATUS_BYTES_MAX,
+    ENGINE_BYTES_MAX, FINDERS_MAX, FINDINGS_BYTES_MAX, FindingsWrite, Judged, JudgedWrite, LEASE_MS_MAX, Minute,
+    RecordError, STATUS_BYTES_MAX,
 };
 
 /// What a test overwrites behind the back of a store.
@@ -30,6 +31,8 @@ pub(super) async fn run<F: Future<Output = Subject>>(empty: impl Fn() -> F) {
     minutes_are_remembered_and_replaced(&empty().await).await;
     what_is_too_large_is_refused(&empty().await).await;
     many_large_records_are_read_whole(&empty().await).await;
+    findings_are_of_a_run_until_another_adopts_them(&empty().await).await;
+    findings_are_bounded(&empty().await).await;
 }
 
 async fn counts_of_many_are_read_at_once(subject: &Subject) {
@@ -230,4 +233,49 @@ async fn many_large_records_are_read_whole(subject: &Subject) {
     store.put_minutes((0..2_900).map(minute).collect()).await.unwrap();
     let read = store.minutes(&id("m"), 0..=now).await.unwrap();
     assert!(read.iter().map(|(minute, _)| *minute).eq(now - 2_899..=now), "{}", read.len());
+}
+
+fn found(migration: &str, finder: &str, text: &str, adopted: &[&str]) -> FindingsWrite {
+    let adopted = adopted.iter().map(|name| (*name).to_owned()).collect();
+    FindingsWrite { migration: id(migration), finder: finder.into(), text: text.into(), adopted }
+}
+
+async fn findings_are_of_a_run_until_another_adopts_them(subject: &Subject) {
+    let store = subject.store.as_ref();
+    let put = async |write| store.put_findings(write).await.unwrap();
+    let read = async |migration: &str| {
+        let found = store.findings(&id(migration)).await.unwrap().into_iter();
+        found.map(|(finder, text)| format!("{finder}={text}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(read("m").await, "");
+    assert!(put(found("m", "a-1", "ä", &[])).await && put(found("n", "a-1", "n", &[])).await);
+    assert!(put(found("m", "b-1", "b", &[])).await && put(found("m", "a-1", "a", &[])).await);
+    assert_eq!((read("m").await, read("n").await), ("a-1=a b-1=b".to_owned(), "a-1=n".to_owned()));
+    assert!(put(found("m", "c-1", "c+a", &["a-1"])).await);
+    assert_eq!(read("m").await, "b-1=b c-1=c+a");
+    // What somebody else has adopted is not counted twice, and of a write that is refused nothing is done.
+    assert!(!put(found("m", "d-1", "d+a+b", &["b-1", "a-1"])).await);
+    assert_eq!(read("m").await, "b-1=b c-1=c+a");
+    assert_eq!(read("n").await, "a-1=n", "of another migration");
+}
+
+async fn findings_are_bounded(subject: &Subject) {
+    let store = subject.store.as_ref();
+    let largest = "x".repeat(FINDINGS_BYTES_MAX);
+    for write in [
+        found("m", "a", &format!("{largest}x"), &[]),
+        found("m", "", "t", &[]),
+        found("m", "a", "t", &[""]),
+        found("m", "a", "t", &["a"]),
+        found("m", &"a".repeat(257), "t", &[]),
+    ] {
+        let refused = store.put_findings(write).await.unwrap_err();
+        assert!(matches!(refused, RecordError::Invalid(_) | RecordError::TooLarge { .. }), "{refused}");
+    }
+    for at in 0..FINDERS_MAX + 3 {
+        assert!(store.put_findings(found("m", &format!("r{at:03}"), &largest, &[])).await.unwrap());
+    }
+    let kept = store.findings(&id("m")).await.unwrap();
+    assert!(kept.len() == FINDERS_MAX && kept.values().all(|text| *text == largest), "{}", kept.len());
+    assert!(kept.contains_key(&format!("r{:03}", FINDERS_MAX + 2)), "who has just spoken is kept");
 }

@@ -11,13 +11,13 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{Embedded, File, outcomes};
+use super::{Embedded, File, findings, outcomes};
 use crate::migration::MigrationId;
 use crate::store::StoreError;
 use crate::store::records::outcome::{Cohort, OUTCOMES_REPLICA, Outcome, Recorded};
 use crate::store::records::{
-    Judged, JudgedStatus, JudgedWrite, MINUTES_MAX, MINUTES_PER_DAY, Minute, RecordError, Records, check_judged,
-    check_lease, check_minutes, newest_of, read_judged, read_status, versioned,
+    FindingsWrite, Judged, JudgedStatus, JudgedWrite, MINUTES_MAX, MINUTES_PER_DAY, Minute, RecordError, Records,
+    check_findings, check_judged, check_lease, check_minutes, newest_of, read_judged, read_status, versioned,
 };
 use crate::tally::{Slot, SlotCounts};
 
@@ -81,6 +81,16 @@ impl Records for Embedded {
         self.run(move |file| file.minutes(&migration, &minutes, now_minute())).await
     }
 
+    async fn put_findings(&self, write: FindingsWrite) -> Result<bool, RecordError> {
+        check_findings(&write)?;
+        Ok(self.run(move |file| file.put_findings(&write, now_s())).await?)
+    }
+
+    async fn findings(&self, migration: &MigrationId) -> Result<BTreeMap<String, String>, StoreError> {
+        let migration = migration.clone();
+        self.run(move |file| file.findings(&migration, now_s())).await
+    }
+
     async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, RecordError> {
         outcome.check()?;
         let counts = Arc::clone(&self.counts);
@@ -119,6 +129,7 @@ pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(EVIDENCE)?;
     transaction.open_table(JUDGED)?;
     transaction.open_table(MINUTES)?;
+    findings::make(transaction)?;
     outcomes::make(transaction)
 }
 

@@ -20,8 +20,9 @@ use crate::migration::MigrationId;
 use crate::store::StoreError;
 use crate::store::records::outcome::{Cohort, Outcome, Recorded};
 use crate::store::records::{
-    ENGINE_BYTES_MAX, Judged, JudgedStatus, JudgedWrite, LEASE_MS_MAX, MINUTES_PER_DAY, Minute, RecordError, Records,
-    STATUS_BYTES_MAX, check_judged, check_lease, check_minutes, newest_of, read_judged, read_status, versioned,
+    ENGINE_BYTES_MAX, FindingsWrite, Judged, JudgedStatus, JudgedWrite, LEASE_MS_MAX, MINUTES_PER_DAY, Minute,
+    RecordError, Records, STATUS_BYTES_MAX, check_findings, check_judged, check_lease, check_minutes, newest_of,
+    read_judged, read_status, versioned,
 };
 use crate::tally::{Slot, SlotCounts};
 
@@ -273,6 +274,15 @@ impl Records for Redis {
             }));
         }
         Ok(read.into_iter().collect())
+    }
+
+    async fn put_findings(&self, write: FindingsWrite) -> Result<bool, RecordError> {
+        check_findings(&write)?;
+        Ok(self.keep_findings(&write).await?)
+    }
+
+    async fn findings(&self, migration: &MigrationId) -> Result<BTreeMap<String, String>, StoreError> {
+        self.findings_of(migration).await
     }
 
     async fn record_outcome(&self, migration: &MigrationId, outcome: Outcome) -> Result<Recorded, RecordError> {

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-/// The largest document that is read, in bytes; ours have less than a tenth of it.
+/// The largest document that is read, in bytes; ours have less than a tenth of it, and 32 KiB of accepted rules at most.
 pub(super) const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
 
 /// The largest pin that is read, in bytes.

@@ -9,7 +9,7 @@ fn is_volatile(key: &str) -> bool {
     VOLATILE.contains(&key)
 }
 
-fn noise_rules() -> Rules {
+pub(crate) fn noise_rules() -> Rules {
     let paths: Vec<String> = VOLATILE.iter().map(|key| format!("$..{key}")).collect();
     rules(&paths.iter().map(|path| (path.as_str(), RuleKind::Shape)).collect::<Vec<_>>())
 }
@@ -175,9 +175,19 @@ impl Maker {
 }
 
 /// Both sides' answers of the same facts, with noise of their own.
-fn both(seed: u64) -> (Tree, Tree) {
+pub(crate) fn both(seed: u64) -> (Tree, Tree) {
     let side = |noise| Maker { facts: Dice(seed), noise: Dice(noise) }.document(seed as usize);
     (side(seed ^ 0xaaaa), side(seed ^ 0x5555_0000))
+}
+
+/// Both answers of a seed as they are written, the new one with one regression, and the pattern and the kind of that.
+pub(crate) fn regression(seed: u64) -> Option<(String, String, String, String)> {
+    let (legacy, mut new) = both(seed);
+    let mut dice = Dice(seed ^ 0x77);
+    let expected = new.edit(&mut dice, &is_volatile)?;
+    let written = new.written(&mut Style { loosely: Some(dice), renotes: false });
+    let (pattern, kind) = expected.rsplit_once(' ')?;
+    Some((legacy.json(), written, pattern.to_owned(), kind.to_owned()))
 }
 
 #[test]

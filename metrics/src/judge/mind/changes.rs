@@ -44,13 +44,19 @@ impl Mind {
 
     /// Takes in where the migration stands now.
     pub(in crate::judge) fn follow(&mut self, at: &Situation<'_>) -> Vec<Order> {
-        let Document { revision, actor, time, chain, .. } = at.document;
+        let Document { revision, actor, time, chain, rules, .. } = at.document;
         let to = at.document.position();
         let engine = &mut self.engine;
         let from = engine.position.replace(to);
         let is_news = *revision > engine.revision && from.is_some_and(|from| from != to);
         engine.revision = *revision;
         engine.chain.clone_from(chain);
+        let rules = rules.iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>().join(",");
+        if engine.rules != rules {
+            // What was found by other rules says nothing by these.
+            engine.rules = rules;
+            engine.streams.forget_content();
+        }
         self.follow_exposure(at);
         if !is_news {
             return Vec::new();

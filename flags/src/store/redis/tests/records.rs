@@ -5,7 +5,7 @@ use super::*;
 use crate::freeze::FreezeKind;
 use crate::store::Records;
 use crate::store::records::outcome::{Outcome, OutcomeId, Quality, Recorded};
-use crate::store::records::{JudgedWrite, LEASE_MS_MAX, Minute};
+use crate::store::records::{FINDINGS_KEPT_S, FindingsWrite, JudgedWrite, LEASE_MS_MAX, Minute};
 
 fn judgement(migration: &str, expected: u64) -> JudgedWrite {
     JudgedWrite { migration: id(migration), expected, engine: "e".into(), status: "s".into() }
@@ -94,6 +94,40 @@ async fn minutes_end_and_what_is_damaged_among_them_is_left_out() {
     assert_eq!(known().await, [0]);
     store.put_minutes(vec![minute(1_440)]).await.unwrap();
     assert_eq!(known().await, [1_440, 0]);
+}
+
+#[tokio::test]
+async fn findings_end_and_what_is_damaged_among_them_is_as_good_as_absent() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = open(&server.address());
+    let (texts, times) = ("crossfade:{e}:findings:m", "crossfade:{e}:findings_at:m");
+    let put = async |finder: &str| {
+        let write = FindingsWrite { migration: id("m"), finder: finder.into(), text: "t".into(), adopted: Vec::new() };
+        assert!(store.put_findings(write).await.unwrap());
+    };
+    let known = async || store.findings(&id("m")).await.unwrap().into_keys().collect::<Vec<_>>();
+    put("a").await;
+    for key in [texts, times] {
+        check_ends_within(key, &server.run(&["TTL", key]).await, FINDINGS_KEPT_S);
+    }
+    let large = "x".repeat(70_000);
+    server.run(&["HSET", texts, "large", &large, "untold", "t", "old", "t", "odd", "t"]).await;
+    server.run(&["HSET", times, "large", &now_s().to_string(), "old", "1000", "odd", "soon"]).await;
+    assert_eq!(known().await, ["a"]);
+    put("b").await;
+    assert_eq!(known().await, ["a", "b"]);
+    assert_eq!(server.run(&["HEXISTS", texts, "old"]).await, Value::Int(0), "what is too old goes at the next word");
+    for key in [texts, times] {
+        server.run(&["DEL", key]).await;
+        server.run(&["SET", key, "text"]).await;
+        assert!(known().await.is_empty(), "{key}");
+        put("c").await;
+        assert!(known().await.contains(&"c".to_owned()), "{key}");
+    }
+    fill(&server, texts, 2_000).await;
+    assert!(known().await.is_empty());
+    put("d").await;
+    assert_eq!(known().await, ["d"]);
 }
 
 /// More than one answer holds, with what is damaged among it.
