@@ -11,11 +11,12 @@
 
 mod admin;
 mod announce;
+mod comparing;
 mod fixed;
 mod guards;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,10 +27,9 @@ use flags::store::redis::Redis;
 use flags::store::{Store, StoreError};
 use flags::tally::Slot;
 use flags::watch::{Background, ReloadError, Watch, WatchOptions};
-use flags::{Definitions, MigrationId};
 use metrics::events;
 use metrics::fleet::Ledger;
-use metrics::mismatch::{CompareSettings, Mismatches};
+use metrics::mismatch::Mismatches;
 use metrics::observe::Observer;
 use thiserror::Error;
 use tokio::task::{JoinHandle, JoinSet};
@@ -37,7 +37,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use fixed::Fixed;
 use guards::Guards;
 
-use crate::config::{self, Config, Mirroring, StoreConfig};
+use crate::config::{self, Config, StoreConfig};
 use crate::error::CODES;
 use crate::mirror::comparer::Comparer;
 use crate::notify::Notifier;
@@ -102,6 +102,20 @@ pub(crate) struct Shared {
     checks: Mutex<JoinSet<()>>,
 }
 
+impl Shared {
+    /// What workers are made from.
+    fn parts(&self, occupancy: Arc<Occupancy>, workers: usize) -> io::Result<Parts> {
+        Ok(Parts {
+            snapshots: Arc::clone(self.watch.snapshots()),
+            catalog: Arc::clone(&self.catalog),
+            draining: Arc::clone(&self.draining),
+            occupancy,
+            workers,
+            comparer: Comparer::start(Arc::clone(&self.mismatches))?,
+        })
+    }
+}
+
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("App").field("data", &self.data).field("admin", &self.admin).finish_non_exhaustive()
@@ -112,14 +126,7 @@ impl App {
     /// Binds everything and serves. Must be called within a multi-threaded runtime.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let observer = Observer::new(CODES).map_err(|error| StartError::Metrics(error.to_string()))?;
-        let mut listeners = Vec::new();
-        let mut data = Vec::new();
-        for address in &config.listen {
-            let bound = listener::bind(*address, config.workers)
-                .map_err(|source| StartError::Bind { address: *address, source })?;
-            data.push(bound[0].local_addr()?);
-            listeners.push(bound);
-        }
+        let (listeners, data) = bind(&config)?;
         let (admin_listener, admin_address) = admin::bind(config.admin.address).await?;
         let generation = Arc::new(Generation::new(&config, None));
         declare(&observer, &config);
@@ -131,7 +138,7 @@ impl App {
         let (token, tokens) = admin::tokens(&config.admin)?;
         let environment = config.environment.clone();
         let notifier = Notifier::start(Arc::clone(&observer), &config);
-        let mismatches = mismatches(&observer, &config)?;
+        let mismatches = comparing::start(&observer, &config)?;
         let workers = config.workers;
         let options = WatchOptions::new(replica.clone(), config.snapshot.clone());
         let (watch, background) = Watch::start(store, config.definitions, options).await;
@@ -147,7 +154,6 @@ impl App {
         let draining = Arc::default();
         let ledger = Arc::<Ledger>::default();
         watch.set_tallies(Arc::clone(&ledger) as _);
-        let comparer = Comparer::start(Arc::clone(&mismatches))?;
         let shared = Arc::new(Shared {
             watch: Arc::clone(&watch),
             observer,
@@ -159,14 +165,7 @@ impl App {
             checks,
         });
         let (occupancy, receivers) = Occupancy::new(workers);
-        let parts = Parts {
-            snapshots: Arc::clone(watch.snapshots()),
-            catalog: Arc::clone(&shared.catalog),
-            draining: Arc::clone(&shared.draining),
-            occupancy,
-            workers,
-            comparer,
-        };
+        let parts = shared.parts(occupancy, workers)?;
         let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
         let control = Arc::new(Control::new(Arc::clone(&watch)));
         let (mut tasks, teller) = watchers(&shared, &control, &replica, kill_file);
@@ -213,7 +212,7 @@ impl App {
         declare(&shared.observer, &config);
         // Workers find the generation before a snapshot can name it.
         shared.catalog.insert(shared.watch.current().generation() + 1, Arc::clone(&generation));
-        let comparing = comparing(&config.definitions, config.mirroring);
+        let comparing = comparing::settings(&config.definitions, config.mirroring);
         shared.watch.reload(config.definitions)?;
         shared.mismatches.configure(comparing);
         shared.notifier.reload(&config.notify, config.admin.url.as_deref());
@@ -274,25 +273,17 @@ fn declare(observer: &Observer, config: &Config) {
     observer.declare_upstreams(&endpoints.collect::<Vec<_>>());
 }
 
-/// What is known of mismatches: nothing yet, with a secret that this process alone has.
-fn mismatches(observer: &Arc<Observer>, config: &Config) -> io::Result<Arc<Mismatches>> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(io::Error::other)?;
-    let mismatches = Mismatches::new(Arc::clone(observer), secret);
-    mismatches.configure(comparing(&config.definitions, config.mirroring.clone()));
-    Ok(Arc::new(mismatches))
-}
-
-/// How the answers of each migration of a file are compared.
-fn comparing(definitions: &Definitions, mirroring: Vec<Mirroring>) -> Vec<(MigrationId, CompareSettings)> {
-    let ids = definitions.migrations().iter().map(|migration| migration.id.clone());
-    let settings = |own: Mirroring| CompareSettings {
-        rules: own.rules,
-        raw_paths: own.raw_paths,
-        version_header: own.version_header,
-        ..CompareSettings::default()
-    };
-    ids.zip(mirroring.into_iter().map(settings)).collect()
+/// The sockets of each address, one a worker, and the addresses as they are.
+fn bind(config: &Config) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), StartError> {
+    let mut listeners = Vec::new();
+    let mut data = Vec::new();
+    for address in &config.listen {
+        let bound = listener::bind(*address, config.workers)
+            .map_err(|source| StartError::Bind { address: *address, source })?;
+        data.push(bound[0].local_addr()?);
+        listeners.push(bound);
+    }
+    Ok((listeners, data))
 }
 
 async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {

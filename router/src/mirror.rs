@@ -45,7 +45,7 @@ use self::budget::Place as Room;
 use self::joint::{Asked, Given, Joint, Part};
 use self::send::Sending;
 pub(crate) use self::tee::Tee;
-use self::tee::{ANSWER, Body, Extent};
+use self::tee::{Body, Extent};
 use crate::attempts::{Meeting, Subject};
 use crate::h1::framing::Framing;
 use crate::h1::head::{Name, RequestHead, ResponseHead};
@@ -187,11 +187,7 @@ impl Shadow {
         }
         if self.joint.is_open() {
             let held = self.joint.pipeline.budget.nothing();
-            let tee = if wants_body(answer) {
-                Tee::new(ANSWER, &joint::encoding(answer), held)
-            } else {
-                Tee::of_nothing(held)
-            };
+            let tee = if wants_body(answer) { Tee::of_answer(answer, held) } else { Tee::of_nothing(held) };
             self.answer = Some(tee);
         }
         true

@@ -20,7 +20,7 @@ use super::budget::Held;
 use super::comparer::Work;
 use super::pipeline::Pipeline;
 use super::tee::{Body, Lost};
-use crate::h1::head::{Name, ResponseHead};
+use crate::h1::head::ResponseHead;
 use crate::worker::Worker;
 
 /// What of an answer's fields is handed over: what callers live by, and how the body is to be read.
@@ -56,7 +56,7 @@ impl Given {
         let Ok(Body { bytes, truncated, digest, mut held }) = body else { return None };
         let is_wanted = |name: &[u8]| {
             let named = |own: &&[u8]| own.eq_ignore_ascii_case(name);
-            FIELDS.iter().any(|own| named(own)) || version_header.is_some_and(|own| named(&own.as_bytes()))
+            FIELDS.iter().any(named) || version_header.is_some_and(|own| named(&own.as_bytes()))
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let fields = head.fields.iter().map(|field| (field.name.of(&head.bytes), field.value.of(&head.bytes)));
@@ -68,12 +68,6 @@ impl Given {
         }
         Some(Self { kept: Kept { status: head.status, headers, body: bytes, truncated, digest }, held })
     }
-}
-
-/// The content-encoding of an answer, as its digest is made without it.
-pub(crate) fn encoding(head: &ResponseHead) -> String {
-    let value = head.get(Name::ContentEncoding).unwrap_or_default();
-    String::from_utf8_lossy(value).into_owned()
 }
 
 /// What is known of the request that is answered.

@@ -1,5 +1,6 @@
 //! What the copies of one migration share, over all workers and reloads of the file.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -24,10 +25,11 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Those of a file. A migration that was there `before` keeps what is in use and what is known of its other side.
     pub(crate) fn all(config: &Config, before: &[Arc<Self>]) -> Vec<Arc<Self>> {
+        let known: HashMap<&MigrationId, &Arc<Self>> = before.iter().map(|own| (&own.id, own)).collect();
         let ids = config.definitions.migrations().iter().map(|migration| &migration.id);
         let pipeline = |(id, settings): (&MigrationId, &Mirroring)| {
             let (memory, in_flight) = (settings.memory, settings.in_flight);
-            let (budget, breaker, born) = match before.iter().find(|own| own.id == *id) {
+            let (budget, breaker, born) = match known.get(id) {
                 Some(known) => {
                     known.budget.limit(memory, in_flight);
                     (Arc::clone(&known.budget), Arc::clone(&known.breaker), known.born)

@@ -11,7 +11,6 @@
 //! Nothing here touches what is known of endpoints: a copy ejects nobody, so that a mirror that fails cannot take an endpoint from callers.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
@@ -24,8 +23,8 @@ use metrics::outcome::Failure;
 use super::breaker::Pass;
 use super::budget::Place;
 use super::copy::Copy;
-use super::joint::{Given, Joint, Part, encoding};
-use super::tee::{ANSWER, Tee};
+use super::joint::{Given, Joint, Part};
+use super::tee::Tee;
 use super::wants_body;
 use crate::attempts::Attempt;
 use crate::body::{BodyError, Filled, Inbound, Outbound};
@@ -40,6 +39,9 @@ use crate::worker::{Tables, Worker};
 
 /// Interim answers before the real one; more is a side that never answers.
 const INTERIM_ANSWERS_MAX: u8 = 16;
+
+/// What is read and hashed of an answer before callers have their turn.
+const TURN_BYTES: u64 = 4 * BUFFER_BYTES as u64;
 
 /// A copy with all that it needs to be sent by a task of its own.
 pub(crate) struct Sending {
@@ -221,9 +223,10 @@ impl Sending {
     /// Reads the answer as far as it is kept; what is longer is left, and its connection closes.
     async fn read(&self, conn: &mut Conn, answer: &ResponseHead) -> Result<Tee, BodyError> {
         let held = self.joint.pipeline.budget.nothing();
-        let tee = if wants_body(answer) { Tee::new(ANSWER, &encoding(answer), held) } else { Tee::of_nothing(held) };
+        let tee = if wants_body(answer) { Tee::of_answer(answer, held) } else { Tee::of_nothing(held) };
         let (head, mut seen) = (Instant::now(), 0);
-        let mut reading = pin!(poll_fn(|cx| {
+        let reading = poll_fn(|cx| {
+            let begun = seen;
             loop {
                 match std::task::ready!(conn.poll_fill(cx))? {
                     Filled::End => return Poll::Ready(Ok(())),
@@ -241,8 +244,12 @@ impl Sending {
                 if tee.is_done() {
                     return Poll::Ready(Ok(()));
                 }
+                if seen - begun >= TURN_BYTES {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
-        }));
-        reading.as_mut().await.map(|()| tee)
+        });
+        reading.await.map(|()| tee)
     }
 }

@@ -14,6 +14,8 @@ use std::cell::RefCell;
 use metrics::compare::{DIGESTER_BYTES_MAX, Digest, Digester, Limits};
 
 use super::budget::Held;
+use crate::h1::framing::Framing;
+use crate::h1::head::{Name, ResponseHead};
 
 /// Room for the first bytes; then it doubles.
 const ROOM_MIN: usize = 512;
@@ -25,8 +27,8 @@ pub(crate) struct Extent {
     pub(crate) digested: u64,
 }
 
-/// Of answers: what the comparison takes, and four blinks of an eye of a fast network.
-pub(crate) const ANSWER: Extent = Extent { kept: 1 << 20, digested: 16 << 20 };
+/// Of answers: what the comparison takes, and what a digest is still worth its time for.
+const ANSWER: Extent = Extent { kept: 1 << 20, digested: 16 << 20 };
 
 /// What there is of a body at its end.
 #[derive(Debug)]
@@ -73,6 +75,24 @@ impl Tee {
     pub(crate) fn new(extent: Extent, encoding: &str, held: Held) -> Self {
         let state = State { keeping: Keeping::Bytes(Vec::new()), seen: 0, held };
         Self { extent, encoding: encoding.into(), state: RefCell::new(state) }
+    }
+
+    /// Of an answer's body. Where its length is declared, nothing is kept that would be let go later.
+    pub(crate) fn of_answer(answer: &ResponseHead, mut held: Held) -> Self {
+        let value = answer.get(Name::ContentEncoding).unwrap_or_default();
+        let encoding = String::from_utf8_lossy(value);
+        let length = if let Framing::Length(length) = answer.framing { length } else { 0 };
+        if length > ANSWER.digested {
+            return Self::of_nothing(held);
+        }
+        if length > ANSWER.kept as u64
+            && let Some(digester) = Digester::new(&encoding, &Limits::default())
+            && held.hold(DIGESTER_BYTES_MAX)
+        {
+            let state = State { keeping: Keeping::Digest(Box::new(digester)), seen: 0, held };
+            return Self { extent: ANSWER, encoding: "".into(), state: RefCell::new(state) };
+        }
+        Self::new(ANSWER, &encoding, held)
     }
 
     /// Of a body that is not worth keeping.
