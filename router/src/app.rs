@@ -11,12 +11,12 @@
 
 mod admin;
 mod announce;
-mod comparing;
 mod fixed;
 mod guards;
+mod mismatches;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,6 +36,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use fixed::Fixed;
 use guards::Guards;
+use mismatches::Sharing;
 
 use crate::config::{self, Config, StoreConfig};
 use crate::error::CODES;
@@ -84,6 +85,7 @@ pub struct App {
     /// Ends when it has told everything and nobody can announce more.
     teller: JoinHandle<()>,
     guards: Guards,
+    sharing: Sharing,
     workers: runtime::Workers,
     fixed: Fixed,
 }
@@ -138,7 +140,7 @@ impl App {
         let (token, tokens) = admin::tokens(&config.admin)?;
         let environment = config.environment.clone();
         let notifier = Notifier::start(Arc::clone(&observer), &config);
-        let mismatches = comparing::start(&observer, &config)?;
+        let mismatches = mismatches::new(&observer, &config)?;
         let workers = config.workers;
         let options = WatchOptions::new(replica.clone(), config.snapshot.clone());
         let (watch, background) = Watch::start(store, config.definitions, options).await;
@@ -150,19 +152,17 @@ impl App {
         }
         let catalog = Arc::new(Catalog::default());
         catalog.insert(watch.current().generation(), Arc::clone(&generation));
-        let checks = Mutex::new(health::watch(&generation));
-        let draining = Arc::default();
         let ledger = Arc::<Ledger>::default();
         watch.set_tallies(Arc::clone(&ledger) as _);
         let shared = Arc::new(Shared {
             watch: Arc::clone(&watch),
             observer,
             catalog,
-            draining,
+            draining: Arc::default(),
             notifier,
             mismatches,
             ledger,
-            checks,
+            checks: Mutex::new(health::watch(&generation)),
         });
         let (occupancy, receivers) = Occupancy::new(workers);
         let parts = shared.parts(occupancy, workers)?;
@@ -170,24 +170,22 @@ impl App {
         let control = Arc::new(Control::new(Arc::clone(&watch)));
         let (mut tasks, teller) = watchers(&shared, &control, &replica, kill_file);
         let guards = Guards::start(&shared, &control);
-        let state = dashboards::State {
-            control,
-            watch,
-            health: Arc::new(admin::Seen(Arc::clone(&shared))),
-            observer: Arc::clone(&shared.observer),
-            board: Arc::clone(shared.observer.board()),
-            mismatches: Arc::clone(&shared.mismatches),
-            gather: admin::gather(Arc::clone(&shared.observer)),
-            replica,
-            environment,
-            tokens,
-            #[cfg(feature = "oidc")]
-            oidc: admin::oidc(&config.admin),
-            address: admin_address,
-            public_host: admin::public_host(&config.admin),
-        };
+        let sharing = Sharing::start(&shared, &control, &replica);
+        let state = admin_state(&shared, control, (replica, environment), tokens, (&config.admin, admin_address));
         tasks.spawn(admin::serve(admin_listener, dashboards::app(state)));
-        Ok(Self { data, admin: admin_address, token, shared, background, tasks, teller, guards, workers, fixed })
+        Ok(Self {
+            data,
+            admin: admin_address,
+            token,
+            shared,
+            background,
+            tasks,
+            teller,
+            guards,
+            sharing,
+            workers,
+            fixed,
+        })
     }
 
     pub fn data_addresses(&self) -> &[SocketAddr] {
@@ -212,9 +210,10 @@ impl App {
         declare(&shared.observer, &config);
         // Workers find the generation before a snapshot can name it.
         shared.catalog.insert(shared.watch.current().generation() + 1, Arc::clone(&generation));
-        let comparing = comparing::settings(&config.definitions, config.mirroring);
+        let compared = mismatches::settings(&config);
         shared.watch.reload(config.definitions)?;
-        shared.mismatches.configure(comparing);
+        shared.mismatches.configure(compared);
+        shared.mismatches.follow(&shared.watch.current());
         shared.notifier.reload(&config.notify, config.admin.url.as_deref());
         *shared.checks.lock().unwrap_or_else(PoisonError::into_inner) = health::watch(&generation);
         for key in self.fixed.differing(&fixed) {
@@ -236,6 +235,7 @@ impl App {
         // Whoever stays judges from here on, also what this one still answers.
         self.guards.shutdown().await;
         self.workers.finish(timeout).await;
+        self.sharing.shutdown().await;
         self.tasks.shutdown().await;
         // What has been announced is still told; nothing more is announced.
         if tokio::time::timeout(TELL_MAX, &mut self.teller).await.is_err() {
@@ -243,6 +243,44 @@ impl App {
         }
         self.background.shutdown().await;
         self.shared.notifier.shutdown().await;
+    }
+}
+
+/// The listeners of the data plane, of each address one a worker, and the addresses that they got.
+fn bind(config: &Config) -> Result<(Vec<Vec<std::net::TcpListener>>, Vec<SocketAddr>), StartError> {
+    let (mut listeners, mut data) = (Vec::new(), Vec::new());
+    for address in &config.listen {
+        let bound = listener::bind(*address, config.workers)
+            .map_err(|source| StartError::Bind { address: *address, source })?;
+        data.push(bound[0].local_addr()?);
+        listeners.push(bound);
+    }
+    Ok((listeners, data))
+}
+
+/// What the admin side needs of the rest.
+fn admin_state(
+    shared: &Arc<Shared>,
+    control: Arc<Control>,
+    (replica, environment): (String, String),
+    tokens: Vec<dashboards::auth::Token>,
+    (admin, address): (&config::Admin, SocketAddr),
+) -> dashboards::State {
+    dashboards::State {
+        control,
+        watch: Arc::clone(&shared.watch),
+        health: Arc::new(admin::Seen(Arc::clone(shared))),
+        observer: Arc::clone(&shared.observer),
+        board: Arc::clone(shared.observer.board()),
+        mismatches: Arc::clone(&shared.mismatches),
+        gather: admin::gather(Arc::clone(&shared.observer)),
+        replica,
+        environment,
+        tokens,
+        #[cfg(feature = "oidc")]
+        oidc: admin::oidc(admin),
+        address,
+        public_host: admin::public_host(admin),
     }
 }
 
@@ -271,19 +309,6 @@ fn declare(observer: &Observer, config: &Config) {
         config.upstreams.iter().flat_map(|own| own.endpoints.iter().map(|end| (own.name.clone(), end.url.clone())));
     observer.declare_migrations(&migrations);
     observer.declare_upstreams(&endpoints.collect::<Vec<_>>());
-}
-
-/// The sockets of each address, one a worker, and the addresses as they are.
-fn bind(config: &Config) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), StartError> {
-    let mut listeners = Vec::new();
-    let mut data = Vec::new();
-    for address in &config.listen {
-        let bound = listener::bind(*address, config.workers)
-            .map_err(|source| StartError::Bind { address: *address, source })?;
-        data.push(bound[0].local_addr()?);
-        listeners.push(bound);
-    }
-    Ok((listeners, data))
 }
 
 async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {

@@ -17,6 +17,7 @@ mod exit;
 mod explain;
 mod freeze;
 mod history;
+mod mismatches;
 mod mode;
 mod notify;
 pub(crate) mod output;
@@ -26,6 +27,7 @@ mod replay;
 mod reseed;
 mod rollback;
 mod rollout;
+mod rule;
 mod schema;
 mod serve;
 mod simulate;
@@ -69,6 +71,8 @@ enum Command {
     Explain(explain::Args),
     History(history::Args),
     Counts(counts::Args),
+    Mismatches(mismatches::Args),
+    Rule(rule::Args),
     Undo(undo::Args),
     Freeze(freeze::FreezeArgs),
     Thaw(freeze::ThawArgs),
@@ -113,6 +117,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::History(args) => history::run(&args),
         Command::Counts(args) => counts::run(&args),
+        Command::Mismatches(args) => mismatches::run(&args),
+        Command::Rule(args) => rule::run(&args),
         Command::Undo(args) => undo::run(&args),
         Command::Freeze(args) => freeze::freeze(&args),
         Command::Thaw(args) => freeze::thaw(&args),

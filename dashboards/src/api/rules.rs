@@ -54,7 +54,6 @@ pub(crate) struct RuleBody {
     path: Option<String>,
     /// `"ignore"`, `"shape"`, `"unordered"`, `{"tolerance": {"absolute": 0.01}}`, `{"keyed_by": {"key": "id"}}` or
     /// `{"map_host": {"legacy": "a", "new": "b"}}`.
-    #[schema(value_type = Option<Object>)]
     kind: Option<Value>,
     /// The route's path template; all routes without it.
     route: Option<String>,

@@ -57,7 +57,6 @@ pub(crate) struct VersionView {
 pub(crate) struct ProposalView {
     path: String,
     /// As a file has it: `"shape"` or `{"tolerance": {"absolute": 0.01}}`.
-    #[schema(value_type = Object)]
     kind: Value,
     route: String,
     /// It checks nothing: whatever new has there would pass.
@@ -247,7 +246,6 @@ pub(crate) struct RuleView {
     pub(crate) source: &'static str,
     pub(crate) path: String,
     /// As a file has it: `"shape"` or `{"tolerance": {"absolute": 0.01}}`; only its name where the file has the rule.
-    #[schema(value_type = Object)]
     pub(crate) kind: Value,
     /// The route it is bound to; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -28,7 +28,7 @@ use flags::watch::{Background, Watch, WatchOptions};
 use flags::{Migration, Mode, Revision};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use metrics::mismatch::Mismatches;
+use metrics::mismatch::{Kept, Mismatches, Pair};
 use metrics::observe::Observer;
 use metrics::status::Board;
 use serde_json::Value;
@@ -415,6 +415,39 @@ impl World {
         let migration = MigrationId::new("agents").unwrap();
         let row = Row { migration, slot, side: flags::Side::New, tally };
         self.store.inner.beat(&heartbeat, &[row]).await.unwrap();
+    }
+
+    /// Compares so many pairs of answers of this router, of which every fifth has a second one of legacy.
+    pub(crate) fn compares(
+        &self,
+        mismatches: &Mismatches,
+        requests: std::ops::Range<u64>,
+        make: impl Fn(u64) -> [String; 3],
+    ) {
+        let migration = MigrationId::new("agents").unwrap();
+        let cells = mismatches.route(&migration, "/agents/{id}/**");
+        for n in requests {
+            let [legacy, new, again] = make(n);
+            let kept = |body: &str| Kept {
+                status: 200,
+                headers: vec![("content-type".into(), "application/json".into())],
+                body: body.as_bytes().to_vec(),
+                ..Kept::default()
+            };
+            cells.eligible();
+            mismatches.compare(&Pair {
+                migration: migration.clone(),
+                route: "/agents/{id}/**".into(),
+                method: "GET".into(),
+                caller: Some(Mismatches::caller("test", &(n % 30).to_be_bytes())),
+                request_id: format!("r-{n}"),
+                revision: 3,
+                at: Timestamp::now(),
+                legacy: kept(&legacy),
+                new: kept(&new),
+                again: (n % 5 == 0).then(|| kept(&again)),
+            });
+        }
     }
 
     /// Waits for a condition; fails after a time that no machine needs.

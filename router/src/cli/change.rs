@@ -113,6 +113,13 @@ fn summary(change: &Value) -> String {
         if let Some(until) = pin["after"]["until"].as_str() {
             text.push_str(&format!(" until {until}"));
         }
+    } else if let Some(rule) = change["rule"].as_object() {
+        let told = |rule: &Value| format!("{} on {}", cell(&rule["kind"]), cell(&rule["path"]));
+        let until = |rule: &Value| format!("{} until {}", told(rule), cell(&rule["expires"]));
+        match (rule["before"].is_null(), rule["after"].is_null()) {
+            (false, true) => text.push_str(&format!(": rule {} taken back", told(&rule["before"]))),
+            _ => text.push_str(&format!(": rule {} {}", cell(&rule["after"]["id"]), until(&rule["after"]))),
+        }
     } else {
         let place = |position: &Value| format!("{} {}", cell(&position["mode"]), percent(&position["percent"]));
         text.push_str(&format!(": {} -> {}", place(before), place(after)));
@@ -122,6 +129,11 @@ fn summary(change: &Value) -> String {
         text.push_str(&format!(", revision {}", cell(&change["revision"])));
     }
     text.push('\n');
+    if let Some(passes) = change["passes"].as_object() {
+        let would = passes.get("would_pass").map_or("as many as its values say".to_owned(), cell);
+        let (of, in_all) = (cell(&passes["requests"]), cell(&passes["mismatches"]));
+        text.push_str(&format!("of {of} requests in {in_all} mismatches it lets pass {would}\n"));
+    }
     let moves = &change["moves"];
     if moves["direction"].as_str().is_some_and(|direction| direction != "none") {
         let verb = if dry_run { "would move" } else { "moves" };

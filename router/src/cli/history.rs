@@ -42,6 +42,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 fn row(entry: &Value) -> Vec<String> {
     let change = match entry["pin"].as_object() {
+        None if entry["rule"].is_object() => {
+            let rule = |rule: &Value| match rule.as_object() {
+                Some(_) => format!("{} on {}", cell(&rule["kind"]), cell(&rule["path"])),
+                None => "no rule".to_owned(),
+            };
+            format!("{}: {} -> {}", cell(&entry["kind"]), rule(&entry["rule"]["before"]), rule(&entry["rule"]["after"]))
+        }
         Some(pin) => {
             let side = |pin: &Value| pin["side"].as_str().unwrap_or("no pin").to_owned();
             format!("{}: {} -> {}", cell(&pin["key"]), side(&pin["before"]), side(&pin["after"]))
