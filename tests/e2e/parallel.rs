@@ -241,3 +241,101 @@ async fn what_has_no_place_is_dropped_and_counted() {
     })
     .await;
 }
+
+fn answer(lines: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
+    let body = body.as_ref();
+    let mut bytes = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+    bytes.extend_from_slice(body);
+    answers(bytes)
+}
+
+/// The four ends of what was to be compared: matched, ignored, mismatched, not compared.
+async fn ends(world: &World) -> [u64; 4] {
+    let mut ends = [0; 4];
+    for (at, result) in ["matched", "ignored", "mismatched", "not_compared"].into_iter().enumerate() {
+        ends[at] = count(world, "crossfade_comparisons_total", &format!("result=\"{result}\"")).await;
+    }
+    ends
+}
+
+/// One request to which both sides answer so ends like this, for this reason if it is not compared.
+async fn check_end(world: &World, request: (&str, &str), sides: [Vec<Step>; 2], end: usize, reason: &str) {
+    let [legacy, new] = sides;
+    world.legacy.on("/pair", legacy);
+    world.new.on("/pair", new);
+    let mut expected = ends(world).await;
+    expected[end] += 1;
+    let of_reason = || count(world, "crossfade_comparisons_not_made_total", reason);
+    let before = of_reason().await;
+    let (method, lines) = request;
+    let met = world.router.connect().await.request(method, "/pair", lines, "").await;
+    assert!(met.whole, "{request:?}: {met:?}");
+    wait_for(&format!("{request:?} ends as {expected:?}, not {:?}", ends(world).await), || async {
+        (ends(world).await == expected).then_some(())
+    })
+    .await;
+    if !reason.is_empty() {
+        assert_eq!(of_reason().await, before + 1, "{request:?} was not compared for another reason");
+    }
+}
+
+const MATCHED: usize = 0;
+const IGNORED: usize = 1;
+const MISMATCHED: usize = 2;
+const NOT_COMPARED: usize = 3;
+
+#[tokio::test]
+async fn each_request_that_is_copied_ends_in_one_of_four_counts() {
+    let rules = "rules: [{path: $.at, kind: ignore, owner: ann, reason: a clock}]";
+    let world = in_parallel(&format!("noise: 0%, compare: {{{rules}}}"), "").await;
+    let get = ("GET", "");
+    let json = |body: &str| answer("Content-Type: application/json\r\n", body);
+    check_end(&world, get, [json(r#"{"a":1,"b":[2]}"#), json(r#"{"b":[2],"a":1.0}"#)], MATCHED, "").await;
+    check_end(&world, get, [json(r#"{"at":1}"#), json(r#"{"at":2}"#)], IGNORED, "").await;
+    check_end(&world, get, [json(r#"{"a":1}"#), json(r#"{"a":2}"#)], MISMATCHED, "").await;
+    check_end(&world, get, [json("{}"), answers(response("500 No", "no"))], MISMATCHED, "").await;
+    // Brotli, and the same in the clear.
+    let packed = answer("Content-Type: application/json\r\nContent-Encoding: br\r\n", b"\x0b\x01\x80[2]\x03");
+    check_end(&world, get, [json("[2]"), packed], MATCHED, "").await;
+    let head = answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
+    check_end(&world, ("HEAD", ""), [head.clone(), head], MATCHED, "").await;
+
+    let conditional = ("GET", "If-None-Match: \"a\"\r\n");
+    let not_modified = answers("HTTP/1.1 304 Not Modified\r\n\r\n");
+    check_end(&world, conditional, [not_modified, json("{}")], NOT_COMPARED, "reason=\"not_modified\"").await;
+    let failed = answers(response("412 Precondition Failed", ""));
+    check_end(&world, ("GET", "If-Match: \"a\"\r\n"), [failed, json("{}")], NOT_COMPARED, "reason=\"precondition\"")
+        .await;
+    let part = answers("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-0/9\r\nContent-Length: 1\r\n\r\nx");
+    let ranged = ("GET", "Range: bytes=0-0\r\n");
+    check_end(&world, ranged, [part.clone(), part], NOT_COMPARED, "reason=\"range\"").await;
+    let events = answers("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 2\r\n\r\nx\n");
+    check_end(&world, get, [events.clone(), events], NOT_COMPARED, "reason=\"event_stream\"").await;
+    check_end(&world, get, [json("{}"), vec![Step::ReadBody, Step::Reset]], NOT_COMPARED, "reason=\"new_failed\"")
+        .await;
+    check_end(&world, get, [vec![Step::ReadBody, Step::Reset], json("{}")], NOT_COMPARED, "reason=\"legacy_failed\"")
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_too_long_to_be_kept_is_known_by_its_digest() {
+    let world = in_parallel("noise: 0%, timeout: 20s", "").await;
+    let get = ("GET", "");
+    let image = |length: usize, last: u8| {
+        let mut body = vec![b'x'; length];
+        body[length - 1] = last;
+        answer("Content-Type: image/png\r\n", body)
+    };
+    let chunked = |length: usize| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let (start, end) = (format!("{head}{length:x}\r\n"), "\r\n0\r\n\r\n");
+        answers([start.as_bytes(), &vec![b'x'; length], end.as_bytes()].concat())
+    };
+    let (long, longer) = (2 << 20, 17 << 20);
+    check_end(&world, get, [image(long, b'x'), image(long, b'x')], MATCHED, "").await;
+    check_end(&world, get, [image(long, b'x'), chunked(long)], MATCHED, "").await;
+    check_end(&world, get, [image(long, b'x'), image(long, b'y')], MISMATCHED, "").await;
+    check_end(&world, get, [image(long, b'x'), image(9, b'x')], MISMATCHED, "").await;
+    check_end(&world, get, [chunked(longer), chunked(longer)], NOT_COMPARED, "reason=\"truncated\"").await;
+    check_end(&world, get, [image(longer, b'x'), image(longer, b'x')], NOT_COMPARED, "reason=\"truncated\"").await;
+}
