@@ -216,7 +216,7 @@ fn mirrors(definition: &Migration, placed: &Placed, facts: &Facts<'_>, bucket: O
     let parallel = &definition.parallel;
     placed.document.mode == Mode::Parallel
         && eligible_reason
-        && parallel.methods.iter().any(|method| method.as_bytes() == facts.request.method())
+        && parallel.copies(facts.request.method(), facts.request.template())
         && parallel.share.admits(bucket.unwrap_or_else(|| Bucket::from_hash(facts.chance)))
 }
 

@@ -24,6 +24,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::jwt::JwtVerifier;
+use crate::route::PathTemplate;
 
 /// One place a key may come from, as written in the file: `header:x-user-id`, `cookie:uid`,
 /// `path:id`, `query:account`, `json:/issue/number`, `jwt:sub`, `client_ip`.
@@ -70,6 +71,11 @@ pub trait Request {
     fn body(&self) -> Option<&[u8]>;
 
     fn client_ip(&self) -> IpAddr;
+
+    /// The path template of the matched route, where there is one.
+    fn template(&self) -> Option<&PathTemplate> {
+        None
+    }
 }
 
 impl FromStr for KeySource {
@@ -233,6 +239,7 @@ pub(crate) mod tests {
         pub(crate) query: Option<&'static str>,
         pub(crate) body: Option<&'static str>,
         pub(crate) method: Option<&'static str>,
+        pub(crate) template: Option<PathTemplate>,
     }
 
     impl Request for Written {
@@ -264,6 +271,10 @@ pub(crate) mod tests {
 
         fn client_ip(&self) -> IpAddr {
             Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().into()
+        }
+
+        fn template(&self) -> Option<&PathTemplate> {
+            self.template.as_ref()
         }
     }
 

@@ -20,6 +20,7 @@ use crate::guard::Guard;
 use crate::key::KeySource;
 use crate::mirror::MirrorKeys;
 use crate::mode::Mode;
+use crate::route::PathTemplate;
 use crate::rule::Rule;
 
 /// The longest identifier: one leading character and 62 more, so that it fits a DNS label.
@@ -134,14 +135,42 @@ pub struct Parallel {
     pub serve: Side,
     /// The share of eligible requests that is mirrored.
     pub share: BasisPoints,
-    /// Methods that may be mirrored, upper case as on the wire.
+    /// Methods that may be mirrored, upper case as on the wire; none of them changes anything.
     pub methods: Vec<String>,
+    /// What may be mirrored although it changes something.
+    pub writes: Vec<Write>,
+}
+
+/// An opt-in to mirror what changes something, of one route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// That of the route, to the letter.
+    pub path: PathTemplate,
+    pub methods: Vec<String>,
+    pub excuse: Excuse,
+}
+
+/// Why a write may be done a second time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Excuse {
+    /// The other side says that it changes nothing for a copy.
+    DryRun,
+    /// An operator's own reason.
+    Override(String),
+}
+
+impl Parallel {
+    /// Whether the other side may see a copy of such a request.
+    pub fn copies(&self, method: &[u8], route: Option<&PathTemplate>) -> bool {
+        let named = |methods: &[String]| methods.iter().any(|own| own.as_bytes() == method);
+        named(&self.methods) || self.writes.iter().any(|own| Some(&own.path) == route && named(&own.methods))
+    }
 }
 
 impl Default for Parallel {
     fn default() -> Self {
         let methods = ["GET", "HEAD", "OPTIONS"].map(String::from).to_vec();
-        Self { serve: Side::Legacy, share: BasisPoints::ALL, methods }
+        Self { serve: Side::Legacy, share: BasisPoints::ALL, methods, writes: Vec::new() }
     }
 }
 

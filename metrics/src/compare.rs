@@ -28,7 +28,7 @@
 //! Work grows with the size of the answers times the depth at most, whatever a hostile side sends; [`Limits`] bound both.
 //! Nothing panics, and no value is shown unless the caller asks for raw values and the place and form are harmless.
 //!
-//! Deliberately not supported: brotli and other encodings than gzip, charsets other than UTF-8, positions in arrays as paths of
+//! Deliberately not supported: other encodings than gzip and brotli, charsets other than UTF-8, positions in arrays as paths of
 //! rules, similarity of elements that were inserted beside others that changed, XML and HTML as trees, and bodies in pieces.
 
 mod align;
@@ -56,7 +56,7 @@ pub(crate) use tests::corpus;
 use report::Report;
 
 pub use difference::{Difference, Fingerprint, Kind, Place, Shown, Type};
-pub use digest::Digest;
+pub use digest::{DIGESTER_BYTES_MAX, Digest, Digester};
 pub(crate) use path::steps;
 pub use rules::{Decimal, RuleEntry, RuleError, RuleKind, Rules};
 
@@ -101,7 +101,7 @@ impl Default for Limits {
             body_bytes: 1 << 20,
             decoded_bytes: 4 << 20,
             inflation: 8,
-            inflation_free_bytes: 64 << 10,
+            inflation_free_bytes: body::INFLATION_FREE_BYTES,
             differences: 64,
             differences_per_pattern: 8,
             redaction: Redaction::Shapes,
@@ -225,6 +225,17 @@ impl NotCompared {
 ///
 /// Rules that are bound to a route apply after [`Rules::for_route`] only, and expired ones until [`Rules::as_of`] leaves them out.
 pub fn compare(legacy: &Answer, new: &Answer, rules: &Rules, limits: &Limits) -> Comparison {
+    compare_digested(legacy, new, (None, None), rules, limits)
+}
+
+/// [`compare`] where of an answer that was too long to be kept whole (and so is `truncated`) a digest may be known: legacy's, new's.
+pub fn compare_digested(
+    legacy: &Answer,
+    new: &Answer,
+    digests: (Option<&Digest>, Option<&Digest>),
+    rules: &Rules,
+    limits: &Limits,
+) -> Comparison {
     if let Some(why) = not_comparable(legacy).or_else(|| not_comparable(new)) {
         return Comparison::NotCompared { why };
     }
@@ -240,7 +251,7 @@ pub fn compare(legacy: &Answer, new: &Answer, rules: &Rules, limits: &Limits) ->
         }
     }
     headers::compare(legacy, new, rules, &mut report);
-    let why = body::compare(legacy, new, rules, &mut report).err();
+    let why = body::compare(legacy, new, digests, rules, &mut report).err();
     report.close(why)
 }
 

@@ -246,6 +246,20 @@ impl MirrorDropped<'_> {
     }
 }
 
+/// Copies to the other side are not sent for a while, because most of the last ones got no answer.
+#[derive(Debug)]
+pub struct MirrorBreakerOpened<'a> {
+    pub migration: &'a MigrationId,
+}
+
+impl MirrorBreakerOpened<'_> {
+    pub fn emit(self, cells: &MigrationCells) {
+        let Self { migration } = self;
+        cells.mirror_breaker_opened.add(1);
+        warn!(%migration, "more than half of the last copies got no answer: none are sent for a while, then one at a time");
+    }
+}
+
 /// A worker stopped accepting, because as many connections are open as may be.
 #[derive(Debug)]
 pub struct ConnectionLimitReached {

@@ -52,11 +52,13 @@ families! {
     FALLBACKS = Counter "crossfade_fallbacks_total" ["migration", "result"]
         "Requests that new failed: answered by legacy, failed by it too, or refused because legacy had no place free.";
     MIRRORS = Counter "crossfade_mirrors_total" ["migration", "side"]
-        "Copies sent to a side.";
+        "Copies sent to a side, those included by which legacy is asked once more for what differs from itself.";
     MIRRORS_FINISHED = Counter "crossfade_mirrors_finished_total" ["migration", "side", "result"]
         "Copies that ended, answered or failed.";
     MIRRORS_DROPPED = Counter "crossfade_mirrors_dropped_total" ["migration", "reason"]
-        "Copies that were not sent, by reason.";
+        "Copies that were not sent, or whose answer was not compared for lack of room, by reason.";
+    MIRROR_BREAKER_OPENED = Counter "crossfade_mirror_breaker_opened_total" ["migration"]
+        "How often copies were stopped because most of them got no answer.";
     COMPARISONS = Counter "crossfade_comparisons_total" ["migration", "result"]
         "Requests that were to be compared by what both sides answered, by what became of them.";
     COMPARISONS_NOT_MADE = Counter "crossfade_comparisons_not_made_total" ["migration", "reason"]

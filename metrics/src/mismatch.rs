@@ -49,7 +49,7 @@ pub use proposal::{Proposal, path, propose};
 pub use standing::{COMPARED_MIN, COMPARED_MIN_OF_STATUS, GAP_MIN, Standing, TWICE_MIN, gap};
 
 use crate::compare::{
-    Answer, Comparison, Difference, Digest, HashKey, Limits, Redaction, RuleEntry, RuleKind, Rules, compare,
+    Answer, Comparison, Difference, Digest, HashKey, Limits, Redaction, RuleEntry, RuleKind, Rules, compare_digested,
 };
 use crate::observe::{Observer, lock};
 use crate::simulate::Dice;
@@ -327,15 +327,20 @@ impl Seen {
     fn of(pair: &Pair, ready: &Ready, secret: HashKey) -> Self {
         let limits = Limits { redaction: Redaction::Keyed(secret), ..ready.limits.clone() };
         let (legacy, new) = (pair.legacy.answer(), pair.new.answer());
-        let comparison = compare(&legacy, &new, &ready.rules, &limits);
+        let digests = (pair.legacy.digest.as_ref(), pair.new.digest.as_ref());
+        let comparison = compare_digested(&legacy, &new, digests, &ready.rules, &limits);
         let raw = match &comparison {
             Comparison::Mismatched { differences, .. } if !ready.raw_paths.is_empty() => {
                 let limits = Limits { redaction: Redaction::Raw, ..limits.clone() };
-                allowed(differences, compare(&legacy, &new, &ready.rules, &limits), &ready.raw_paths)
+                let again = compare_digested(&legacy, &new, digests, &ready.rules, &limits);
+                allowed(differences, again, &ready.raw_paths)
             }
             _ => Vec::new(),
         };
-        let own = pair.again.as_ref().map(|again| compare(&legacy, &again.answer(), &ready.own, &limits));
+        let own = pair.again.as_ref().map(|again| {
+            let digests = (pair.legacy.digest.as_ref(), again.digest.as_ref());
+            compare_digested(&legacy, &again.answer(), digests, &ready.own, &limits)
+        });
         Self { comparison, raw, own }
     }
 

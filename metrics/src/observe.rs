@@ -345,6 +345,7 @@ pub struct MigrationTotals {
     fallbacks: [u64; FALLBACKS],
     pairs: [u64; PAIRS],
     pub(crate) mirrors_dropped: [u64; DROPS],
+    pub(crate) mirror_breaker_opened: u64,
     pub(crate) comparisons: ComparisonTotals,
 }
 
@@ -373,6 +374,7 @@ impl MigrationTotals {
         add(&mut self.fallbacks, &cells.fallbacks);
         add(&mut self.pairs, &cells.pairs);
         add(&mut self.mirrors_dropped, &cells.mirrors_dropped);
+        self.mirror_breaker_opened += cells.mirror_breaker_opened.get();
     }
 }
 

@@ -40,6 +40,7 @@ use mismatches::Sharing;
 
 use crate::config::{self, Config, StoreConfig};
 use crate::error::CODES;
+use crate::mirror::comparer::Comparer;
 use crate::notify::Notifier;
 use crate::occupancy::Occupancy;
 use crate::worker::{Catalog, Draining, Generation, Parts};
@@ -103,6 +104,20 @@ pub(crate) struct Shared {
     checks: Mutex<JoinSet<()>>,
 }
 
+impl Shared {
+    /// What workers are made from.
+    fn parts(&self, occupancy: Arc<Occupancy>, workers: usize) -> io::Result<Parts> {
+        Ok(Parts {
+            snapshots: Arc::clone(self.watch.snapshots()),
+            catalog: Arc::clone(&self.catalog),
+            draining: Arc::clone(&self.draining),
+            occupancy,
+            workers,
+            comparer: Comparer::start(Arc::clone(&self.mismatches))?,
+        })
+    }
+}
+
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("App").field("data", &self.data).field("admin", &self.admin).finish_non_exhaustive()
@@ -150,13 +165,7 @@ impl App {
             checks: Mutex::new(health::watch(&generation)),
         });
         let (occupancy, receivers) = Occupancy::new(workers);
-        let parts = Parts {
-            snapshots: Arc::clone(watch.snapshots()),
-            catalog: Arc::clone(&shared.catalog),
-            draining: Arc::clone(&shared.draining),
-            occupancy,
-            workers,
-        };
+        let parts = shared.parts(occupancy, workers)?;
         let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
         let control = Arc::new(Control::new(Arc::clone(&watch)));
         let (mut tasks, teller) = watchers(&shared, &control, &replica, kill_file);

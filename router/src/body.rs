@@ -13,6 +13,8 @@ use std::task::{Context, Poll, ready};
 
 use thiserror::Error;
 
+use crate::mirror::Tee;
+
 /// Why a body did not arrive whole.
 #[derive(Debug, Error)]
 pub(crate) enum BodyError {
@@ -111,13 +113,14 @@ impl Relay {
         matches!(self.wait, Wait::Sink)
     }
 
-    /// Moves what can be moved. `moved` is set when anything did, which postpones idle time-outs.
+    /// Moves what can be moved. `moved` is set when anything did, which postpones idle time-outs; the tee sees what was handed on.
     pub(crate) fn poll<S: Inbound, D: Outbound>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
         sink: &mut D,
         moved: &mut bool,
+        tee: Option<&Tee>,
     ) -> Poll<Result<(), RelayError>> {
         // Most that wakes a task with two directions concerns only one of them.
         if self.wait == Wait::Source && source.is_silent() {
@@ -133,6 +136,9 @@ impl Relay {
                         return Poll::Ready(Err(RelayError::Source(BodyError::TooLarge)));
                     }
                     let taken = ready!(sink.poll_send(cx, data)).map_err(RelayError::Sink)?;
+                    if let Some(tee) = tee {
+                        tee.saw(&data[..taken]);
+                    }
                     source.consume(taken);
                     self.bytes += taken as u64;
                     *moved = true;

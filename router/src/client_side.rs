@@ -99,7 +99,8 @@ pub(crate) async fn serve(mut counted: Counted, io: TcpStream, address: SocketAd
         let access = Access::begin(started, worker.identity());
         let retire = worker.draining.is_on() || started >= retire_at;
         let (caller, timer_now, inner) = (&mut conn, &mut timer, &mut *exchange);
-        let mut call = Call { worker: &worker, peer: &peer, caller, exchange: inner, timer: timer_now, retire, access };
+        let (worker, peer) = (&worker, &peer);
+        let mut call = Call { worker, peer, caller, exchange: inner, timer: timer_now, retire, access, shadow: None };
         let after = match next {
             Next::Head => {
                 call.caller.begin_receive(call.exchange.request.framing);

@@ -24,9 +24,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flags::bucket::BasisPoints;
 use flags::snapshot::Definitions;
 use flags::store::redis::RedisOptions;
 use ipnet::IpNet;
+use metrics::compare::Rules;
 
 pub use errors::{ConfigErrors, Finding};
 use file::File;
@@ -64,6 +66,8 @@ pub struct Config {
     /// What each route of [`Definitions::routes`] needs beyond matching, by its index.
     pub routes: Vec<RouteSettings>,
     pub definitions: Definitions,
+    /// How each migration of the definitions makes its copies in mode `parallel`, by its index.
+    pub mirroring: Vec<Mirroring>,
     /// What verifies the bearer tokens of callers; the verifier itself is with the definitions.
     pub jwt: Option<JwtKeys>,
     /// What is allowed and yet likely a mistake, for a warning at start.
@@ -232,6 +236,44 @@ pub struct RouteSettings {
     pub half_close: bool,
     /// For routes that lead to an upstream of no migration: its place in [`Config::upstreams`].
     pub upstream: Option<usize>,
+}
+
+/// How the copies of one migration are made, and what is made of their answers.
+#[derive(Clone, Debug)]
+pub struct Mirroring {
+    /// The largest body of a request that is copied.
+    pub request_max: usize,
+    /// Bytes of bodies that are kept at once, of the whole router.
+    pub memory: usize,
+    /// Copies under way at once, of the whole router.
+    pub in_flight: usize,
+    /// A copy that has waited longer is not sent.
+    pub age: Duration,
+    pub connect_timeout: Duration,
+    /// For a copy as a whole.
+    pub timeout: Duration,
+    /// The share of copied requests that legacy is asked twice.
+    pub noise: BasisPoints,
+    pub rules: Rules,
+    pub raw_paths: Vec<String>,
+    pub version_header: Option<String>,
+}
+
+impl Default for Mirroring {
+    fn default() -> Self {
+        Self {
+            request_max: 256 << 10,
+            memory: 64 << 20,
+            in_flight: 256,
+            age: Duration::from_millis(250),
+            connect_timeout: Duration::from_millis(200),
+            timeout: Duration::from_secs(2),
+            noise: BasisPoints::new(500).unwrap_or(BasisPoints::ZERO),
+            rules: Rules::default(),
+            raw_paths: Vec::new(),
+            version_header: None,
+        }
+    }
 }
 
 impl Config {

@@ -31,6 +31,7 @@ use crate::h1::head::{HeadLimits, RequestHead, ResponseHead};
 use crate::h1::refusal::Refusal;
 use crate::h1::write::{self, Onward};
 use crate::listener::UNSENT_BYTES_MAX;
+use crate::mirror::Tee;
 use crate::timer::Timer;
 use crate::upstream::{Admitted, InFlight, Purpose, Upstream};
 use crate::worker::Worker;
@@ -53,6 +54,8 @@ pub(crate) struct Request<'a> {
     pub(crate) now: Instant,
     /// Told when the caller is waited for, where the attempt is observed.
     pub(crate) observed: Option<&'a Attempt>,
+    /// Sees the body, where the request is copied.
+    pub(crate) tee: Option<&'a Tee>,
 }
 
 /// What the caller has given and seen, which decides whether the request can be made again.

@@ -1,220 +1,298 @@
-//! A copy of a safe request to the other side: bounded, detached, and never in the way of the caller.
+//! Copies of requests to the other side: bounded, detached, and never in the way of the caller.
 //!
-//! The copy is made from bytes that the worker already holds and handed to a task of its own; nothing here is awaited by
-//! the request that it copies. What has no room is dropped and counted. The answer is read, within limits, and thrown away.
+//! # What a request has to do with its copy
 //!
-//! What the other side does with a copy is an attempt of that side like any other, and meets what the serving side did. So a
-//! copy gets the time-outs that a caller would get, and one retry where an idle connection turns out to be closed.
+//! It shows the bytes that go by, and tells when its body and its answer are whole. Everything else is done by tasks of their
+//! own: nothing here is awaited by the request, nothing can make it wait, and whatever has no room is given up and counted.
 //!
-//! Not here: comparing the answers, and mirroring requests that have a body or that may change something.
+//! # When a copy leaves
+//!
+//! - one without a body at once, beside the request itself;
+//! - one with a body when the serving side has taken the whole body and begun to answer: a part of a body is never sent;
+//! - a write, where the file allows it, when the serving side has answered 2xx.
+//!
+//! Never copied: upgrades, requests for server-sent events or with `Expect: 100-continue`, bodies that are larger than the file
+//! allows, and what had no answer of the serving side before its body was whole.
+//!
+//! # What is compared
+//!
+//! Both answers, as far as they are kept, by a thread of its own. Of some GET, HEAD and OPTIONS legacy is asked once more, so
+//! that what differs from itself is known for noise. A write is never sent to a side twice.
+//!
+//! Not here: what copies share over reloads (`pipeline`), sending one (`send`), and what comparing means ([`metrics::compare`]).
 
-use std::future::poll_fn;
+mod breaker;
+mod budget;
+pub(crate) mod comparer;
+mod copy;
+mod joint;
+pub(crate) mod pipeline;
+mod send;
+mod tee;
+
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use flags::{MigrationIndex, Side};
-use metrics::events::MirrorDropped;
+use flags::decide::is_safe;
+use flags::{Bucket, Decision, MigrationIndex, Side};
+use metrics::events::MirrorBreakerOpened;
+use metrics::mismatch::NotPaired;
 use metrics::observe::MirrorDrop;
-use metrics::outcome::Failure;
 
-use crate::attempts::{Attempt, Meeting, Subject};
-use crate::body::{Filled, Inbound, Outbound};
-use crate::buffers::BUFFER_BYTES;
-use crate::forward;
-use crate::h1::conn::Conn;
+use self::breaker::Pass;
+use self::budget::Place as Room;
+use self::joint::{Asked, Given, Joint, Part};
+use self::send::Sending;
+pub(crate) use self::tee::Tee;
+use self::tee::{Body, Extent};
+use crate::attempts::{Meeting, Subject};
 use crate::h1::framing::Framing;
-use crate::h1::head::{RequestHead, ResponseHead};
-use crate::h1::write::{self, Onward};
-use crate::headers::{self, Peer};
-use crate::timer::Timer;
-use crate::upstream::{Purpose, Upstream};
+use crate::h1::head::{Name, RequestHead, ResponseHead};
+use crate::headers::{self, Identity, Peer};
+use crate::proxy::place::Place;
 use crate::worker::{Tables, Worker};
 
-/// Copies in flight of the whole router.
-const IN_FLIGHT_MAX: usize = 256;
+/// The request that is copied, as the worker has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Original<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) peer: &'a Peer,
+    pub(crate) head: &'a RequestHead,
+    pub(crate) identity: Identity,
+}
 
-/// A copy takes at most as long as its side may to connect and begin to answer, and this for the rest.
-const REST_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// More of an answer is not read; its connection closes instead.
-const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
-
-/// Sends a copy to the side of `subject` and tells where its outcome will be met, or counts why not.
-pub(crate) fn send(
-    worker: &Rc<Worker>,
-    peer: &Peer,
-    tables: &Rc<Tables>,
+/// What a request that is copied carries along.
+#[derive(Debug)]
+pub(crate) struct Shadow {
+    joint: Rc<Joint>,
+    meeting: Rc<Meeting>,
+    tables: Rc<Tables>,
     at: MigrationIndex,
+    /// The side that gets the copy.
     subject: Subject,
-    head: &RequestHead,
-) -> Option<Rc<Meeting>> {
-    let (migration, side) = (tables.migration(at), subject.side);
-    // An upgrade is a conversation, not a request; a body would have to be held for two readers.
-    if head.upgrade.is_some() || head.framing != Framing::None {
-        return None;
-    }
-    let dropped = |why| {
-        // The snapshot may be newer than the decision, and its file shorter.
-        worker.with_view(|snapshot, _| match snapshot.definitions().migrations().get(at.0) {
-            Some(own) => MirrorDropped { migration: &own.id, why }.emit(&migration.cells),
-            None => migration.cells.mirror_dropped(why),
-        });
-    };
-    if worker.mirrors.get() >= worker.share(IN_FLIGHT_MAX) {
-        dropped(MirrorDrop::Busy);
-        return None;
-    }
-    if worker.draining.is_on() {
-        dropped(MirrorDrop::Draining);
-        return None;
-    }
-    migration.cells.mirrored(side);
-    let copy = Copy {
-        bytes: rendered(worker, peer, tables, at, side, head),
-        to_head: head.method() == b"HEAD",
-        in_flight: InFlight::new(Rc::clone(worker)),
-    };
-    let meeting = Rc::<Meeting>::default();
-    let mut attempt = worker.attempts.begin(subject, Instant::now());
-    attempt.meet(Some(Rc::clone(&meeting)));
-    let (worker, tables) = (Rc::clone(worker), Rc::clone(tables));
-    tokio::task::spawn_local(async move {
-        let upstream = Rc::clone(&tables.upstreams[tables.migration(at).upstream(side)]);
-        let settings = &upstream.state.settings;
-        let patience = settings.connect_timeout + settings.first_byte_timeout + REST_TIMEOUT;
-        let answered = tokio::time::timeout(patience, exchange(&worker, &upstream, &tables, &copy, &attempt)).await;
-        let answer = answered.unwrap_or(Err(Failure::Timeout));
-        tables.migration(at).cells.mirror_finished(side, answer.is_ok());
-        attempt.end(answer, Instant::now());
-        drop(copy.in_flight);
-    });
-    Some(meeting)
+    is_write: bool,
+    /// What is counted if the copy does not leave any more; none once it has, and while it need not.
+    unsent: Option<MirrorDrop>,
+    /// The request's body, until the copy has left.
+    upload: Option<Tee>,
+    /// The caller's answer.
+    answer: Option<Tee>,
 }
 
-struct Copy {
-    bytes: Vec<u8>,
-    to_head: bool,
-    in_flight: InFlight,
-}
-
-/// Counts a copy for as long as it is in flight.
-struct InFlight(Rc<Worker>);
-
-impl InFlight {
-    fn new(worker: Rc<Worker>) -> Self {
-        worker.mirrors.set(worker.mirrors.get() + 1);
-        Self(worker)
-    }
-}
-
-impl Drop for InFlight {
+impl Drop for Shadow {
     fn drop(&mut self) {
-        self.0.mirrors.set(self.0.mirrors.get() - 1);
+        if let Some(why) = self.unsent {
+            self.joint.dropped(why);
+        }
     }
 }
 
-/// The copy as it goes on the wire: the caller's request, marked.
-fn rendered(
-    worker: &Worker,
-    peer: &Peer,
-    tables: &Tables,
+/// Begins what there is to copy of a request that was decided so; a copy without a body leaves now.
+pub(crate) fn cast(
+    original: Original<'_>,
+    place: &Place,
     at: MigrationIndex,
-    side: Side,
-    head: &RequestHead,
-) -> Vec<u8> {
-    let mut additions = Vec::with_capacity(512);
-    let identity = worker.identity();
-    headers::forwarded(&mut additions, head, peer, identity);
-    additions.extend_from_slice(tables.migration(at).stamp(side));
-    write::field(&mut additions, "Crossfade-Mirror", b"1");
-    if head.get("idempotency-key").is_none() {
-        write::field(&mut additions, "Idempotency-Key", &headers::hexadecimal(identity));
+    decision: &Decision,
+    subject: Subject,
+) -> Option<Box<Shadow>> {
+    let Original { worker, head, identity, .. } = original;
+    if !copy::can_be_copied(head) {
+        return None;
     }
-    let onward =
-        Onward { default_host: &tables.generation.default_host, trusted: peer.trusted, upgrade: None, expect: false };
-    let mut bytes = Vec::with_capacity(head.bytes.len() + additions.len() + 64);
-    write::begin_request(&mut bytes, head, &onward);
-    bytes.extend_from_slice(&additions);
-    write::end_request(&mut bytes, Framing::None, &onward);
-    bytes
+    let (tables, generation) = (&place.tables, &place.tables.generation);
+    let (pipeline, counted) = (generation.pipelines.get(at.0)?, generation.counted.get(place.route.0)?.as_ref()?);
+    let made = headers::hexadecimal(identity);
+    let asked = Asked {
+        route: Arc::clone(&counted.template),
+        method: String::from_utf8_lossy(head.method()).into_owned(),
+        caller: place.caller.map(std::num::NonZeroU64::get),
+        request_id: String::from_utf8_lossy(headers::request_id(head).unwrap_or(&made)).into_owned(),
+        revision: decision.revision.0,
+        conditional: copy::is_conditional(head),
+    };
+    let cells = counted.cells(&worker.comparer.mismatches, &pipeline.id);
+    let joint = Joint::new(worker, pipeline, &subject.cells, cells, asked, decision.serve);
+    let held = pipeline.budget.nothing();
+    let most = pipeline.settings.request_max;
+    let upload = match head.framing {
+        Framing::Length(length) if length > most as u64 => Tee::of_nothing(held),
+        _ => Tee::new(Extent { kept: most, digested: 0 }, "", held),
+    };
+    let is_write = !is_safe(head.method());
+    let mut shadow = Box::new(Shadow {
+        joint,
+        meeting: Rc::default(),
+        tables: Rc::clone(tables),
+        at,
+        subject,
+        is_write,
+        unsent: None,
+        upload: head.has_body().then_some(upload),
+        answer: None,
+    });
+    if !is_write {
+        shadow.joint.set_eligible();
+        shadow.unsent = Some(MirrorDrop::Cancelled);
+        if shadow.upload.is_none() {
+            shadow.leave(original);
+        }
+    }
+    Some(shadow)
 }
 
-/// What the side did with the copy.
-async fn exchange(
-    worker: &Rc<Worker>,
-    upstream: &Upstream,
-    tables: &Tables,
-    copy: &Copy,
-    attempt: &Attempt,
-) -> Result<u16, Failure> {
-    let in_flight = upstream.enter(worker.chance(), None).ok_or(Failure::NoEndpoint)?;
-    let endpoint = Rc::clone(&in_flight.endpoint);
-    let mut answer = ResponseHead::default();
-    let idle = endpoint.take_idle(Purpose::Mirror, Instant::now());
-    let was_idle = idle.is_some();
-    let connect = async || {
-        let mut timer = Timer::new(upstream.state.settings.connect_timeout);
-        let connected = forward::connect(worker, upstream, &in_flight, &mut timer).await;
-        connected.map_err(|error| error.failure().unwrap_or(Failure::Connect))
+/// Whether the body of an answer can be compared at all; of one that cannot nothing is kept.
+fn wants_body(answer: &ResponseHead) -> bool {
+    let is_stream = || {
+        answer.fields.iter().any(|field| {
+            field.known == Name::Other
+                && field.name.of(&answer.bytes).eq_ignore_ascii_case(b"content-type")
+                && field
+                    .value
+                    .of(&answer.bytes)
+                    .get(..17)
+                    .is_some_and(|own| own.eq_ignore_ascii_case(b"text/event-stream"))
+        })
     };
-    let mut conn = match idle {
-        Some(conn) => conn,
-        None => connect().await?,
-    };
-    let mut asked = ask(&mut conn, tables, copy, &mut answer).await;
-    let was_closed = asked == Err(Failure::Reset) || asked.is_ok() && forward::is_for_silence(&answer);
-    if was_idle && was_closed {
-        // Only what may be repeated is copied.
-        conn = connect().await?;
-        asked = ask(&mut conn, tables, copy, &mut answer).await;
-    }
-    asked?;
-    let head = Instant::now();
-    let mut seen = 0;
-    poll_fn(|cx| {
-        while let Filled::Data = std::task::ready!(conn.poll_fill(cx)).map_err(|_| Failure::Truncated)? {
-            let bytes = conn.data().len();
-            conn.consume(bytes);
-            seen += bytes as u64;
-            if seen > BUFFER_BYTES as u64 {
-                attempt.stop(head);
-            }
-            if seen > ANSWER_BYTES_MAX {
-                break;
-            }
-        }
-        Poll::Ready(Ok::<(), Failure>(()))
-    })
-    .await?;
-    if conn.has_received() {
-        endpoint.keep(conn, Purpose::Mirror, &answer, Instant::now());
-    }
-    Ok(answer.status)
+    !matches!(answer.status, 206 | 304 | 416 | 429) && !is_stream()
 }
 
-/// Sends the copy and waits for the head of its answer.
-async fn ask(conn: &mut Conn, tables: &Tables, copy: &Copy, answer: &mut ResponseHead) -> Result<(), Failure> {
-    conn.begin_send(Framing::None).extend_from_slice(&copy.bytes);
-    poll_fn(|cx| conn.poll_finish(cx, &[])).await.map_err(|_| Failure::Reset)?;
-    poll_fn(|cx| {
-        loop {
-            if let Some(length) =
-                answer.parse(conn.pending(), copy.to_head, &tables.head_limits).map_err(|_| Failure::Protocol)?
-            {
-                conn.take_head(length, &mut answer.bytes);
-                if answer.is_interim() {
-                    continue;
-                }
-                conn.begin_receive(answer.framing);
-                // A copy asks for no upgrade.
-                return Poll::Ready(if answer.status == 101 { Err(Failure::Protocol) } else { Ok(()) });
+impl Shadow {
+    /// Where the attempt for the caller meets that of the copy.
+    pub(crate) fn meeting(&self) -> Rc<Meeting> {
+        Rc::clone(&self.meeting)
+    }
+
+    /// Who watches the request's body.
+    pub(crate) const fn upload(&self) -> Option<&Tee> {
+        self.upload.as_ref()
+    }
+
+    /// Who watches the answer's body.
+    pub(crate) const fn answer(&self) -> Option<&Tee> {
+        self.answer.as_ref()
+    }
+
+    /// The head of the caller's answer is there. `false` when nothing is to be made of this request any more.
+    pub(crate) fn answered(&mut self, original: Original<'_>, answer: &ResponseHead, uploaded: bool) -> bool {
+        if self.is_write {
+            if !(200..300).contains(&answer.status) {
+                return false;
             }
-            match std::task::ready!(conn.poll_read(cx)) {
-                Ok(read) if read > 0 => {}
-                Ok(_) | Err(_) => return Poll::Ready(Err(Failure::Reset)),
+            self.joint.set_eligible();
+            self.unsent = self.unsent.or(Some(MirrorDrop::Refused));
+        }
+        if uploaded && self.unsent.is_some() {
+            self.leave(original);
+        }
+        if self.joint.is_open() {
+            let held = self.joint.pipeline.budget.nothing();
+            let tee = if wants_body(answer) { Tee::of_answer(answer, held) } else { Tee::of_nothing(held) };
+            self.answer = Some(tee);
+        }
+        true
+    }
+
+    /// The caller has the whole answer.
+    pub(crate) fn finished(mut self: Box<Self>, original: Original<'_>, answer: &ResponseHead, uploaded: bool) {
+        if self.unsent.is_some() {
+            if uploaded {
+                self.leave(original);
+            } else {
+                self.unsent = Some(MirrorDrop::Refused);
+                self.joint.miss(NotPaired::Refused);
             }
         }
-    })
-    .await
+        if let Some(tee) = self.answer.take() {
+            let version = self.joint.pipeline.settings.version_header.as_deref();
+            let given = Given::new(answer, tee.end(), version);
+            self.joint.arrive(Part::Of(self.joint.serves), given);
+        }
+    }
+
+    /// The caller has no whole answer of the side that was to serve it: because it left, or because the side failed.
+    pub(crate) fn failed(mut self: Box<Self>, caller_left: bool) {
+        let (drop, why) = match (caller_left, self.joint.serves) {
+            (true, _) => (MirrorDrop::Cancelled, NotPaired::Cancelled),
+            (false, Side::Legacy) => (MirrorDrop::Refused, NotPaired::LegacyFailed),
+            (false, Side::New) => (MirrorDrop::Refused, NotPaired::NewFailed),
+        };
+        self.joint.miss(why);
+        self.unsent = self.unsent.map(|_| drop);
+    }
+
+    /// Sends the copy, and at times one more to legacy, or counts why not.
+    fn leave(&mut self, original: Original<'_>) {
+        self.unsent = None;
+        if let Err((drop, why)) = self.try_to_leave(original) {
+            self.joint.dropped(drop);
+            self.joint.miss(why);
+        }
+    }
+
+    fn try_to_leave(&mut self, original: Original<'_>) -> Result<(), (MirrorDrop, NotPaired)> {
+        let body = match self.upload.take().map(Tee::end) {
+            None => None,
+            Some(Ok(Body { truncated: true, .. })) => {
+                return Err((MirrorDrop::BodyTooLarge, NotPaired::BodyTooLarge));
+            }
+            Some(Ok(body)) => Some(Rc::new(body)),
+            Some(Err(_)) => return Err((MirrorDrop::Memory, NotPaired::Memory)),
+        };
+        if original.worker.draining.is_on() {
+            return Err((MirrorDrop::Draining, NotPaired::Draining));
+        }
+        let pipeline = Arc::clone(&self.joint.pipeline);
+        let room = pipeline.budget.place().ok_or((MirrorDrop::Busy, NotPaired::Busy))?;
+        let pass = pipeline.breaker.pass(pipeline.now()).ok_or((MirrorDrop::Breaker, NotPaired::Breaker))?;
+        let side = self.subject.side;
+        self.send(original, (side, Part::Of(side)), body.clone(), Some(pass), room);
+        // Not while it is uncertain whether that side answers at all, and never what changes something.
+        let noise = pipeline.settings.noise;
+        if !self.is_write && pass == Pass::Free && noise.admits(Bucket::from_hash(original.worker.die())) {
+            match pipeline.budget.place() {
+                Some(room) => self.send(original, (Side::Legacy, Part::Again), body, None, room),
+                None => self.joint.dropped(MirrorDrop::Busy),
+            }
+        }
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        original: Original<'_>,
+        (side, part): (Side, Part),
+        body: Option<Rc<Body>>,
+        pass: Option<Pass>,
+        place: Room,
+    ) {
+        let Original { worker, peer, head, identity } = original;
+        let default_host = &self.tables.generation.default_host;
+        let copy = copy::rendered(head, body, peer, identity, default_host, (self.tables.migration(self.at), side));
+        let since = Instant::now();
+        let attempt = (part != Part::Again).then(|| {
+            let mut attempt = worker.attempts.begin(self.subject.clone(), since);
+            attempt.meet(Some(self.meeting()));
+            attempt
+        });
+        let sending = Sending {
+            worker: Rc::clone(worker),
+            tables: Rc::clone(&self.tables),
+            at: self.at,
+            side,
+            part,
+            copy,
+            joint: Rc::clone(&self.joint),
+            attempt,
+            pass,
+            place,
+            since,
+        };
+        tokio::task::spawn_local(sending.run());
+    }
+}
+
+/// A breaker has opened: tells it once.
+fn opened(joint: &Joint) {
+    MirrorBreakerOpened { migration: &joint.pipeline.id }.emit(&joint.cells);
 }

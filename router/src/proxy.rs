@@ -33,7 +33,7 @@ use crate::h1::framing::Framing;
 use crate::h1::head::{RequestHead, ResponseHead, Version};
 use crate::h1::write::{self, Onward, Relayed};
 use crate::headers::{self, Peer};
-use crate::mirror;
+use crate::mirror::{self, Original, Shadow};
 use crate::timer::Timer;
 use crate::tunnel;
 use crate::upstream::{Purpose, Upstream};
@@ -84,6 +84,8 @@ pub(crate) struct Call<'a, C> {
     /// The connection is to close after this answer.
     pub(crate) retire: bool,
     pub(crate) access: Access,
+    /// What is made of it beside its answer, where it is copied.
+    pub(crate) shadow: Option<Box<Shadow>>,
 }
 
 impl<C: Caller> Call<'_, C> {
@@ -101,6 +103,8 @@ impl<C: Caller> Call<'_, C> {
         let upstream = place.upstream();
         let mut attempted = self.forward(&place, &upstream, None).await;
         if let Some(rescue) = self.rescue(&place, &attempted) {
+            // Whatever legacy answers now is not what the copy is to be compared with.
+            self.shadow.take().into_iter().for_each(|shadow| shadow.failed(false));
             // Boxed, so that a request that needs none keeps no room for it.
             attempted = Box::pin(self.fall_back(&place, attempted, rescue)).await;
         }
@@ -157,14 +161,20 @@ impl<C: Caller> Call<'_, C> {
         self.access.decided(&place.tables, at, decision);
         let cells = Arc::clone(&place.tables.migration(at).cells);
         let subject = Subject { cells, side: decision.serve, group: place.group };
-        let copied = decision.mirror.and_then(|side| {
+        self.shadow = decision.mirror.and_then(|side| {
             let subject = Subject { side, ..subject.clone() };
-            mirror::send(self.worker, self.peer, &place.tables, at, subject, &self.exchange.request)
+            mirror::cast(self.original(), place, at, &decision, subject)
         });
         let now = *self.access.sent.insert(Instant::now());
         let mut attempt = self.worker.attempts.begin(subject, now);
-        attempt.meet(copied);
+        attempt.meet(self.shadow.as_ref().map(|shadow| shadow.meeting()));
         self.access.attempt = Some(attempt);
+    }
+
+    /// The request, as copies are made of it.
+    fn original(&self) -> Original<'_> {
+        let Self { worker, peer, exchange, access, .. } = self;
+        Original { worker, peer, head: &exchange.request, identity: access.identity }
     }
 
     /// Asks the side that was decided, or legacy for what new has failed.
@@ -195,6 +205,7 @@ impl<C: Caller> Call<'_, C> {
             limits: place.tables.head_limits,
             now,
             observed: self.access.attempt.as_ref(),
+            tee: self.shadow.as_ref().and_then(|shadow| shadow.upload()),
         };
         let admitted = match rescue {
             Some(rescue) => rescue.admitted,
@@ -222,6 +233,7 @@ impl<C: Caller> Call<'_, C> {
     /// Relays the answer while what is left of the request still goes the other way.
     async fn respond(&mut self, place: &Place, mut answered: Answered, begun: Instant) -> After {
         let retires = self.retires();
+        self.cast_answer(answered.upload.is_finished());
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
         let relayed_framing = write::relay_framing(answer.framing, request.version);
@@ -241,8 +253,9 @@ impl<C: Caller> Call<'_, C> {
         self.caller.begin_answer(answer, additions, bodiless_length, Relayed { framing: relayed_framing, close });
         let mut download = Relay::default();
         let idle = generation.timeouts.body_idle;
-        let attempt = self.access.attempt.as_ref();
-        let relayed = relay_both(self.caller, &mut answered, &mut download, self.timer, attempt, (begun, idle)).await;
+        let (attempt, shadow) = (self.access.attempt.as_ref(), self.shadow.as_deref());
+        let relayed =
+            relay_both(self.caller, &mut answered, &mut download, self.timer, attempt, shadow, (begun, idle)).await;
         self.access.bytes = download.bytes;
         let streamed = is_long(&download) || answer.framing == Framing::UntilClose;
         if streamed || !answered.upload.is_finished() {
@@ -252,6 +265,10 @@ impl<C: Caller> Call<'_, C> {
         let upload_finished = answered.upload.is_finished();
         let after = match relayed {
             Ok(()) => {
+                if let Some(shadow) = self.shadow.take() {
+                    let (worker, peer, identity) = (self.worker, self.peer, self.access.identity);
+                    shadow.finished(Original { worker, peer, head: request, identity }, answer, upload_finished);
+                }
                 let Answered { conn, in_flight, .. } = answered;
                 if upload_finished && conn.has_received() && !request.has_unusual_body() {
                     in_flight.endpoint.keep(conn, Purpose::Forward, answer, self.access.end());
@@ -259,6 +276,8 @@ impl<C: Caller> Call<'_, C> {
                 if close { After::Close } else { After::KeepAlive }
             }
             Err(broken) => {
+                let is_the_callers = matches!(broken, Broken::Caller | Broken::Request(_));
+                self.shadow.take().into_iter().for_each(|shadow| shadow.failed(is_the_callers));
                 self.access.error = Some(broken.code());
                 self.access.failure = Some(broken.failure());
                 self.access.settle(Some(Err(broken.failure())), Instant::now());
@@ -273,6 +292,15 @@ impl<C: Caller> Call<'_, C> {
         self.access.settle(Some(Ok(status)), ended);
         self.access.finish(self.worker, status, &self.exchange.request, self.peer, streamed);
         after
+    }
+
+    /// The head of the answer is there: a copy that waited for it leaves, and what comes is kept to be compared.
+    #[inline]
+    fn cast_answer(&mut self, uploaded: bool) {
+        if let Some(mut shadow) = self.shadow.take() {
+            let goes_on = shadow.answered(self.original(), &self.exchange.answer, uploaded);
+            self.shadow = goes_on.then_some(shadow);
+        }
     }
 
     /// Joins both connections to a tunnel, now that the upstream has agreed to switch protocols.
@@ -310,6 +338,7 @@ impl<C: Caller> Call<'_, C> {
     /// Tells the caller what went wrong, whole and with its connection in a known state.
     async fn fail(&mut self, error: ProxyError) -> After {
         self.access.failed(&error);
+        self.shadow.take().into_iter().for_each(|shadow| shadow.failed(matches!(error, ProxyError::CallerGone)));
         self.worker.cells().refused(error.index());
         if let ProxyError::Connect(source) = &error {
             tracing::debug!(%source, "upstream cannot be reached");

@@ -72,4 +72,8 @@ impl Request for Seen<'_> {
     fn client_ip(&self) -> IpAddr {
         self.client
     }
+
+    fn template(&self) -> Option<&PathTemplate> {
+        self.template
+    }
 }

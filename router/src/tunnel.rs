@@ -227,7 +227,7 @@ impl Direction {
         if self.shut {
             return Poll::Ready(true);
         }
-        match self.relay.poll(cx, source, sink, moved) {
+        match self.relay.poll(cx, source, sink, moved, None) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Err(_)) => return Poll::Ready(false),
             Poll::Ready(Ok(())) => {}

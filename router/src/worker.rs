@@ -18,9 +18,10 @@ use std::task::Waker;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use flags::Side;
 use flags::fallback::Fallback;
+use flags::route::{self, Route, Target};
 use flags::snapshot::{MigrationIndex, Snapshot};
-use flags::{Side, route};
 use ipnet::IpNet;
 use metrics::observe::{MigrationCells, Shard};
 use tokio::time::Instant;
@@ -30,6 +31,8 @@ use crate::buffers::Buffers;
 use crate::config::{self, Limits, RouteSettings, Timeouts};
 use crate::h1::head::HeadLimits;
 use crate::h1::write;
+use crate::mirror::comparer::Comparer;
+use crate::mirror::pipeline::{Counted, Pipeline};
 use crate::occupancy::Occupancy;
 use crate::proxy::Exchange;
 use crate::sleepers::Sleepers;
@@ -56,9 +59,15 @@ pub(crate) struct Generation {
     pub(crate) limits: Limits,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) default_host: String,
+    /// With which keys are hashed, so that a caller is the same one on every router.
+    pub(crate) environment: String,
     pub(crate) expose: bool,
     pub(crate) access_sample: u64,
     pub(crate) drain: config::Drain,
+    /// By the index of their migrations.
+    pub(crate) pipelines: Vec<Arc<Pipeline>>,
+    /// Routes of migrations, by their index.
+    pub(crate) counted: Vec<Option<Counted>>,
 }
 
 impl Generation {
@@ -67,6 +76,8 @@ impl Generation {
         let known: Vec<_> =
             before.iter().flat_map(|g| &g.upstreams).flat_map(|u| u.endpoints.iter().cloned()).collect();
         let upstream = |own: &config::Upstream| Arc::new(UpstreamState::new(own.clone(), &known));
+        let counted =
+            |route: &Route| matches!(route.target, Target::Migration(_)).then(|| Counted::new(&route.path.to_string()));
         Self {
             upstreams: config.upstreams.iter().map(upstream).collect(),
             routes: config.routes.clone(),
@@ -74,9 +85,12 @@ impl Generation {
             limits: config.limits,
             trusted_proxies: config.trusted_proxies.clone(),
             default_host: config.default_host.clone(),
+            environment: config.environment.clone(),
             expose: config.expose,
             access_sample: config.log.access_sample,
             drain: config.drain,
+            pipelines: Pipeline::all(config, before.map_or(&[], |before| &before.pipelines)),
+            counted: config.definitions.routes().iter().map(counted).collect(),
         }
     }
 }
@@ -229,7 +243,7 @@ pub(crate) struct Worker {
     ticked: Cell<Instant>,
     log_budget: Cell<u32>,
     pub(crate) connections: Cell<usize>,
-    pub(crate) mirrors: Cell<usize>,
+    pub(crate) comparer: Comparer,
     pub(crate) attempts: Rc<Attempts>,
     /// One entry a connection, so that a drain can wake those that wait for a request.
     sleepers: RefCell<Sleepers>,
@@ -261,6 +275,7 @@ pub(crate) struct Parts {
     pub(crate) draining: Arc<Draining>,
     pub(crate) occupancy: Arc<Occupancy>,
     pub(crate) workers: usize,
+    pub(crate) comparer: Comparer,
 }
 
 impl Worker {
@@ -285,7 +300,7 @@ impl Worker {
             ticked: Cell::new(Instant::now()),
             log_budget: Cell::new(LOG_LINES_PER_SECOND),
             connections: Cell::new(0),
-            mirrors: Cell::new(0),
+            comparer: parts.comparer,
             attempts: Rc::default(),
             sleepers: RefCell::default(),
             tunnels: RefCell::default(),
@@ -335,11 +350,6 @@ impl Worker {
 
     pub(crate) fn cells(&self) -> &metrics::observe::WorkerCells {
         self.shard.worker()
-    }
-
-    /// This worker's part of a limit of the whole router.
-    pub(crate) const fn share(&self, limit: usize) -> usize {
-        limit.div_ceil(self.workers)
     }
 
     /// An even random number: xorshift64* (Vigna, 2016), seeded by the system. For spreading, not for secrets.

@@ -346,7 +346,7 @@ async fn hostile_answers_end_in_time() {
     pair.new.on("/head", vec![Step::ReadBody, Step::send("HTTP/1.1 200 OK\r\nX: "), Step::SendFiller(64 << 20)]);
     pair.new.on("/garbage", answers("hello"));
     let mut bomb = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ".to_vec();
-    let packed = packed_zeros();
+    let packed = harness::bomb::gzip(64 << 20);
     bomb.extend(format!("{}\r\n\r\n", packed.len()).into_bytes());
     bomb.extend(packed);
     pair.both("/bomb", &answers(bomb.clone()));
@@ -356,54 +356,6 @@ async fn hostile_answers_end_in_time() {
     let report = pair.report(0, &["--timeout", "1s", "--noise"]).await;
     let [matched, _, _, not_compared] = totals(&report);
     assert_eq!((matched, not_compared), (1, 8), "{report}");
-}
-
-/// 64 MiB of zeros as gzip, in stored form of a repeated block: made by hand, for the harness has no packer.
-fn packed_zeros() -> Vec<u8> {
-    let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-    let mut bits = Bits::default();
-    // One block of fixed codes: a zero, then copies of 258 bytes at distance 1.
-    bits.push(0b1, 1);
-    bits.push(0b01, 2);
-    bits.code(0b0011_0000, 8);
-    for _ in 0..(64 << 20) / 258 {
-        bits.code(0b1100_0101, 8);
-        bits.code(0, 5);
-    }
-    bits.code(0, 7);
-    file.extend(bits.bytes());
-    // The checksum is wrong; whoever reads so far has read too much.
-    file.extend([0; 8]);
-    file
-}
-
-#[derive(Default)]
-struct Bits {
-    done: Vec<u8>,
-    open: u32,
-    count: u32,
-}
-
-impl Bits {
-    fn push(&mut self, value: u32, bits: u32) {
-        self.open |= value << self.count;
-        self.count += bits;
-        while self.count >= 8 {
-            self.done.push((self.open & 0xff) as u8);
-            self.open >>= 8;
-            self.count -= 8;
-        }
-    }
-
-    /// Codes are packed from their highest bit.
-    fn code(&mut self, value: u32, bits: u32) {
-        self.push(value.reverse_bits() >> (32 - bits), bits);
-    }
-
-    fn bytes(mut self) -> Vec<u8> {
-        self.push(0, 7);
-        self.done
-    }
 }
 
 #[tokio::test]

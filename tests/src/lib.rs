@@ -12,6 +12,7 @@
 //! Not here: assertions about a feature (they are in `e2e/`), HTTP/2 and TLS.
 
 pub mod backend;
+pub mod bomb;
 pub mod checker;
 pub mod client;
 pub mod fleet;

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use flags::decide::{Decision, Facts};
 use flags::key::{self, Claims};
-use flags::route::{Found, HostPattern, Lookup, Route, RouteIndex, normal_form};
+use flags::route::{Found, HostPattern, Lookup, PathTemplate, Route, RouteIndex, normal_form};
 use flags::snapshot::{MigrationIndex, Snapshot};
 use jiff::Timestamp;
 
@@ -96,6 +96,10 @@ impl key::Request for Hypothetical {
 
     fn client_ip(&self) -> IpAddr {
         self.ip
+    }
+
+    fn template(&self) -> Option<&PathTemplate> {
+        self.route.as_ref().map(|route| &route.path)
     }
 }
 

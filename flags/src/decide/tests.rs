@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::bucket::{BasisPoints, HashKind};
 use crate::key::tests::Written;
-use crate::migration::MigrationId;
+use crate::migration::{Excuse, MigrationId, Write};
 use crate::rule::{AnyOf, Condition, Rule};
 use crate::snapshot::{Definitions, Local};
 use crate::state::{Document, Pin, Pins};
@@ -322,6 +322,22 @@ fn parallel_copies_what_is_safe_to_repeat_to_the_other_side() {
     let mut unmet = Case { required: vec![("r", Mode::LegacyOnly, 0)], ..case("GET") };
     unmet.definition.parallel.serve = Side::New;
     check_mirror(&unmet, None);
+}
+
+#[test]
+fn a_write_is_copied_by_opt_in_of_its_route_and_method() {
+    let write = Write { path: "/orders/{id}".parse().unwrap(), methods: vec!["POST".into()], excuse: Excuse::DryRun };
+    let case = |method, template: &str| {
+        let mut case = in_mode(Mode::Parallel, 0);
+        case.definition.parallel.writes = vec![write.clone()];
+        (case.request.method, case.request.template) = (Some(method), template.parse().ok());
+        case
+    };
+    check_mirror(&case("POST", "/orders/{id}"), Some(Side::New));
+    check_mirror(&case("PUT", "/orders/{id}"), None);
+    check_mirror(&case("POST", "/orders/**"), None);
+    check_mirror(&case("POST", ""), None);
+    check_mirror(&Case { mode: Mode::Gradual, ..case("POST", "/orders/{id}") }, None);
 }
 
 #[test]

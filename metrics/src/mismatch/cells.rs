@@ -33,12 +33,18 @@ pub enum NotPaired {
     Cancelled,
     /// As many pairs waited to be compared as may.
     ComparerBusy,
+    /// The serving side answered before it had the whole request.
+    Refused,
+    /// The time of a copy was over before its side had answered.
+    TimedOut,
+    /// The request had a condition that the copy had not, and it decided the answer.
+    Precondition,
     LegacyFailed,
     NewFailed,
 }
 
 impl NotPaired {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Busy,
         Self::Memory,
         Self::Age,
@@ -48,6 +54,9 @@ impl NotPaired {
         Self::NoEndpoint,
         Self::Cancelled,
         Self::ComparerBusy,
+        Self::Refused,
+        Self::TimedOut,
+        Self::Precondition,
         Self::LegacyFailed,
         Self::NewFailed,
     ];
@@ -64,6 +73,9 @@ impl NotPaired {
             Self::NoEndpoint => "no_endpoint",
             Self::Cancelled => "cancelled",
             Self::ComparerBusy => "comparer_busy",
+            Self::Refused => "refused",
+            Self::TimedOut => "timed_out",
+            Self::Precondition => "precondition",
             Self::LegacyFailed => "legacy_failed",
             Self::NewFailed => "new_failed",
         }

@@ -44,28 +44,57 @@ pub(super) const FALLBACKS: usize = Fallback::ALL.len();
 pub(super) const PAIRS: usize = Pair::ALL.len();
 pub(super) const TUNNEL_ENDS: usize = TunnelEnd::ALL.len();
 
-/// Why a copy was not sent.
+/// Why a copy was not sent, or not compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MirrorDrop {
     /// As many copies as allowed are under way already.
     Busy,
-    /// The bytes kept for copies are used up.
+    /// The bytes kept for copies and their answers are used up.
     Memory,
+    /// It had waited for too long before it could be sent.
+    Age,
+    /// Most copies got no answer of late.
+    Breaker,
     /// The body is longer than a copy may be.
-    TooLarge,
+    BodyTooLarge,
     /// The router is draining.
     Draining,
+    /// Every endpoint is down.
+    NoEndpoint,
+    /// The caller left before its body was whole.
+    Cancelled,
+    /// The serving side failed, or answered before it had the whole body.
+    Refused,
+    /// As many pairs of answers as allowed wait to be compared; the copy itself was sent.
+    ComparerBusy,
 }
 
 impl MirrorDrop {
-    pub const ALL: [Self; 4] = [Self::Busy, Self::Memory, Self::TooLarge, Self::Draining];
+    pub const ALL: [Self; 10] = [
+        Self::Busy,
+        Self::Memory,
+        Self::Age,
+        Self::Breaker,
+        Self::BodyTooLarge,
+        Self::Draining,
+        Self::NoEndpoint,
+        Self::Cancelled,
+        Self::Refused,
+        Self::ComparerBusy,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Busy => "busy",
             Self::Memory => "memory",
-            Self::TooLarge => "too_large",
+            Self::Age => "age",
+            Self::Breaker => "breaker",
+            Self::BodyTooLarge => "body_too_large",
             Self::Draining => "draining",
+            Self::NoEndpoint => "no_endpoint",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+            Self::ComparerBusy => "comparer_busy",
         }
     }
 }
@@ -157,6 +186,7 @@ pub struct MigrationCells {
     pub(super) fallbacks: Counters<FALLBACKS>,
     pub(super) pairs: Counters<PAIRS>,
     pub(super) mirrors_dropped: Counters<DROPS>,
+    pub(crate) mirror_breaker_opened: Counter,
     pub(super) recent: RecentCells,
     pub(crate) mirror_log: LogLimit,
 }

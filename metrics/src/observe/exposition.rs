@@ -148,6 +148,7 @@ impl Page {
             let value = totals.mirrors_dropped[drop as usize];
             self.counter(&families::MIRRORS_DROPPED, &[id, drop.name()], value);
         }
+        self.counter(&families::MIRROR_BREAKER_OPENED, &[id], totals.mirror_breaker_opened);
     }
 
     fn comparisons(&mut self, id: &str, totals: &ComparisonTotals) {

@@ -30,8 +30,14 @@ pub(super) fn new(observer: &Arc<Observer>, config: &Config) -> io::Result<Arc<M
 
 /// How each migration of the file is compared.
 pub(super) fn settings(config: &Config) -> Vec<(MigrationId, CompareSettings)> {
-    let migrations = config.definitions.migrations().iter();
-    migrations.map(|migration| (migration.id.clone(), CompareSettings::default())).collect()
+    let ids = config.definitions.migrations().iter().map(|migration| migration.id.clone());
+    let settings = config.mirroring.iter().map(|own| CompareSettings {
+        rules: own.rules.clone(),
+        raw_paths: own.raw_paths.clone(),
+        version_header: own.version_header.clone(),
+        ..CompareSettings::default()
+    });
+    ids.zip(settings).collect()
 }
 
 /// The running task; dropped, it ends with its next turn.

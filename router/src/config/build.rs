@@ -10,6 +10,7 @@ mod migrations;
 mod mirror;
 mod notify;
 mod oidc;
+mod parallel;
 mod routes;
 mod server;
 mod store;
@@ -68,14 +69,15 @@ impl Building<'_> {
         let migrations = self.migrations(file.migrations, &upstreams.names, file.jwt.is_some());
         let routes = self.routes(file.routes, &migrations, &upstreams.names);
         self.key_variables(&migrations, &routes);
+        self.written_paths(&migrations, &routes);
         self.something_to_do(&upstreams.names, &routes);
 
         let settings: Vec<_> = routes.iter().map(|route| route.settings.clone()).collect();
         let plain: Vec<_> = routes.iter().map(|route| route.route.clone()).collect();
         let jwt = jwt.map(|(source, _)| source);
         let environment = server.environment.clone();
-        let document =
-            effective::shared(&environment, &upstreams.list, &migrations.list, &plain, &settings, jwt.as_ref());
+        let moves = (migrations.list.as_slice(), migrations.mirroring.as_slice());
+        let document = effective::shared(&environment, &upstreams.list, moves, &plain, &settings, jwt.as_ref());
         let hash = effective::hash(&document);
         let definitions = match Definitions::build(migrations.list, plain, verifier, hash) {
             Ok(definitions) => definitions,
@@ -85,7 +87,8 @@ impl Building<'_> {
                 return None;
             }
         };
-        Some(server.into_config(upstreams.list, settings, definitions, jwt))
+        let config = server.into_config(upstreams.list, settings, definitions, jwt);
+        Some(Config { mirroring: migrations.mirroring, ..config })
     }
 
     /// An empty file is a wrong file more often than a router that should answer 404 to everybody.

@@ -3,6 +3,8 @@
 //! It is a file again: read back, it means the same. The part that a fleet must share is hashed;
 //! what may differ from host to host (addresses, paths, limits, tokens) and every secret is not.
 
+mod parallel;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -16,7 +18,9 @@ use sha2::{Digest, Sha256};
 
 use super::notify::Channel;
 use super::units::{Period, Size, word};
-use super::{Admin, Config, Health, JwtKeys, NotifyTarget, Oidc, RouteSettings, StoreConfig, Token, Upstream};
+use super::{
+    Admin, Config, Health, JwtKeys, Mirroring, NotifyTarget, Oidc, RouteSettings, StoreConfig, Token, Upstream,
+};
 
 /// What stands in for a secret.
 const REDACTED: &str = "redacted";
@@ -28,7 +32,7 @@ const REDACTED_ROUTING_KEY: &str = "redactedredactedredactedredacted";
 pub(super) fn document(config: &Config) -> Value {
     let definitions = &config.definitions;
     let routes: Vec<Route> = definitions.routes().iter().cloned().collect();
-    let migrations = definitions.migrations();
+    let migrations = (definitions.migrations(), config.mirroring.as_slice());
     let jwt = config.jwt.as_ref();
     let Value::Object(mut document) =
         shared(&config.environment, &config.upstreams, migrations, &routes, &config.routes, jwt)
@@ -77,13 +81,14 @@ pub(super) fn document(config: &Config) -> Value {
 pub(super) fn shared(
     environment: &str,
     upstreams: &[Upstream],
-    migrations: &[Migration],
+    (migrations, mirroring): (&[Migration], &[Mirroring]),
     routes: &[Route],
     settings: &[RouteSettings],
     jwt: Option<&JwtKeys>,
 ) -> Value {
     let upstreams: Map<String, Value> = upstreams.iter().map(|own| (own.name.clone(), upstream(own))).collect();
-    let migrations: Vec<Value> = migrations.iter().map(migration).collect();
+    let migrations: Vec<Value> =
+        migrations.iter().zip(mirroring).map(|(own, mirroring)| migration(own, mirroring)).collect();
     let routes: Vec<Value> =
         routes.iter().zip(settings).map(|(route, settings)| self::route(route, settings)).collect();
     let mut document = Map::from_iter([
@@ -142,7 +147,7 @@ fn upstream(own: &Upstream) -> Value {
     value
 }
 
-fn migration(own: &Migration) -> Value {
+fn migration(own: &Migration, mirroring: &Mirroring) -> Value {
     let Labels { legacy, new } = &own.labels;
     let key: Vec<String> = own.key.iter().map(ToString::to_string).collect();
     let rules: Vec<Value> = own.rules.iter().map(rule).collect();
@@ -159,11 +164,7 @@ fn migration(own: &Migration) -> Value {
         "requires": own.requires,
         "methods": { "unsafe": word(own.unsafe_methods) },
         "fallback": fallback(&own.fallback),
-        "parallel": {
-            "serve": word(own.parallel.serve),
-            "percent": own.parallel.share.percent(),
-            "methods": own.parallel.methods,
-        },
+        "parallel": parallel::parallel(&own.parallel, mirroring),
         "guard": guard(&own.guard),
         "default": own.default,
         "reversible": own.reversible,

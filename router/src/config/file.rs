@@ -6,6 +6,7 @@
 
 mod notify;
 mod oidc;
+mod parallel;
 
 use flags::guard::{GuardAction, LegacyWarmth};
 use flags::migration::{OnMissingKey, UnsafeMethods};
@@ -18,6 +19,7 @@ use super::units::{OneOf, Percent, Period, Size, Workers};
 use super::{LogFormat, Role};
 pub(super) use notify::NotifyTarget;
 pub(super) use oidc::Oidc;
+pub(super) use parallel::{Compare, Parallel, Write};
 
 /// A value that this version reads but does not interpret.
 type Free = At<serde_json::Value>;
@@ -317,19 +319,6 @@ pub(super) struct Fallback {
     pub(super) when: Option<At<Many<At<String>>>>,
     /// safe (GET, HEAD, OPTIONS), idempotent (PUT and DELETE too), or a list of methods.
     pub(super) methods: Option<At<Many<At<String>>>>,
-}
-
-/// How the mode `parallel` serves and what it copies.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Parallel {
-    pub(super) serve: Option<At<OneOf<Side>>>,
-    /// The share of requests that is copied.
-    pub(super) percent: Option<At<Percent>>,
-    /// GET, HEAD and OPTIONS, or some of them.
-    pub(super) methods: Option<At<Vec<At<String>>>>,
-    /// No effect in this version.
-    pub(super) compare: Option<Free>,
 }
 
 /// How much worse new may be than legacy, and what happens beyond it.

@@ -1,10 +1,11 @@
-//! A file of rules for the comparison: a YAML list, read like the configuration, so that every mistake has its place.
+//! Rules of the comparison, in a file of their own or in the configuration: a YAML list in which every mistake has its place.
 
 use std::ops::Range;
 use std::path::Path;
 
 use jiff::civil::Date;
 use metrics::compare::{RuleEntry, RuleKind, Rules};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::errors::{ConfigErrors, Problem, quoted};
@@ -13,15 +14,24 @@ use super::{read_bounded, tree};
 
 type Text = Option<At<String>>;
 
-/// One rule as it is written; everything is optional here, as in the configuration.
-#[derive(Debug, Deserialize)]
+/// One rule of what is known to differ and may.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+pub(super) struct Written {
+    /// $.a.b[*].c, $.a.*.c, $..c, $.a["a key"], header:NAME or status.
+    #[schemars(required)]
     path: Text,
+    /// ignore, shape, unordered, {tolerance: {absolute: 0.01}}, {keyed_by: {key: id}} or {map_host: {legacy: a, new: b}}.
+    #[schemars(required)]
     kind: Option<At<serde_json::Value>>,
+    /// Who answers for it.
+    #[schemars(required)]
     owner: Text,
+    #[schemars(required)]
     reason: Text,
+    /// The last day on which it holds, as 2027-01-31.
     expires: Text,
+    /// The one route it is for; all where left out.
     route: Text,
 }
 
@@ -37,23 +47,34 @@ fn parse(name: &str, text: &str) -> Result<Rules, ConfigErrors> {
     let written = tree::parse(text, &|variable| std::env::var(variable).ok(), &mut problems)
         .filter(|root| root.value != tree::Value::Null)
         .map(|root| read::<Vec<At<Written>>>(&root, &mut problems).unwrap_or_default());
+    let rules = checked(written.unwrap_or_default(), None, &mut problems);
+    if problems.is_empty() { Ok(rules) } else { Err(ConfigErrors::new(name, text, problems)) }
+}
+
+/// Rules that are sound together; what is wrong with them is told, and what has expired where `today` is given.
+pub(super) fn checked(written: Vec<At<Written>>, today: Option<Date>, problems: &mut Vec<Problem>) -> Rules {
     let mut entries = Vec::new();
     let mut places = Vec::new();
-    for item in written.unwrap_or_default() {
+    for item in written {
         let Some(written) = &item.value else { continue };
-        if let Some(entry) = entry(written, &item.at, &mut problems) {
-            places.push(written.path.as_ref().map_or(item.at, |path| path.at.clone()));
-            entries.push(entry);
+        let Some(entry) = entry(written, &item.at, problems) else { continue };
+        if let Some(last) = entry.expires
+            && today.is_some_and(|today| entry.is_expired(today))
+        {
+            let at = written.expires.as_ref().map_or(&item.at, |field| &field.at);
+            let help = "remove it, or give it a new day if somebody still answers for it";
+            problems.push(Problem::new(at, format!("this rule has expired: it held through {last}")).help(help));
         }
+        places.push(written.path.as_ref().map_or(item.at, |path| path.at.clone()));
+        entries.push(entry);
     }
-    let rules = Rules::parse(entries).unwrap_or_else(|errors| {
+    Rules::parse(entries).unwrap_or_else(|errors| {
         for error in errors {
             let at = places.get(error.number.saturating_sub(1)).cloned().unwrap_or(0..0);
             problems.push(Problem::new(&at, error.problem));
         }
         Rules::default()
-    });
-    if problems.is_empty() { Ok(rules) } else { Err(ConfigErrors::new(name, text, problems)) }
+    })
 }
 
 /// One rule, or none where something of it was wrong, which is told.

@@ -8,6 +8,7 @@ use std::path::Path;
 use flags::bucket::BasisPoints;
 use flags::fallback::{Fallback, Repeatable, When};
 use flags::guard::{Guard, GuardAction, LegacyWarmth};
+use flags::migration::Excuse;
 use flags::route::Target;
 use flags::{KeySource, Mode, Side};
 use metrics::notice::Kind;
@@ -151,7 +152,26 @@ migrations:
     requires: [base]
     methods: {unsafe: legacy_until_new_only}
     fallback: {when: [connect, timeout, 502], methods: [GET, POST]}
-    parallel: {serve: legacy, percent: 100, methods: [GET, HEAD, OPTIONS], compare: {ignore: [/time]}}
+    parallel:
+      serve: new
+      percent: 50
+      methods: [GET, OPTIONS]
+      writes:
+        - {path: "/api/sessions/{id}/**", methods: PUT, dry_run: true}
+        - {path: "/api/sessions/{id}/**", methods: [POST, PATCH], override_reason: counted twice is well}
+      noise: 2.5%
+      request_max: 1MiB
+      timeout: 3s
+      connect_timeout: 100ms
+      budget: {memory: 16MiB, in_flight: 32, age: 1s}
+      compare:
+        rules:
+          - {path: $.at, kind: ignore, owner: ann, reason: a clock, expires: 9999-01-31}
+          - {path: $.total, kind: {tolerance: {absolute: 0.01, relative: 1e-3}}, owner: ann, reason: rounding, route: "/api/sessions/{id}/**"}
+          - {path: $.rows, kind: {keyed_by: {key: id}}, owner: ann, reason: a set}
+          - {path: $.url, kind: {map_host: {legacy: a.example, new: b.example}}, owner: ann, reason: two hosts}
+        raw_paths: [$.total, "header:location"]
+        version_header: X-Version
     guard: {action: hold, fast_path: false, success_floor: 80%, mean_duration_limit: 300s, margin: 0.5%, alpha: 0.05%, quality_can_rollback: true, legacy: cold}
     plan: []
     mirror_keys: {mode: system_mode, percent: rollout_percentage}
@@ -205,8 +225,19 @@ fn the_reference_means_what_it_says() {
     assert_eq!(config.routes[3].upgrades, ["websocket"]);
     let Target::Respond(gone) = &config.definitions.routes().iter().nth(1).unwrap().target else { panic!() };
     assert_eq!(gone.sunset.as_deref(), Some("Thu, 31 Dec 2026 00:00:00 GMT"));
-    let ignored = ["parallel.compare"].map(|key| format!("migrations.sessions.{key}"));
-    assert_eq!(config.without_effect, ignored);
+    assert!(config.without_effect.is_empty(), "{:?}", config.without_effect);
+    let parallel = &sessions.parallel;
+    assert_eq!((parallel.serve, parallel.share.get(), parallel.methods.len()), (Side::New, 5_000, 2));
+    assert_eq!(parallel.writes[0].excuse, Excuse::DryRun);
+    assert_eq!(parallel.writes[1].methods, ["POST", "PATCH"]);
+    assert_eq!(parallel.writes[1].excuse, Excuse::Override("counted twice is well".into()));
+    let mirroring = &config.mirroring[0];
+    assert_eq!((mirroring.request_max, mirroring.memory, mirroring.in_flight), (1 << 20, 16 << 20, 32));
+    assert_eq!((mirroring.timeout.as_millis(), mirroring.connect_timeout.as_millis()), (3_000, 100));
+    assert_eq!((mirroring.age.as_millis(), mirroring.noise.get()), (1_000, 250));
+    assert_eq!((mirroring.rules.entries().len(), mirroring.raw_paths.len()), (4, 2));
+    assert_eq!(mirroring.version_header.as_deref(), Some("x-version"));
+    assert_eq!(config.mirroring[1].noise.get(), 500);
     assert_eq!(sessions.guard, guard());
     assert_eq!(config.definitions.migrations()[1].guard, Guard::default());
     let keys = sessions.mirror_keys.as_ref().unwrap();

@@ -125,7 +125,7 @@ impl<'a> Exchange<'a> {
             return Ok(());
         }
         let mut moved = false;
-        let polled = self.upload.poll(cx, caller, conn, &mut moved);
+        let polled = self.upload.poll(cx, caller, conn, &mut moved, self.request.tee);
         self.charge(polled.is_pending() && !self.upload.waits_for_sink());
         match polled {
             Poll::Ready(Ok(())) => {

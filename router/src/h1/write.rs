@@ -99,6 +99,17 @@ pub struct Onward<'a> {
 
 /// Writes the request line, `Host` and every field that goes on; the caller appends ours and [`end_request`].
 pub fn begin_request(out: &mut Vec<u8>, head: &RequestHead, onward: &Onward<'_>) {
+    begin_request_of(out, head, onward, |_| true);
+}
+
+/// The same with those of the caller's own fields that are wanted.
+#[inline]
+pub fn begin_request_of(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    onward: &Onward<'_>,
+    is_wanted: impl Fn(&Field) -> bool,
+) {
     out.extend_from_slice(head.method());
     out.push(b' ');
     let target = if head.target.is_empty() && head.method() == b"OPTIONS" { b"*" } else { head.target() };
@@ -124,7 +135,9 @@ pub fn begin_request(out: &mut Vec<u8>, head: &RequestHead, onward: &Onward<'_>)
                 out.extend_from_slice(b"\r\n");
                 host_written = true;
             }
-            Name::Other | Name::ContentEncoding | Name::Trailer if !own.dropped => copier.copy(out, own),
+            Name::Other | Name::ContentEncoding | Name::Trailer if !own.dropped && is_wanted(own) => {
+                copier.copy(out, own)
+            }
             Name::XForwardedOther if onward.trusted && !own.dropped => copier.copy(out, own),
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! Where a request goes: route, key and decision, on one snapshot and without waiting.
 
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use flags::decide::explain;
 use flags::key::{Claims, extract};
 use flags::route::{Found, Respond, RouteIndex, Target};
 use flags::{Decision, Facts, MigrationIndex, Snapshot};
+use metrics::mismatch::Mismatches;
 use metrics::observe::Group;
 
 use crate::error::ProxyError;
@@ -21,12 +23,14 @@ use crate::worker::{Tables, Worker};
 /// Where a request goes, decided on one snapshot.
 pub(crate) struct Place {
     pub(crate) tables: Rc<Tables>,
-    pub(super) route: RouteIndex,
+    pub(crate) route: RouteIndex,
     pub(crate) to: Destination,
     /// The die that was cast, should the decision have asked for one.
     pub(crate) chance: u32,
     /// The callers among whom this one is counted.
     pub(crate) group: Group,
+    /// The hash of its key, where it is copied.
+    pub(crate) caller: Option<NonZeroU64>,
 }
 
 pub(crate) enum Destination {
@@ -90,6 +94,7 @@ pub(crate) fn look(
     {
         return Err(Refusal::BodyTooLarge.into());
     }
+    let mut caller = None;
     let (to, group) = match (snapshot.routes().migration(route), &snapshot.routes().get(route).target) {
         (Some(at), _) => {
             match body {
@@ -107,6 +112,11 @@ pub(crate) fn look(
                 Facts { migration: at, request: &seen, key: key.as_deref(), now: worker.unix_seconds(), chance };
             // With the bucket in every mode, because callers are counted by it.
             let decision = explain(snapshot, &facts);
+            if decision.mirror.is_some() {
+                caller = key
+                    .as_deref()
+                    .and_then(|key| NonZeroU64::new(Mismatches::caller(&tables.generation.environment, key)));
+            }
             (Destination::Migration(at, decision), Group::of(decision.bucket, key.as_deref(), chance))
         }
         (None, Target::Respond(respond)) => (Destination::Respond(respond.clone()), Group::of(None, None, chance)),
@@ -115,5 +125,5 @@ pub(crate) fn look(
             (Destination::Upstream(upstream), Group::of(None, None, chance))
         }
     };
-    Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to, chance, group }))
+    Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to, chance, group, caller }))
 }

@@ -17,6 +17,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use flags::snapshot::{Local, Snapshot};
 use flags::store::Loaded;
+use metrics::mismatch::Mismatches;
 use metrics::observe::Observer;
 
 use super::place::{Destination, KeyBody, Looked, look};
@@ -28,6 +29,7 @@ use crate::error::CODES;
 use crate::h1::head::Version;
 use crate::h1::write::{Onward, Relayed};
 use crate::headers::{self, Peer};
+use crate::mirror::comparer::Comparer;
 use crate::occupancy::Occupancy;
 use crate::worker::{Catalog, Generation, Parts, Worker};
 
@@ -57,8 +59,9 @@ impl PurePath {
         catalog.insert(snapshot.generation(), Arc::clone(&generation));
         let snapshots = Arc::new(ArcSwap::from_pointee(snapshot));
         let (occupancy, _) = Occupancy::new(1);
-        let parts = Parts { snapshots, catalog, draining: Arc::default(), occupancy, workers: 1 };
         let observer = Observer::new(CODES).ok()?;
+        let comparer = Comparer::closed(Arc::new(Mismatches::new(Arc::clone(&observer), [0; 32])));
+        let parts = Parts { snapshots, catalog, draining: Arc::default(), occupancy, workers: 1, comparer };
         let worker = Worker::new(parts, observer.shard(), 0, 1)?;
         let peer = Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &generation.trusted_proxies);
         let (to_upstream, to_caller) = (Vec::with_capacity(4096), Vec::with_capacity(4096));

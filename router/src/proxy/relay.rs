@@ -11,6 +11,7 @@ use crate::body::{BodyError, Relay, RelayError};
 use crate::buffers::BUFFER_BYTES;
 use crate::caller::Caller;
 use crate::forward::{self, Answered};
+use crate::mirror::Shadow;
 use crate::timer::Timer;
 
 /// Why an answer that had begun did not reach the caller whole.
@@ -56,13 +57,15 @@ pub(super) async fn relay_both<C: Caller>(
     download: &mut Relay,
     timer: &mut Timer,
     observed: Option<&Attempt>,
+    shadow: Option<&Shadow>,
     (begun, idle): (Instant, Duration),
 ) -> Result<(), Broken> {
+    let (upload_tee, answer_tee) = (shadow.and_then(Shadow::upload), shadow.and_then(Shadow::answer));
     timer.set_from(begun, idle);
     poll_fn(|cx| {
         let (mut moved, mut refused) = (false, None);
         if !answered.upload.is_finished() && !answered.upload_broken {
-            match answered.upload.poll(cx, caller, &mut *answered.conn, &mut moved) {
+            match answered.upload.poll(cx, caller, &mut *answered.conn, &mut moved, upload_tee) {
                 Poll::Ready(Err(RelayError::Sink(_))) => answered.upload_broken = true,
                 Poll::Ready(Err(RelayError::Source(BodyError::Truncated | BodyError::Io(_)))) => {
                     return Poll::Ready(Err(Broken::Caller));
@@ -75,7 +78,7 @@ pub(super) async fn relay_both<C: Caller>(
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
         }
-        match download.poll(cx, &mut *answered.conn, caller, &mut moved) {
+        match download.poll(cx, &mut *answered.conn, caller, &mut moved, answer_tee) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(RelayError::Source(_))) => return Poll::Ready(Err(Broken::Upstream)),
             Poll::Ready(Err(RelayError::Sink(_))) => return Poll::Ready(Err(Broken::Caller)),

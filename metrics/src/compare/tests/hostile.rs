@@ -22,9 +22,14 @@ fn check(legacy: &[u8], new: &[u8], expected: &[&str]) {
 
 #[track_caller]
 fn check_gzip(legacy: &[u8], new: &[u8], expected: &[&str]) {
+    check_packed("gzip", legacy, new, expected);
+}
+
+#[track_caller]
+fn check_packed(encoding: &str, legacy: &[u8], new: &[u8], expected: &[&str]) {
     let mut headers = json_headers();
     let plain = Answer { status: 200, headers: &headers.clone(), body: legacy, truncated: false };
-    headers.push(("Content-Encoding".to_owned(), "gzip".to_owned()));
+    headers.push(("Content-Encoding".to_owned(), encoding.to_owned()));
     let packed = Answer { status: 200, headers: &headers, body: new, truncated: false };
     assert_eq!(told(&compare(&plain, &packed, &Rules::default(), &Limits::default())), expected);
 }
@@ -84,6 +89,57 @@ fn unpacking_is_bounded() {
     let packed = gzipped(document.as_bytes());
     check_gzip(document.as_bytes(), &packed[..packed.len() - 9], &["$ undecodable"]);
     check_gzip(b"", b"", &["matched"]);
+}
+
+/// Bytes that another packer has made, because none is among our packages.
+fn bytes(hexadecimal: &str) -> Vec<u8> {
+    let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16).unwrap()).unwrap();
+    hexadecimal.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+#[test]
+fn unpacking_brotli_is_bounded() {
+    let document = format!("[{}1]", "1,".repeat(100));
+    let packed = bytes("1bca00f8a55962b6ba94229b8501038901");
+    let check = |legacy: &[u8], new: &[u8], expected: &[&str]| check_packed("br", legacy, new, expected);
+    check(document.as_bytes(), &packed, &["matched"]);
+    check(b"[1]", &bytes("0b01805b325d03"), &["$[*] value_changed"]);
+    // 8 MiB of spaces in 14 bytes.
+    check(b"{}", &bytes("9bffff7ff82540e2b14020f7fe0f"), &["not compared: inflated"]);
+    check(b"{}", b"not brotli at all", &["$ undecodable"]);
+    check(document.as_bytes(), &packed[..packed.len() - 2], &["$ undecodable"]);
+    // A window of a gigabyte, which HTTP does not know.
+    check(b"[2]", &bytes("115eac04e09794d9ea8acd8200e30c"), &["$ undecodable"]);
+    check(b"", b"", &["matched"]);
+}
+
+#[test]
+fn what_was_too_long_is_compared_by_its_digest() {
+    let limits = Limits::default();
+    let long = vec![b'x'; (1 << 20) + 1];
+    let compared = |media: &str, (legacy, new): (&[u8], &[u8])| {
+        let headers = [("Content-Type".to_owned(), media.to_owned())];
+        let digest = |body: &[u8]| (body.len() > 1 << 20).then(|| Digest::of(body, "", &limits)).flatten();
+        let (a, b) = (digest(legacy), digest(new));
+        let answer = |body, digest: &Option<Digest>| match digest {
+            Some(_) => Answer { status: 200, headers: &headers, body: b"", truncated: true },
+            None => Answer { status: 200, headers: &headers, body, truncated: false },
+        };
+        let (legacy, new) = (answer(legacy, &a), answer(new, &b));
+        told(&compare_digested(&legacy, &new, (a.as_ref(), b.as_ref()), &Rules::default(), &limits))
+    };
+    let other = vec![b'y'; long.len()];
+    assert_eq!(compared("image/png", (&long, &long)), ["matched"]);
+    assert_eq!(compared("image/png", (&long, &other)), ["$ binary"]);
+    assert_eq!(compared("image/png", (&long, b"x")), ["$ binary"]);
+    // Unequal bytes of a document may mean the same.
+    assert_eq!(compared("application/json", (&long, &long)), ["matched"]);
+    assert_eq!(compared("application/json", (&long, &other)), ["not compared: too_large"]);
+    let headers = json_headers();
+    let cut = Answer { status: 200, headers: &headers, body: b"", truncated: true };
+    let one = Digest::of(&long, "", &limits);
+    let told = told(&compare_digested(&cut, &cut, (one.as_ref(), None), &Rules::default(), &limits));
+    assert_eq!(told, ["not compared: truncated"]);
 }
 
 /// Each of these took a square of the size, or more, with the obvious algorithm.

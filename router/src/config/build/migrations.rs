@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use flags::bucket::BasisPoints;
-use flags::migration::{Initial, Labels, OnMissingKey, Parallel};
+use flags::migration::{Initial, Labels, OnMissingKey};
+use flags::route::PathTemplate;
 use flags::rule::{AnyOf, Condition, Rule};
-use flags::{HashKind, KeySource, Migration, MigrationId, Side};
+use flags::{HashKind, KeySource, Migration, MigrationId};
 use ipnet::IpNet;
 
 use super::super::errors::{Problem, quoted, suggestion};
-use super::super::file;
 use super::super::read::{At, Entries, Many};
 use super::super::units::{OneOf, Percent};
+use super::super::{Mirroring, file};
 use super::{Building, section, upstreams};
 
 const MIGRATIONS_MAX: usize = 10_000;
@@ -22,12 +23,11 @@ const RULES_MAX: usize = 1_000;
 const VALUES_MAX: usize = 10_000;
 const LABEL_CHARS_MAX: usize = 64;
 
-/// Methods that change nothing, so that a copy of them does no harm.
-const SAFE_METHODS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
-
 #[derive(Default)]
 pub(super) struct Migrations {
     pub(super) list: Vec<Migration>,
+    /// How each of the list makes its copies.
+    pub(super) mirroring: Vec<Mirroring>,
     /// Where each of the list is defined.
     pub(super) places: Vec<Range<usize>>,
     /// The place in the list by id.
@@ -38,6 +38,8 @@ pub(super) struct Migrations {
     pub(super) plain_keys: HashMap<String, Range<usize>>,
     /// `path:NAME` among keys and rules: the place in the list, the name, where it is written.
     pub(super) path_variables: Vec<(usize, String, Range<usize>)>,
+    /// Paths whose writes are copied: the place in the list, the path, where it is written.
+    pub(super) written_paths: Vec<(usize, PathTemplate, Range<usize>)>,
 }
 
 impl Building<'_> {
@@ -57,15 +59,19 @@ impl Building<'_> {
         for At { at, value } in list {
             let Some(file) = value else { continue };
             let place = file.id.as_ref().map_or(at.clone(), |id| id.at.clone());
-            let variables = migrations.path_variables.len();
+            let (variables, written) = (migrations.path_variables.len(), migrations.written_paths.len());
             let index = migrations.list.len();
             match self.migration(&at, file, upstreams, verifies_jwt, &mut migrations) {
-                Some(migration) => {
+                Some((migration, mirroring)) => {
+                    migrations.mirroring.push(mirroring);
                     migrations.index.entry(migration.id.as_str().into()).or_insert(index);
                     migrations.list.push(migration);
                     migrations.places.push(place);
                 }
-                None => migrations.path_variables.truncate(variables),
+                None => {
+                    migrations.path_variables.truncate(variables);
+                    migrations.written_paths.truncate(written);
+                }
             }
             // What is missing here was told, by this or when the file was read.
             debug_assert!(migrations.list.len() > index || !self.problems.is_empty());
@@ -80,7 +86,7 @@ impl Building<'_> {
         upstreams: &upstreams::Names,
         verifies_jwt: bool,
         all: &mut Migrations,
-    ) -> Option<Migration> {
+    ) -> Option<(Migration, Mirroring)> {
         let id = self.id(at, file.id.as_ref());
         let legacy = self.side(at, "legacy", file.legacy.as_ref(), upstreams);
         let new = self.side(at, "new", file.new.as_ref(), upstreams);
@@ -96,7 +102,7 @@ impl Building<'_> {
         let rules = self.rules(all, file.rules, verifies_jwt);
         let requires = self.requires(&all.ids, file.requires);
         let program = file.program.and_then(|program| self.program(program));
-        let parallel = self.parallel(section(file.parallel));
+        let (parallel, mirroring) = self.parallel(all.list.len(), section(file.parallel), all);
         let guard = self.guard(&section(file.guard));
         let fallback = self.fallback(section(file.fallback));
         let labels = file.labels.and_then(|labels| self.labels(labels));
@@ -117,7 +123,7 @@ impl Building<'_> {
             };
         }
         let mirror_keys = self.mirror_keys(file.mirror_keys, &migration.id, &migration.labels, hash, all);
-        Some(Migration {
+        let migration = Migration {
             key: key.into(),
             mirror_keys,
             on_missing_key,
@@ -134,7 +140,8 @@ impl Building<'_> {
             reversible: switch(file.reversible.as_ref(), true),
             override_pins: switch(section(file.rollback).override_pins.as_ref(), true),
             ..migration
-        })
+        };
+        Some((migration, mirroring))
     }
 
     fn id(&mut self, at: &Range<usize>, field: Option<&At<String>>) -> Option<MigrationId> {
@@ -184,12 +191,8 @@ impl Building<'_> {
             serde_json::Value::Object(map) => map.is_empty(),
             other => other.is_null(),
         };
-        let compare = file.parallel.as_ref().and_then(|parallel| parallel.get()?.compare.as_ref());
-        let keys = [("plan", file.plan.as_ref()), ("parallel.compare", compare)];
-        for (key, value) in keys {
-            if value.and_then(At::get).is_some_and(|value| !off(value)) {
-                self.without_effect.push(format!("migrations.{name}.{key}"));
-            }
+        if file.plan.as_ref().and_then(At::get).is_some_and(|value| !off(value)) {
+            self.without_effect.push(format!("migrations.{name}.plan"));
         }
     }
 
@@ -206,7 +209,7 @@ impl Building<'_> {
         }
     }
 
-    fn share(&mut self, field: &At<Percent>) -> Option<BasisPoints> {
+    pub(super) fn share(&mut self, field: &At<Percent>) -> Option<BasisPoints> {
         let Percent(percent) = field.get()?;
         match BasisPoints::from_percent(*percent) {
             Ok(share) => Some(share),
@@ -351,31 +354,6 @@ impl Building<'_> {
             self.tell(Problem::new(&field.at, message).help(help));
         }
         Some(text)
-    }
-
-    fn parallel(&mut self, file: file::Parallel) -> Parallel {
-        let default = Parallel::default();
-        let share = file.percent.as_ref().and_then(|percent| self.share(percent)).unwrap_or(default.share);
-        let methods = match file.methods.and_then(|methods| methods.value) {
-            None => default.methods,
-            Some(list) => list
-                .into_iter()
-                .filter_map(|item| {
-                    let method = item.value?;
-                    if !SAFE_METHODS.contains(&method.as_str()) {
-                        let message = format!("{} is not copied by this version", quoted(&method));
-                        let help = "methods that change nothing can be copied: GET, HEAD, OPTIONS";
-                        self.tell(Problem::new(&item.at, message).help(help));
-                    }
-                    Some(method)
-                })
-                .collect(),
-        };
-        Parallel {
-            serve: file.serve.and_then(|serve| serve.value).map_or(Side::Legacy, |OneOf(side)| side),
-            share,
-            methods,
-        }
     }
 
     fn labels(&mut self, field: At<file::Labels>) -> Option<(Option<String>, Option<String>)> {

@@ -171,7 +171,7 @@ impl Building<'_> {
         printed
     }
 
-    fn pattern<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self, field: &At<String>) -> Option<T> {
+    pub(super) fn pattern<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self, field: &At<String>) -> Option<T> {
         let text = field.get()?;
         text.parse().map_err(|error: T::Err| self.tell(Problem::new(&field.at, error.to_string()))).ok()
     }

@@ -77,6 +77,7 @@ impl Server {
             upstreams,
             routes,
             definitions,
+            mirroring: Vec::new(),
             without_effect: Vec::new(),
             warnings: Vec::new(),
         }

@@ -36,6 +36,39 @@ fn an_upstream_is_checked_whole() {
 }
 
 #[test]
+fn what_is_copied_and_compared_is_checked_whole() {
+    let writes = |line: &str| with_migration(&format!("parallel: {{writes: [{line}]}}"));
+    bad(
+        &writes("{path: /**, methods: POST}"),
+        "6:25 a copy of a write does it a second time (write `dry_run: true` if",
+    );
+    bad(&writes("{path: /**, methods: POST, dry_run: false}"), "a copy of a write does it a second time");
+    bad(&writes("{path: /**, methods: POST, override_reason: ' '}"), "the reason is empty");
+    bad(&writes("{path: /x, methods: POST, dry_run: true}"), "no route of m has the path `/x`");
+    bad(&writes("{path: /**, methods: GET, dry_run: true}"), "GET changes nothing");
+    bad(&writes("{path: /**, methods: post, dry_run: true}"), "(did you mean `POST`?)");
+    bad(&writes("{methods: POST, dry_run: true}"), "the key `path` is missing here");
+    bad(&writes("{path: /**, dry_run: true}"), "the key `methods` is missing here");
+    bad(&with_migration("parallel: {noise: 30%}"), "30 % would burden legacy");
+    bad(&with_migration("parallel: {budget: {memory: 1KiB}}"), "1KiB is outside 1MiB to 16GiB");
+    bad(&with_migration("parallel: {budget: {in_flight: 0}}"), "0 is outside 1 to 100000");
+    bad(&with_migration("parallel: {timeout: 2}"), "`2` is not a duration");
+    let rules = |line: &str| with_migration(&format!("parallel: {{compare: {{rules: [{line}]}}}}"));
+    let who = "owner: ann, reason: r";
+    bad(&rules(&format!("{{path: a.b, kind: ignore, {who}}}")), "a path begins");
+    bad(&rules(&format!("{{path: $.a, kind: ignored, {who}}}")), "unknown variant `ignored`");
+    bad(&rules("{path: $.a, kind: ignore, owner: ann}"), "this rule has no `reason`");
+    bad(
+        &rules(&format!("{{path: $.a, kind: ignore, {who}, expires: 2020-01-31}}")),
+        "this rule has expired: it held through 2020-01-31 (remove it",
+    );
+    let twice = format!("{{path: $.a, kind: ignore, {who}}}, {{path: $.a, kind: shape, {who}}}");
+    bad(&rules(&twice), "rule 1 is for this path too; keep one of ignore and shape");
+    bad(&with_migration("parallel: {compare: {raw_paths: [a.b]}}"), "a path begins");
+    bad(&with_migration("parallel: {compare: {version_header: 'a b'}}"), "`a b` is not the name of a field");
+}
+
+#[test]
 fn a_migration_is_checked_whole() {
     bad(&with_migration("key: [headr:x]"), "6:11 \"headr:x\" is not a key source");
     bad(&with_migration("key: [headr:x]"), "(did you mean `header`?)");
@@ -52,7 +85,10 @@ fn a_migration_is_checked_whole() {
     bad(&with_migration("requires: [other]"), "6:16 the migration `other` is not defined");
     bad("upstreams: {b: {endpoints: [http://h:1]}}\nmigrations: [{id: m, legacy: {x: y}, new: b}]\n", "2:30 ");
     bad(&with_migration("requires: [m]"), "3:9 prerequisites form a cycle: m -> m");
-    bad(&with_migration("parallel: {methods: [POST]}"), "`POST` is not copied by this version");
+    bad(
+        &with_migration("parallel: {methods: [POST]}"),
+        "6:26 `POST` may change something, which a copy would do twice",
+    );
     bad(
         &with_migration("fallback: {when: [conect]}"),
         "6:23 `conect` is not a failure that legacy can answer: use connect,",

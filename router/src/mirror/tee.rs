@@ -1,0 +1,227 @@
+//! What is kept of a body while it streams by: all of it, then a digest, then that there was more.
+//!
+//! # Why it cannot hold anything up
+//!
+//! It is shown the bytes that were handed on already, keeps what the budget of its migration has room for, and has no way to
+//! say wait. A body is kept in one piece that doubles, and room is reserved before it grows, so that what is counted is what is
+//! allocated.
+//!
+//! Of a request nothing is of use but all of it. Of an answer too long to be kept a [`Digest`] is made, and the
+//! kept bytes are let go.
+
+use std::cell::RefCell;
+
+use metrics::compare::{DIGESTER_BYTES_MAX, Digest, Digester, Limits};
+
+use super::budget::Held;
+use crate::h1::framing::Framing;
+use crate::h1::head::{Name, ResponseHead};
+
+/// Room for the first bytes; then it doubles.
+const ROOM_MIN: usize = 512;
+
+/// How much of a body is kept, and of how much a digest is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) kept: usize,
+    pub(crate) digested: u64,
+}
+
+/// Of answers: what the comparison takes, and what a digest is still worth its time for.
+const ANSWER: Extent = Extent { kept: 1 << 20, digested: 16 << 20 };
+
+/// What there is of a body at its end.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) truncated: bool,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) held: Held,
+}
+
+/// Why a body was not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// The budget has no room left.
+    Memory,
+}
+
+#[derive(Debug)]
+enum Keeping {
+    Bytes(Vec<u8>),
+    Digest(Box<Digester>),
+    /// There is more than is kept, and no digest.
+    Truncated,
+    Lost(Lost),
+}
+
+#[derive(Debug)]
+struct State {
+    keeping: Keeping,
+    seen: u64,
+    held: Held,
+}
+
+/// Watches one body.
+#[derive(Debug)]
+pub(crate) struct Tee {
+    extent: Extent,
+    /// The content-encoding, which a digest is made without.
+    encoding: Box<str>,
+    state: RefCell<State>,
+}
+
+impl Tee {
+    pub(crate) fn new(extent: Extent, encoding: &str, held: Held) -> Self {
+        let state = State { keeping: Keeping::Bytes(Vec::new()), seen: 0, held };
+        Self { extent, encoding: encoding.into(), state: RefCell::new(state) }
+    }
+
+    /// Of an answer's body. Where its length is declared, nothing is kept that would be let go later.
+    pub(crate) fn of_answer(answer: &ResponseHead, mut held: Held) -> Self {
+        let value = answer.get(Name::ContentEncoding).unwrap_or_default();
+        let encoding = String::from_utf8_lossy(value);
+        let length = if let Framing::Length(length) = answer.framing { length } else { 0 };
+        if length > ANSWER.digested {
+            return Self::of_nothing(held);
+        }
+        if length > ANSWER.kept as u64
+            && let Some(digester) = Digester::new(&encoding, &Limits::default())
+            && held.hold(DIGESTER_BYTES_MAX)
+        {
+            let state = State { keeping: Keeping::Digest(Box::new(digester)), seen: 0, held };
+            return Self { extent: ANSWER, encoding: "".into(), state: RefCell::new(state) };
+        }
+        Self::new(ANSWER, &encoding, held)
+    }
+
+    /// Of a body that is not worth keeping.
+    pub(crate) fn of_nothing(held: Held) -> Self {
+        Self::new(Extent { kept: 0, digested: 0 }, "", held)
+    }
+
+    /// These bytes of the body went by.
+    pub(crate) fn saw(&self, data: &[u8]) {
+        let State { keeping, seen, held } = &mut *self.state.borrow_mut();
+        *seen += data.len() as u64;
+        let next = match keeping {
+            Keeping::Bytes(bytes) if bytes.len() + data.len() <= self.extent.kept => {
+                match grown(bytes, data, self.extent, held) {
+                    Ok(()) => return,
+                    Err(lost) => Keeping::Lost(lost),
+                }
+            }
+            Keeping::Bytes(bytes) => self.digesting(&std::mem::take(bytes), data, *seen),
+            Keeping::Digest(digester) => {
+                digester.update(data);
+                if *seen <= self.extent.digested && digester.is_sound() {
+                    return;
+                }
+                Keeping::Truncated
+            }
+            Keeping::Truncated | Keeping::Lost(_) => return,
+        };
+        let bytes = if let Keeping::Digest(_) = next { DIGESTER_BYTES_MAX } else { 0 };
+        // Less than before where bytes were kept; where none were, a digest has to have room as anything else.
+        *keeping = if held.hold(bytes) { next } else { Keeping::Lost(Lost::Memory) };
+    }
+
+    /// A digest of what was kept and what comes now, where one can be made.
+    fn digesting(&self, kept: &[u8], data: &[u8], seen: u64) -> Keeping {
+        if seen > self.extent.digested {
+            return Keeping::Truncated;
+        }
+        let Some(mut digester) = Digester::new(&self.encoding, &Limits::default()) else { return Keeping::Truncated };
+        digester.update(kept);
+        digester.update(data);
+        Keeping::Digest(Box::new(digester))
+    }
+
+    /// Whether nothing that could still come would be kept.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.state.borrow().keeping, Keeping::Truncated | Keeping::Lost(_))
+    }
+
+    /// What there is of the body, now that it is whole.
+    pub(crate) fn end(self) -> Result<Body, Lost> {
+        let State { keeping, held, .. } = self.state.into_inner();
+        let body = |bytes, truncated, digest| Ok(Body { bytes, truncated, digest, held });
+        match keeping {
+            Keeping::Bytes(bytes) => body(bytes, false, None),
+            Keeping::Digest(digester) => body(Vec::new(), true, digester.finish()),
+            Keeping::Truncated => body(Vec::new(), true, None),
+            Keeping::Lost(lost) => Err(lost),
+        }
+    }
+}
+
+/// Appends, with room that was reserved before.
+fn grown(bytes: &mut Vec<u8>, data: &[u8], extent: Extent, held: &mut Held) -> Result<(), Lost> {
+    let needed = bytes.len() + data.len();
+    if needed > bytes.capacity() {
+        let room = needed.max((2 * bytes.capacity()).max(ROOM_MIN).min(extent.kept));
+        if !held.hold(room) {
+            return Err(Lost::Memory);
+        }
+        bytes.reserve_exact(room - bytes.len());
+    }
+    bytes.extend_from_slice(data);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::budget::Budget;
+
+    const EXTENT: Extent = Extent { kept: 10_000, digested: 100_000 };
+
+    /// Bytes that are kept, whether there was more, and the length that a digest names.
+    type Seen = Result<(usize, bool, Option<u64>), Lost>;
+
+    #[track_caller]
+    fn check(memory: usize, length: usize, encoding: &str, expected: Seen) {
+        for piece in [1, 7, 1_000, 1 << 20] {
+            let budget = Budget::new(memory, 1);
+            let tee = Tee::new(EXTENT, encoding, budget.nothing());
+            vec![b'x'; length].chunks(piece).for_each(|piece| tee.saw(piece));
+            let body = tee.end().map(|body| (body.bytes.len(), body.truncated, body.digest.map(|own| own.length)));
+            assert_eq!(body, expected, "{length} bytes of {encoding:?} in pieces of {piece}");
+            let mut all = budget.nothing();
+            assert!(all.hold(memory), "what was held is given back");
+        }
+    }
+
+    #[test]
+    fn short_is_kept_long_is_digested_and_longer_is_neither() {
+        check(1 << 20, 0, "", Ok((0, false, None)));
+        check(1 << 20, 10_000, "", Ok((10_000, false, None)));
+        check(1 << 20, 10_001, "", Ok((0, true, Some(10_001))));
+        check(1 << 20, 100_000, "", Ok((0, true, Some(100_000))));
+        check(1 << 20, 100_001, "", Ok((0, true, None)));
+        check(1 << 20, 10_001, "br", Ok((0, true, None)));
+        check(1 << 20, 10_001, "gzip", Ok((0, true, None)));
+    }
+
+    #[test]
+    fn what_has_no_room_is_lost() {
+        check(9_000, 10_000, "", Err(Lost::Memory));
+        check(0, 1, "", Err(Lost::Memory));
+        check(0, 0, "", Ok((0, false, None)));
+    }
+
+    #[test]
+    fn what_is_held_is_what_is_allocated() {
+        let budget = Budget::new(1 << 20, 1);
+        let tee = Tee::new(EXTENT, "", budget.nothing());
+        for length in 1..5_000 {
+            tee.saw(b"x");
+            let State { keeping: Keeping::Bytes(bytes), .. } = &*tee.state.borrow() else { panic!() };
+            let mut rest = budget.nothing();
+            assert!(
+                rest.hold((1 << 20) - bytes.capacity()) && !rest.hold((1 << 20) - bytes.capacity() + 1),
+                "{length}"
+            );
+        }
+    }
+}
