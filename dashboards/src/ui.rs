@@ -34,7 +34,8 @@ struct Files;
 const PAGE: &str = "index.html";
 
 /// Paths that are pages. What the script does not know beyond them it says itself.
-const PAGES: [&str; 6] = ["/", "/explain", "/history", "/upstreams", "/replicas", "/access"];
+const PAGES: [&str; 7] =
+    ["/", "/migrations/{id}/mismatches", "/explain", "/history", "/upstreams", "/replicas", "/access"];
 
 /// What a migration's page needs beside what the page itself names. Told in a field, so that a browser asks for all of it at once
 /// and not for one after the other as they name each other.

@@ -21,6 +21,7 @@ import { app as strings, live, signIn as signInStrings } from "./strings.js";
 const PAGES = {
   overview: () => import("./pages/overview.js"),
   migration: () => import("./pages/migration.js"),
+  mismatches: () => import("./pages/mismatches.js"),
   explain: () => import("./pages/explain.js"),
   history: () => import("./pages/history.js"),
   upstreams: () => import("./pages/upstreams.js"),
@@ -45,7 +46,7 @@ function Header() {
 }
 
 /** A migration's page is one of the overview. @param {string} page */
-const isCurrent = (page) => route.value.page === page || (page === "overview" && ["migration", "story"].includes(route.value.page));
+const isCurrent = (page) => route.value.page === page || (page === "overview" && ["migration", "mismatches", "story"].includes(route.value.page));
 
 async function leave() {
   try {
@@ -98,7 +99,8 @@ function Page() {
   }, [page]);
 
   useEffect(() => {
-    const name = page === "migration" ? route.value.params.id : strings.pages[page];
+    const { id } = route.value.params;
+    const name = page === "migration" ? id : [strings.pages[page], id].filter(Boolean).join(" · ");
     document.title = strings.title(name, door.value.environment ?? "");
   }, [path, door.value.environment]);
 
@@ -187,7 +189,7 @@ effect(() => { offer(migrations.value.map(({ id, mode, reversible }) => ({ id, m
 effect(() => {
   // The emergency button begins with what is on the screen.
   const button = document.getElementById("emergency");
-  if (button) button.dataset.migration = route.value.page === "migration" ? route.value.params.id : "";
+  if (button) button.dataset.migration = route.value.params.id ?? "";
 });
 /** Whose events come; undefined until it is known who is signed in. @type {string | null | undefined} */
 let liveFor;

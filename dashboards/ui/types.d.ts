@@ -111,6 +111,8 @@ declare namespace Api {
     here_only: boolean;
     undo?: { path: string };
     warnings?: string[];
+    /** How much of what was found a rule is for. */
+    passes?: { mismatches: number; requests: number; would_pass?: number };
     applied_by: string[];
     pending: string[];
     converged: boolean;
@@ -157,8 +159,19 @@ declare namespace Api {
   };
   type Pin = { key: string; side: SideName; reason: string; actor: string; until?: string; expired: boolean };
   /** One change as the history keeps it. */
-  type Entry = Transition & { actor: string; reason: string; hash: string; previous_hash: string; pin?: { key: string; before: Pin | null; after: Pin | null }; evidence?: any };
+  type Entry = Transition & { actor: string; reason: string; hash: string; previous_hash: string; pin?: { key: string; before: Pin | null; after: Pin | null }; rule?: { before: Rule | null; after: Rule | null }; evidence?: any };
   type Decision = { serve: SideName; mirror: SideName | null; reason: string; bucket: number | null; revision: number; key: string | null; route: string | null; note?: string };
+  type ComparisonTotals = { eligible: number; matched: number; ignored: number; mismatched: number; not_compared: number; coverage?: number; not_compared_by: Record<string, number> };
+  type Mismatch = {
+    fingerprint: string; route: string; pattern: string; kind: string; status: "counted" | "insufficient" | "noise" | "accepted"; rule?: string;
+    requests: number; compared: number; noise: number; asked_twice: number; confidence: number; users: number; users_at_least: boolean;
+    since: string; latest: string; versions: { version: string; requests: number }[];
+    proposal?: { path: string; kind: any; route: string; last_resort: boolean; reason: string };
+  };
+  type MismatchValue = { type: string; length: number; form: string; hash?: string; raw: boolean };
+  type MismatchExample = { at: string; method: string; route: string; request_id: string; revision: number; version?: string; legacy?: MismatchValue; new?: MismatchValue };
+  /** `id` is absent where the file has it. */
+  type Rule = { id?: string; source: "file" | "accepted"; path: string; kind: any; route?: string; owner: string; reason: string; expires?: string; expired: boolean; accepted?: string };
   type Upstream = { name: string; endpoints: Endpoint[]; migrations: { id: string; side: SideName }[] };
   type SignedIn = { id: string; name: string; role: Role; by: "token" | "oidc"; created: string; last_used: string; expires: string; current: boolean };
 }

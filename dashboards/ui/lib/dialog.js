@@ -223,10 +223,14 @@ function ChangeDialog({ change }) {
 
 /** Before, after, and how much moves. @param {{change: Api.Change}} props */
 function Preview({ change }) {
-  const { before, after, moves, warnings = [] } = change;
+  const { before, after, moves, passes, warnings = [] } = change;
   const labels = migration(change.migration).value?.labels ?? { legacy: "legacy", new: "new" };
   const label = moves.direction === "toward_new" ? labels.new : labels.legacy;
   const { recent_keys: keys, requests_per_second: rate } = moves;
+  // A rule of the comparison moves nobody.
+  const isRule = change.kind.endsWith("_rule");
+  const { passes: isFor, wouldPass } = strings.mismatches;
+  if (isRule) return html`<p>${!change.changed ? strings.change.nothing : passes ? `${isFor(format.integer(passes.mismatches), format.integer(passes.requests))}${passes.would_pass === undefined ? "" : `; ${wouldPass(format.integer(passes.would_pass))}`}.` : strings.change.movesNone}</p>`;
   return html`
     <div class="before-after">
       <${PositionView} label=${strings.change.before} position=${before} /><span class="arrow" aria-hidden="true">→</span>
@@ -273,7 +277,7 @@ function Conflict({ id, error, onLook }) {
 /** Tells what a change did, with the way back. @param {Api.Change} done */
 function report(done) {
   const { migration: id, revision, after } = done;
-  const what = strings.change.position(strings.modes[after.mode] ?? after.mode, format.percent(onNew(after)));
+  const what = done.kind.endsWith("_rule") ? strings.kinds[done.kind] : strings.change.position(strings.modes[after.mode] ?? after.mode, format.percent(onNew(after)));
   const note = done.here_only ? strings.change.doneHere : done.pending.length ? strings.change.donePending(done.pending.join(", ")) : strings.change.doneEverywhere;
   const isLatch = done.undo?.path.endsWith("/acknowledge");
   toast(strings.change.done(id, what), {

@@ -36,7 +36,8 @@ export function HistoryEntry({ entry, migration, named = false, newest = false }
 }
 
 /** @param {Api.Entry} entry */
-function move({ before, after, pin }) {
+function move({ before, after, pin, rule }) {
+  if (rule) return (rule.after ?? rule.before)?.path ?? "";
   if (pin) return text.pinMove(pin.key, pin.after?.side ?? text.noPin);
   const [from, to] = [before, after].map((own) => (own.mode === "gradual" ? `${modes[own.mode]} ${percent(own.percent)}` : modes[own.mode] ?? own.mode));
   return from === to ? text.stored(percent(before.percent), percent(after.percent)) : `${from} → ${to}`;

@@ -5,6 +5,7 @@ import { signal } from "./html.js";
 const ROUTES = [
   { page: "overview", pattern: /^\/$/ },
   { page: "migration", pattern: /^\/migrations\/(?<id>[^/]+)\/?$/ },
+  { page: "mismatches", pattern: /^\/migrations\/(?<id>[^/]+)\/mismatches\/?$/ },
   { page: "explain", pattern: /^\/explain\/?$/ },
   { page: "history", pattern: /^\/history\/?$/ },
   { page: "upstreams", pattern: /^\/upstreams\/?$/ },

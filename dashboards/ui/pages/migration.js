@@ -59,7 +59,7 @@ function Migration({ migration, heading }) {
 
 /** @param {{migration: Api.Migration, heading: any}} props */
 function Head({ migration, heading }) {
-  const { effective_mode: mode, state, legacy, new: fresh, revision, program, requires, key, hash, last_change: last } = migration;
+  const { id, effective_mode: mode, state, legacy, new: fresh, revision, program, requires, key, hash, last_change: last } = migration;
   const routers = fleet.value;
   const sides = [{ name: "legacy", side: legacy }, { name: "new", side: fresh }];
   return html`
@@ -69,6 +69,7 @@ function Head({ migration, heading }) {
         ${sides.map(({ name, side }) => html`<li><span class=${`swatch ${name}`} aria-hidden="true"></span><b>${side.label}</b> <a class="dim" href="/upstreams">${side.upstream}</a> <${Health} side=${side} /></li>`)}
         <li>${text.revision(integer(revision))}${routers && html` · <span data-testid="routers">${text.routers(integer(routers.current), integer(routers.live))}</span>`}${routers && routers.behind.length > 0 && ` (${text.notYet(routers.behind.join(", "))})`}</li>
         ${last && html`<li class="clamp">${text.lastChange(last.actor)} <${Time} time=${last.time} form="ago" />: ${last.reason}</li>`}
+        <li><a href=${`${pathOf(id)}/mismatches`}>${text.mismatches}</a></li>
         <li class="dim">${text.key(key.join(", "), hash)}</li>
         ${program && html`<li class="dim">${text.program(program)}</li>`}
         ${requires.length > 0 && html`<li class="dim">${text.requires} ${requires.map((other) => html`<a key=${other} href=${pathOf(other)}>${other}</a> `)}</li>`}
