@@ -37,7 +37,7 @@ function Explorer({ migration }) {
   const limit = useSignal(PAGE);
   const loaded = useLoaded((signal) => get(ofMigration(id, "/mismatches"), { query: { status: status.value, limit: limit.value }, signal }), [id, status.value, limit.value], EVERY_MS);
   useEffect(() => { if (loaded.data.value) loaded.reload(); }, [revision]);
-  const { mismatches = [], total = 0, totals, routers = [] } = loaded.data.value ?? {};
+  const { mismatches = [], total = 0, totals } = loaded.data.value ?? {};
   const choose = (/** @type {string} */ value) => { status.value = value; limit.value = PAGE; setQuery({ status: value }); };
   return html`
     <p class="dim">${text.meaning(labels.legacy, labels.new)}</p>
@@ -46,7 +46,7 @@ function Explorer({ migration }) {
     ${totals && html`<${Totals} totals=${totals} />`}
     <div class="card-head"><fieldset class="segments"><legend class="visually-hidden">${text.show}</legend>${Object.entries(text.statuses).map(([value, name]) => html`
       <label key=${value}><input type="radio" name="status" value=${value} checked=${value === status.value} onChange=${() => choose(value)} /><span>${name}</span></label>`)}</fieldset>
-      <p role="status" class="dim small">${loaded.data.value && text.found(integer(total), integer(routers.length))}</p></div>
+      <p role="status" class="dim small">${loaded.data.value && text.found(integer(total))}</p></div>
     ${loaded.data.value && total === 0 && html`<p class="dim">${totals?.eligible ? text.none : text.nothing}</p>`}
     <ol class="entries card" hidden=${total === 0} data-testid="mismatches">${mismatches.map((/** @type {Api.Mismatch} */ one) => html`<${Mismatch} key=${one.fingerprint} one=${one} id=${id} labels=${labels} />`)}</ol>
     ${mismatches.length < total && html`<div class="buttons"><button type="button" onClick=${() => { limit.value = Math.min(500, limit.value + PAGE); }}>${text.more}</button></div>`}
@@ -98,7 +98,7 @@ function Examples({ id, fingerprint, labels }) {
   const columns = [labels.legacy, labels.new, text.request, text.when].map((label) => ({ label }));
   return html`<${Failure} error=${loaded.error.value} retry=${loaded.reload} />
     ${examples.length > 0 && html`<${Table} caption=${text.examples} columns=${columns} testid="examples">${examples.map((/** @type {Api.MismatchExample} */ one) => html`
-      <tr key=${one.request_id}><td class="wrap"><del><${Value} value=${one.legacy} /></del></td><td class="wrap"><ins><${Value} value=${one.new} /></ins></td>
+      <tr key=${one.request_id}><td class="wrap"><${Value} value=${one.legacy} /></td><td class="wrap"><${Value} value=${one.new} /></td>
         <td class="wrap small">${one.method} <code>${one.request_id}</code>${one.version && ` · ${one.version}`}</td><td><${Time} time=${one.at} form="clock" /></td></tr>`)}<//>`}
     ${own.length > 0 && html`<p class="small dim">${text.ownShapes(labels.legacy, own.join(", "))}</p>`}
     ${examples.length > 0 && !isRaw.value && html`<p class="small dim">${text.noValues}</p>`}`;

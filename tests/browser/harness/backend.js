@@ -23,6 +23,8 @@ export class Backend {
     /** Which paths the fault is for; none is for all of them. @type {RegExp | null} */
     this.faultAt = null;
     this.slowMs = 400;
+    /** Makes what it answers, as JSON, in place of its name. @type {null | (() => unknown)} */
+    this.body = null;
     /** Requests so far, checks of its health left out. */
     this.served = 0;
     this.server = createServer((request, response) => this.answer(request, response));
@@ -61,9 +63,9 @@ export class Backend {
     if (!isCheck) this.served += 1;
     const fault = this.faultAt && !this.faultAt.test(request.url) ? "well" : this.fault;
     const status = fault === "failing" ? 500 : 200;
-    const body = `${this.name}\n`;
+    const body = this.body ? JSON.stringify(this.body()) : `${this.name}\n`;
     const send = () => {
-      response.writeHead(status, { "Content-Type": "text/plain", "Content-Length": body.length });
+      response.writeHead(status, { "Content-Type": this.body ? "application/json" : "text/plain", "Content-Length": Buffer.byteLength(body) });
       response.end(body);
     };
     if (fault === "slow" && !isCheck) setTimeout(send, this.slowMs).unref();
