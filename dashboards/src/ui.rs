@@ -77,9 +77,9 @@ fn answer(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let (Some(file), Some(kind)) = (Files::get(path), content_type(path)) else {
         return Err(Problem::new(Code::NotFound, "there is no such file in this version: open / for the dashboard"));
     };
-    let is_own_script = path.ends_with(".js") && !path.starts_with("vendor/");
+    let is_own = (path.ends_with(".js") || path.ends_with(".css")) && !path.starts_with("vendor/");
     let data = match std::str::from_utf8(&file.data) {
-        Ok(script) if is_own_script => without_comments(script).into_bytes().into(),
+        Ok(text) if is_own => light(text).into_bytes().into(),
         _ => file.data,
     };
     // Of what is sent, so that another release that sends the same source otherwise is not taken for this one; weak, because it is sent
@@ -93,20 +93,22 @@ fn answer(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     Ok((kept, [(CONTENT_TYPE, kind)], data).into_response())
 }
 
-/// A script of ours with empty lines in place of those that are nothing but comment: comments are for readers of the
-/// source, and an eighth of what a phone would load. Lines keep their numbers.
-fn without_comments(script: &str) -> String {
+/// A script or style sheet of ours without indentation, and with empty lines in place of those that are nothing but comment: both
+/// are for readers of the source, and a seventh of what a phone would load. Lines keep their numbers.
+///
+/// Space at the beginning of a line within a template says nothing: markup takes it for the end of the line before.
+fn light(source: &str) -> String {
     let mut is_within = false;
-    let mut kept = String::with_capacity(script.len());
-    for line in script.lines() {
+    let mut kept = String::with_capacity(source.len());
+    for line in source.lines() {
         let text = line.trim();
         let ends = text.ends_with("*/");
         // A type in front of code, `/** @type {X} */ (a)`, is code.
-        let begins = !is_within && text.starts_with("/**") && (ends || !text.contains("*/"));
+        let begins = !is_within && text.starts_with("/*") && (ends || !text.contains("*/"));
         let is_comment = is_within || begins || text.starts_with("//");
         is_within = (is_within || begins) && !ends;
         if !is_comment {
-            kept.push_str(line);
+            kept.push_str(line.trim_start());
         }
         kept.push('\n');
     }
@@ -134,9 +136,10 @@ mod tests {
 
     #[test]
     fn comments_stay_here_and_lines_where_they_are() {
-        let script = "/** One line. */\nconst a = 1; // kept\n/**\n * Many.\n */\n  // Gone.\n/** @type {A} */ (a)?.b();\nconst url = \"http://x/**\";\n";
+        let script = "/** One line. */\nconst a = 1; // kept\n/**\n * Many.\n */\n  // Gone.\n/** @type {A} */ (a)?.b();\n  const url = \"http://x/**\";\n";
         let sent = "\nconst a = 1; // kept\n\n\n\n\n/** @type {A} */ (a)?.b();\nconst url = \"http://x/**\";\n";
-        assert_eq!(without_comments(script), sent);
+        assert_eq!(light(script), sent);
+        assert_eq!(light("/* Of pages. */\n  .a { b: c; } /* kept */\n"), "\n.a { b: c; } /* kept */\n");
     }
 
     /// A comment in a text of many lines would be taken for one.
@@ -148,20 +151,19 @@ mod tests {
             let mut ticks = 0;
             for (number, line) in script.lines().enumerate() {
                 let text = line.trim();
-                let looks = text.starts_with("//") || text.starts_with("/**") || text.starts_with('*');
+                let looks = text.starts_with("//") || text.starts_with("/*") || text.starts_with('*');
                 assert!(!looks || ticks % 2 == 0, "{name}:{}: a comment within a template", number + 1);
                 if !looks {
                     ticks += line.matches('`').count();
                 }
             }
-            let sent = without_comments(script);
+            let sent = light(script);
             assert_eq!(sent.lines().count(), script.lines().count(), "{name}");
-            for (number, (line, kept)) in
-                script.lines().zip(sent.lines()).enumerate().filter(|(_, (line, kept))| line != kept)
-            {
+            let differs = |(_, (line, kept)): &(usize, (&str, &str))| line.trim_start() != *kept;
+            for (number, (line, kept)) in script.lines().zip(sent.lines()).enumerate().filter(differs) {
                 let text = line.trim();
                 assert!(
-                    kept.is_empty() && (text.starts_with("//") || text.starts_with("/**") || text.starts_with('*')),
+                    kept.is_empty() && (text.starts_with("//") || text.starts_with("/*") || text.starts_with('*')),
                     "{name}:{}: {text}",
                     number + 1
                 );
