@@ -22,6 +22,7 @@ const PAGES = {
   overview: () => import("./pages/overview.js"),
   migration: () => import("./pages/migration.js"),
   mismatches: () => import("./pages/mismatches.js"),
+  issues: () => import("./pages/issues.js"),
   explain: () => import("./pages/explain.js"),
   history: () => import("./pages/history.js"),
   upstreams: () => import("./pages/upstreams.js"),
@@ -31,7 +32,7 @@ const PAGES = {
 };
 
 /** What the navigation leads to. */
-const LINKS = [["overview", "/"], ["explain", "/explain"], ["history", "/history"], ["upstreams", "/upstreams"], ["replicas", "/replicas"], ["access", "/access"]];
+const LINKS = [["overview", "/"], ["issues", "/issues"], ["explain", "/explain"], ["history", "/history"], ["upstreams", "/upstreams"], ["replicas", "/replicas"], ["access", "/access"]];
 
 const RETRY_MS = 2000;
 

@@ -172,6 +172,11 @@ declare namespace Api {
   type MismatchExample = { at: string; method: string; route: string; request_id: string; revision: number; version?: string; legacy?: MismatchValue; new?: MismatchValue };
   /** `id` is absent where the file has it. */
   type Rule = { id?: string; source: "file" | "accepted"; path: string; kind: any; route?: string; owner: string; reason: string; expires?: string; expired: boolean; accepted?: string };
+  type DeadLetter = { issue: string; lane: string; owner: SideName; delivery: string; why: string; since: string };
+  type Issue = {
+    id: string; lane: "only" | SideName; state: string; owner: SideName; epoch: number; why: string; waiting: number; oldest?: string; attempt: number; due?: string;
+    lease_until?: string; moving_to?: SideName; workflow?: string; success?: boolean; changed: string;
+  };
   type Upstream = { name: string; endpoints: Endpoint[]; migrations: { id: string; side: SideName }[] };
   type SignedIn = { id: string; name: string; role: Role; by: "token" | "oidc"; created: string; last_used: string; expires: string; current: boolean };
 }

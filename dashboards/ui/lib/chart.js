@@ -4,7 +4,6 @@
 import { html, useEffect, useLayoutEffect, useRef, useSignal } from "./html.js";
 import { Table } from "./components.js";
 import { axisTime, dateTime, NONE } from "./format.js";
-import { forget, inFrame } from "./frames.js";
 import { Plot } from "./plot.js";
 import { chart as text } from "../strings.js";
 
@@ -104,4 +103,38 @@ function Rows({ label, data: { times, lines, band, marks = [], thresholds = [] }
         ${thresholds.filter((threshold) => threshold.label).map((threshold) => html`<li>${threshold.label}: ${format(threshold.value)}</li>`)}
         ${marks.map((mark) => html`<li>${dateTime(mark.time * 1000)}: ${mark.label}</li>`)}
       </ul>`}`;
+}
+
+// Drawing may wait for the next frame, a little in each: eight charts at once would be one long frame.
+
+const BUDGET_MS = 8;
+
+/** @type {Map<object, () => void>} */
+const waiting = new Map();
+let isScheduled = false;
+
+/** Does something in one of the next frames. What the same owner asked for before and was not done yet is left out. @param {object} owner @param {() => void} work */
+function inFrame(owner, work) {
+  waiting.set(owner, work);
+  schedule();
+}
+
+/** @param {object} owner */
+function forget(owner) {
+  waiting.delete(owner);
+}
+
+function schedule() {
+  if (isScheduled || waiting.size === 0) return;
+  isScheduled = true;
+  requestAnimationFrame(() => {
+    isScheduled = false;
+    const began = performance.now();
+    for (const [owner, work] of waiting) {
+      waiting.delete(owner);
+      work();
+      if (performance.now() - began > BUDGET_MS) break;
+    }
+    schedule();
+  });
 }

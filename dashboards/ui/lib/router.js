@@ -6,6 +6,7 @@ const ROUTES = [
   { page: "overview", pattern: /^\/$/ },
   { page: "migration", pattern: /^\/migrations\/(?<id>[^/]+)\/?$/ },
   { page: "mismatches", pattern: /^\/migrations\/(?<id>[^/]+)\/mismatches\/?$/ },
+  { page: "issues", pattern: /^\/issues\/?$/ },
   { page: "explain", pattern: /^\/explain\/?$/ },
   { page: "history", pattern: /^\/history\/?$/ },
   { page: "upstreams", pattern: /^\/upstreams\/?$/ },

@@ -1,10 +1,9 @@
 // Who changed what, when and why: of one migration or of all, with a diff, the way back, and a file for spreadsheets.
 
 import { html, useComputed, useEffect, useRef, useSignal } from "../lib/html.js";
+import { get, ofMigration } from "../lib/api.js";
 import { Banner } from "../lib/components.js";
-import { csv, download } from "../lib/csv.js";
 import { HistoryEntry } from "../lib/entries.js";
-import { begin, count, ENTRIES_MAX, further, rows } from "../lib/feeds.js";
 import { integer } from "../lib/format.js";
 import { ids, revision } from "../lib/live.js";
 import { Failure } from "../lib/loaded.js";
@@ -136,4 +135,102 @@ function exportRows(found) {
     time, migration, own, kind, actor, reason, before.mode, before.percent, after.mode, after.percent, pin?.key, pin?.before?.side, pin?.after?.side, evidence && JSON.stringify(evidence), hash, previous,
   ]);
   download(`crossfade-history-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.csv`, csv(columns, cells));
+}
+
+// The histories of several migrations as one, newest first, a page at a time.
+//
+// # Why a horizon
+//
+// Each migration's history has pages of its own. An entry may be shown once every migration has been read at least as far
+// back; what is older waits, or it would jump into the middle of the list when another page arrives.
+
+
+const PAGE = 50;
+/** Requests at once; more would only wait in the router. */
+const AT_ONCE = 6;
+/** Entries that are kept; a page that is open for a day must not grow without end. */
+const ENTRIES_MAX = 5000;
+
+/** The first page of each. @param {string[]} ids @param {AbortSignal} signal @returns {Promise<Ui.Feed[]>} */
+const begin = (ids, signal) => inTurns(ids, (id) => more({ id, entries: [], next: ofMigration(id, `/history?limit=${PAGE}`), brokenAt: null }, signal));
+
+/** Reads on where the horizon is, until some more entries can be shown. @param {Ui.Feed[]} feeds @param {AbortSignal} signal @returns {Promise<Ui.Feed[]>} */
+async function further(feeds, signal) {
+  const enough = rows(feeds).length + PAGE;
+  let found = feeds;
+  while (rows(found).length < enough && found.some((feed) => feed.next) && count(found) < ENTRIES_MAX) {
+    const at = horizon(found);
+    const due = new Set(found.filter((feed) => feed.next && oldest(feed) >= at).map((feed) => feed.id));
+    found = await inTurns(found, (feed) => (due.has(feed.id) ? more(feed, signal) : Promise.resolve(feed)));
+  }
+  return found;
+}
+
+/** @param {Ui.Feed[]} feeds @returns {Ui.Row[]} */
+function rows(feeds) {
+  const at = horizon(feeds);
+  const all = feeds.flatMap((feed) => feed.entries.map((entry, index) => ({ migration: feed.id, entry, newest: index === 0 })));
+  return all.filter((row) => Date.parse(row.entry.time) >= at).sort((a, b) => b.entry.revision - a.entry.revision);
+}
+
+/** @param {Ui.Feed[]} feeds */
+const count = (feeds) => feeds.reduce((sum, feed) => sum + feed.entries.length, 0);
+
+/** @param {Ui.Feed[]} feeds */
+const horizon = (feeds) => Math.max(-Infinity, ...feeds.filter((feed) => feed.next).map(oldest));
+
+/** @param {Ui.Feed} feed */
+const oldest = (feed) => Date.parse(feed.entries.at(-1)?.time ?? "") || Infinity;
+
+/** @param {Ui.Feed} feed @param {AbortSignal} signal @returns {Promise<Ui.Feed>} */
+async function more(feed, signal) {
+  const page = await get(feed.next ?? "", { signal });
+  return { id: feed.id, entries: [...feed.entries, ...page.history], next: page.next ?? null, brokenAt: feed.brokenAt ?? page.broken_at ?? null };
+}
+
+/** @template T, U @param {T[]} items @param {(item: T) => Promise<U>} work @returns {Promise<U[]>} */
+async function inTurns(items, work) {
+  /** @type {U[]} */
+  const results = [];
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length) {
+      const at = next;
+      next += 1;
+      results[at] = await work(items[at]);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, worker));
+  return results;
+}
+
+// Tables as files for spreadsheets.
+
+/**
+ * One cell. A spreadsheet runs what begins with `=`, `+`, `-` or `@`, and reasons are written by people and scripts,
+ * so such text gets an apostrophe in front; numbers stay numbers.
+ * @param {unknown} value
+ */
+function cell(value) {
+  if (value === null || value === undefined) return "";
+  if (typeof value === "number") return String(value);
+  const text = String(value);
+  const safe = /^[\s\u0000]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r]/.test(text) ? `'${text}` : text;
+  return /[",;\r\n\t]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+/** @param {string[]} columns @param {unknown[][]} rows */
+function csv(columns, rows) {
+  return [columns, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+}
+
+/** Hands a text to the browser as a file. @param {string} name @param {string} text */
+function download(name, text) {
+  // The mark tells spreadsheets that this is UTF-8.
+  const url = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv;charset=utf-8" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
 }

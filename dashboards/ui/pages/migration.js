@@ -10,11 +10,10 @@ import { fleet, migration as migrationOf } from "../lib/live.js";
 import { Failure, useLoaded } from "../lib/loaded.js";
 import { pathOf, route } from "../lib/router.js";
 import { emergency, migrationPage as text, modes } from "../strings.js";
-import { Evidence } from "./migration/evidence.js";
+import { DecisionRecord, Evidence } from "./migration/evidence.js";
 import { Measures } from "./migration/measures.js";
 import { Pins } from "./migration/pins.js";
 import { Position } from "./migration/position.js";
-import { DecisionRecord } from "./migration/record.js";
 
 const HISTORY_READ = 50;
 const HISTORY_SHOWN = 4;

@@ -1,12 +1,13 @@
-// What speaks against new, by measure, on a scale of powers of ten: evidence multiplies.
+// What speaks against new, by measure, on a scale of powers of ten, because evidence multiplies; and the newest rollback as a story
+// that somebody can follow who was asleep, with the record it was made of.
 
 import { html } from "../../lib/html.js";
 import { get, ofMigration } from "../../lib/api.js";
 import { evidenceTone, StateBadge, THRESHOLDS, Time } from "../../lib/components.js";
-import { evidence as number, integer } from "../../lib/format.js";
+import { dateTime, evidence as number, integer, percent, points, ratio } from "../../lib/format.js";
 import { latest } from "../../lib/live.js";
 import { Failure, useLoaded } from "../../lib/loaded.js";
-import { evidence as text, measureNames, stateMeanings } from "../../strings.js";
+import { evidence as text, measureNames, modes, record, stateMeanings } from "../../strings.js";
 
 const EVERY_MS = 3000;
 /** The scale goes on behind the rollback, so that one can see by how much it was passed. */
@@ -58,4 +59,36 @@ function Measures({ measures, most, thresholds }) {
       <dl class="measure-list">${rows.map(([name, value]) => html`
         <div key=${name}><dt>${measureNames[name] ?? name}</dt><dd><span class="bar" aria-hidden="true"><span class=${evidenceTone(value, thresholds)} style=${{ width: part(value, most) }}></span></span>${number(value)}</dd></div>`)}</dl>
     </details>`;
+}
+
+/** @param {{entry: Api.Entry, labels: {legacy: string, new: string}}} props */
+export function DecisionRecord({ entry, labels }) {
+  const found = entry.evidence;
+  return html`
+    <section class="card record" aria-labelledby="record" data-testid="decision-record">
+      <h2 id="record">${record.title}</h2>
+      <p>${record.what(dateTime(entry.time), entry.actor, modes[entry.before.mode], percent(entry.before.percent))}</p>
+      <blockquote>${entry.reason}</blockquote>
+      ${found?.measure ? html`<${Findings} found=${found} labels=${labels} />` : html`<p class="dim small">${record.byHand}</p>`}
+      <p class="small dim">${record.revision(integer(entry.revision))}${found?.decided_by && ` · ${record.decidedBy(found.decided_by)}`} · <${Time} time=${entry.time} form="ago" /></p>
+      ${found && html`<details class="as-table"><summary>${record.raw}</summary><pre tabindex="0">${JSON.stringify(found, null, 2)}</pre></details>`}
+    </section>`;
+}
+
+/** @param {{found: any, labels: {legacy: string, new: string}}} props */
+function Findings({ found, labels }) {
+  const { legacy, new: fresh, difference, thresholds } = found;
+  const row = (/** @type {string} */ label, /** @type {string} */ side, /** @type {{total: number, bad: number}} */ count) => html`
+    <tr><th scope="row"><span class=${`swatch ${side}`} aria-hidden="true"></span>${label}</th><td class="number">${integer(count.total)}</td><td class="number">${integer(count.bad)}</td><td class="number">${count.total > 0 ? ratio(count.bad / count.total) : ""}</td></tr>`;
+  return html`
+    <dl class="detail-list">
+      <div><dt>${record.measure}</dt><dd>${measureNames[found.measure] ?? found.measure}</dd></div>
+      <div><dt>${record.evidence}</dt><dd>${record.evidenceOf(number(found.evidence), number(thresholds?.rollback))}</dd></div>
+      ${difference && html`<div><dt>${record.difference}</dt><dd>${record.differenceOf(points(difference.estimate), points(difference.low), points(difference.high))}</dd></div>`}
+      ${found.needed_keys !== undefined && html`<div><dt>${record.keys}</dt><dd>${record.keysOf(integer(found.failing_keys), integer(found.needed_keys))}</dd></div>`}
+    </dl>
+    ${legacy && fresh && html`
+      <table class="plain"><caption>${record.spans[found.span] ?? record.counts}</caption>
+        <thead><tr><th scope="col">${record.side}</th><th scope="col" class="number">${record.total}</th><th scope="col" class="number">${record.bad}</th><th scope="col" class="number">${record.share}</th></tr></thead>
+        <tbody>${row(labels.legacy, "legacy", legacy)}${row(labels.new, "new", fresh)}</tbody></table>`}`;
 }

@@ -8,8 +8,7 @@ import { duration, integer, NONE, percent, ratio, shortPoints } from "../../lib/
 import { notices } from "../../lib/live.js";
 import { Failure, useLoaded } from "../../lib/loaded.js";
 import { measures as text } from "../../strings.js";
-import { difference, latencies, marksOf, mismatches, shares, transitionsOf, whole } from "./series.js";
-import { estimate, flipped, judge } from "./verdict.js";
+import { difference, estimate, flipped, judge, latencies, marksOf, mismatches, shares, transitionsOf, whole } from "./series.js";
 
 export const WINDOWS = ["15m", "1h", "6h", "24h", "7d", "30d"];
 
