@@ -17,6 +17,7 @@ mod guard;
 mod limits;
 mod links;
 mod mirror;
+mod mismatches;
 mod modes;
 mod notify;
 mod observability;
