@@ -6,7 +6,11 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use flags::MigrationId;
+use jiff::Timestamp;
 use metrics::compare::{Answer, Limits, RuleEntry, RuleKind, Rules, compare};
+use metrics::mismatch::{CompareSettings, Kept, Mismatches, Pair};
+use metrics::observe::Observer;
 
 /// A page of 400 orders; `noise` is what a side makes anew.
 fn page(noise: u64) -> String {
@@ -68,5 +72,40 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+/// A pair as the comparing thread takes it in: compared, folded, counted, exemplified.
+fn pairs(criterion: &mut Criterion) {
+    let id = MigrationId::new("orders").expect("it is one");
+    let observer = Observer::new(&[]).expect("names are unique");
+    let mismatches = Mismatches::new(observer, [7; 32]);
+    let settings = CompareSettings { rules: rules(), ..CompareSettings::default() };
+    mismatches.configure(vec![(id.clone(), settings)]);
+    let kept = |body: &str| Kept {
+        status: 200,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: body.as_bytes().to_vec(),
+        ..Kept::default()
+    };
+    let (legacy, noisy) = (page(1), page(2));
+    let changed = noisy.replacen("\"quantity\":2", "\"quantity\":3", 40).replacen(",\"vip\":false", "", 8);
+    let pair = |new: &str| Pair {
+        migration: id.clone(),
+        route: "/orders".into(),
+        method: "GET".into(),
+        caller: Some(7),
+        request_id: "r-1".into(),
+        revision: 1,
+        at: Timestamp::UNIX_EPOCH,
+        legacy: kept(&legacy),
+        new: kept(new),
+        again: None,
+    };
+    let mut group = criterion.benchmark_group("pair");
+    for (name, pair) in [("sound", pair(&noisy)), ("48 differences", pair(&changed))] {
+        group.throughput(Throughput::Bytes((pair.legacy.body.len() + pair.new.body.len()) as u64));
+        group.bench_function(name, |bencher| bencher.iter(|| mismatches.compare(black_box(&pair))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, bench, pairs);
 criterion_main!(benches);

@@ -185,6 +185,7 @@ impl Shadow {
         if uploaded && self.unsent.is_some() {
             self.leave(original);
         }
+        self.joint.announced(answer.framing);
         if self.joint.is_open() {
             let held = self.joint.pipeline.budget.nothing();
             let tee = if wants_body(answer) { Tee::of_answer(answer, held) } else { Tee::of_nothing(held) };

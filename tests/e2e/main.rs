@@ -18,6 +18,7 @@ mod hostile_mirror;
 mod limits;
 mod links;
 mod mirror;
+mod mismatches;
 mod modes;
 mod notify;
 mod observability;

@@ -150,7 +150,7 @@ async fn what_is_not_there_is_not_found() {
         case("admin", ("DELETE", "/api/v1/sessions/unknown"), "", 404, "not_found"),
         case("operator", ("POST", "/api/v1/migrations/agents/pause"), REASON, 404, "not_found"),
         case("operator", ("POST", "/api/v1/migrations/agents/promote"), REASON, 404, "not_found"),
-        case("viewer", ("GET", "/api/v1/migrations/agents/mismatches"), "", 404, "not_found"),
+        case("viewer", ("GET", "/api/v1/migrations/agents/nothing"), "", 404, "not_found"),
         case("operator", MODE_GET, "", 405, "method_not_allowed"),
         case("operator", ("DELETE", "/api/v1/migrations/agents"), "", 405, "method_not_allowed"),
         case("operator", ("POST", "/metrics"), "", 405, "method_not_allowed"),

@@ -3,7 +3,7 @@
 //! # Bounded
 //!
 //! [`ROUTES_MAX`] routes, [`FINDINGS_PER_ROUTE_MAX`] findings of each and [`FINDINGS_MAX`] of all; what is beyond is counted in
-//! `other` of its route. A finding has at most 6 KiB, so that a migration has at most 12 MiB, and what a router writes of it
+//! `other` of its route. A finding has at most 11 KiB in memory and usually 2, so that a migration has at most 24 MiB whatever a side says, and what a router writes of it
 //! has as many bytes as its store takes. What has not been seen for a week is forgotten.
 
 use std::collections::{BTreeMap, HashMap};

@@ -43,6 +43,11 @@ impl Mismatches {
         let mut failed = None;
         for id in self.with_news() {
             if let Err(error) = self.share_one(control, replica, &id, now).await {
+                if matches!(error, ControlError::Unknown(_)) {
+                    // A pair that was under way when the file stopped naming it.
+                    lock(&self.known).migrations.remove(&id);
+                    continue;
+                }
                 failed = Some(error);
             }
         }

@@ -274,6 +274,41 @@ fn what_a_hostile_side_says_is_bounded() {
     }
 }
 
+/// The largest that can be: every text as long as it may be, every list full.
+#[test]
+fn a_migration_has_at_most_24_mib() {
+    let text = |n: u64, bytes: usize| format!("{n:04}{}", "x".repeat(bytes - 4));
+    let shown = |n: u64| {
+        Some(crate::compare::Shown { kind: crate::compare::Type::String, length: 9, form: text(n, 300) + " #01234567" })
+    };
+    let mut kept = None;
+    let info = allocation_counter::measure(|| {
+        let mut ledger = Ledger::default();
+        for finding in 0..FINDINGS_MAX as u64 + 100 {
+            let route = text(finding % 190, 300);
+            for n in 0..10u64 {
+                let pattern = format!("header:{}", text(finding, 300));
+                let place = crate::compare::Place::Status;
+                let (legacy, new) = (shown(n), shown(n + 100));
+                let difference = Difference { place, pattern, kind: Kind::HeaderChanged, legacy, new };
+                let (id, version) = (text(n, 64), text(n, 64));
+                let (method, caller) = ("OPTIONS", Some(n));
+                let version = Some(version.as_str());
+                let request =
+                    Request { route: &route, method, id: &id, caller, revision: n, version, at: at(n as i64) };
+                let own = std::slice::from_ref(&difference);
+                let raw = [Some(difference.clone())];
+                let found = Found { differences: own, raw: &raw, own: Some(own), ..Found::default() };
+                ledger.record(&request, &found, &mut |bound| n % bound);
+            }
+        }
+        kept = Some(ledger);
+    });
+    let findings = kept.unwrap().findings().iter().count();
+    assert_eq!(findings, FINDINGS_MAX);
+    assert!(info.bytes_current <= 24 << 20, "{} bytes", info.bytes_current);
+}
+
 #[test]
 fn a_sum_of_routers_is_what_one_would_have_found() {
     let make = |n| [noisy(n, 1), noisy(n, 2).replace("\"total\":12", "\"total\":13"), noisy(n, 3)];

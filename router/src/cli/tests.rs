@@ -11,7 +11,7 @@ fn the_definition_of_the_command_line_is_sound() {
 
 /// What scripts may call. A line that goes away breaks somebody.
 const COMMANDS: &str = "\
-demo serve check schema status mode rollout rollback acknowledge pin unpin explain history counts undo freeze thaw simulate replay diff reseed notify token completions";
+demo serve check schema status mode rollout rollback acknowledge pin unpin explain history counts mismatches rule undo freeze thaw simulate replay diff reseed notify token completions";
 
 #[test]
 fn the_commands_are_pinned_and_documented() {

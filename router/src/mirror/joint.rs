@@ -19,7 +19,8 @@ use metrics::observe::{MigrationCells, MirrorDrop};
 use super::budget::Held;
 use super::comparer::Work;
 use super::pipeline::Pipeline;
-use super::tee::{Body, Lost};
+use super::tee::{ANSWER, Body, Lost};
+use crate::h1::framing::Framing;
 use crate::h1::head::ResponseHead;
 use crate::worker::Worker;
 
@@ -96,6 +97,8 @@ pub(crate) struct Joint {
     why: Cell<Option<NotPaired>>,
     /// It counts as one to be compared.
     eligible: Cell<bool>,
+    /// The caller's answer is no longer than is kept.
+    is_short: Cell<bool>,
 }
 
 impl Joint {
@@ -117,6 +120,7 @@ impl Joint {
             answers: RefCell::default(),
             why: Cell::new(None),
             eligible: Cell::new(false),
+            is_short: Cell::new(false),
         })
     }
 
@@ -125,6 +129,21 @@ impl Joint {
         if !self.eligible.replace(true) {
             self.route.eligible();
         }
+    }
+
+    /// The head of the caller's answer has told how long it will be.
+    pub(crate) fn announced(&self, framing: Framing) {
+        let is_short = match framing {
+            Framing::None => true,
+            Framing::Length(length) => length <= ANSWER.kept as u64,
+            Framing::Chunked | Framing::UntilClose => false,
+        };
+        self.is_short.set(is_short);
+    }
+
+    /// Whether an answer that is longer than is kept cannot be the same: reading on would only take time from callers.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_short.get()
     }
 
     pub(crate) fn arrive(&self, part: Part, answer: Option<Given>) {
@@ -138,6 +157,9 @@ impl Joint {
             if part != Part::Again {
                 self.miss(NotPaired::Memory);
             }
+        }
+        if part == Part::Of(self.serves) {
+            self.is_short.set(answer.as_ref().is_none_or(|own| !own.kept.truncated));
         }
         self.answers.borrow_mut()[at] = answer;
     }

@@ -241,6 +241,9 @@ impl Sending {
                 if seen > BUFFER_BYTES as u64 {
                     self.attempt.iter().for_each(|attempt| attempt.stop(head));
                 }
+                if self.joint.is_short() {
+                    tee.stop_if_long();
+                }
                 if tee.is_done() {
                     return Poll::Ready(Ok(()));
                 }

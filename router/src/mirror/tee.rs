@@ -28,7 +28,7 @@ pub(crate) struct Extent {
 }
 
 /// Of answers: what the comparison takes, and what a digest is still worth its time for.
-const ANSWER: Extent = Extent { kept: 1 << 20, digested: 16 << 20 };
+pub(super) const ANSWER: Extent = Extent { kept: 1 << 20, digested: 16 << 20 };
 
 /// What there is of a body at its end.
 #[derive(Debug)]
@@ -135,6 +135,15 @@ impl Tee {
         digester.update(kept);
         digester.update(data);
         Keeping::Digest(Box::new(digester))
+    }
+
+    /// Lets go of a body that is longer than is kept: no digest of it would tell anything.
+    pub(crate) fn stop_if_long(&self) {
+        let State { keeping, held, .. } = &mut *self.state.borrow_mut();
+        if let Keeping::Digest(_) = keeping {
+            *keeping = Keeping::Truncated;
+            held.hold(0);
+        }
     }
 
     /// Whether nothing that could still come would be kept.
