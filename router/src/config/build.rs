@@ -6,6 +6,7 @@
 
 mod fallback;
 mod guard;
+mod issues;
 mod migrations;
 mod mirror;
 mod notify;
@@ -68,6 +69,7 @@ impl Building<'_> {
         let migrations = self.migrations(file.migrations, &upstreams.names, file.jwt.is_some());
         let routes = self.routes(file.routes, &migrations, &upstreams.names);
         self.key_variables(&migrations, &routes);
+        self.one_ledger_each(&routes);
         self.something_to_do(&upstreams.names, &routes);
 
         let settings: Vec<_> = routes.iter().map(|route| route.settings.clone()).collect();
