@@ -357,7 +357,7 @@ impl Building<'_> {
         let day = 86_400 * SECOND;
         let max_duration = file.max_duration.is_some();
         let max_duration = max_duration.then(|| self.period(&file.max_duration, day, SECOND..=30 * day));
-        let timeout = self.period(&file.timeout, 10 * SECOND, Duration::from_millis(10)..=300 * SECOND);
+        let timeout = self.period(&file.timeout, 10 * SECOND, Duration::from_millis(10)..=25 * SECOND);
         Some(SideTarget { path, timeout, max_duration, dry_run: switch(file.dry_run.as_ref(), false) })
     }
 
