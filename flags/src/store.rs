@@ -15,6 +15,7 @@ pub(crate) mod conformance;
 pub mod embedded;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod ledger;
 pub mod records;
 pub mod redis;
 
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use thiserror::Error;
 
+pub use self::ledger::Ledger;
 pub use self::records::Records;
 
 use crate::freeze::FreezeEntry;
