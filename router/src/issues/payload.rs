@@ -6,6 +6,9 @@
 //! Bodies are JSON, or a form whose field `payload` is JSON, as GitHub sends it on request. Not supported: other encodings,
 //! compressed bodies.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use flags::bucket::HashKind;
@@ -46,11 +49,11 @@ const ACTION_CHARS_MAX: usize = 64;
 
 /// The fields that came with a webhook and go on with it, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields(Vec<(String, String)>);
+pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
     /// Takes those that go on; one that is no text is not among them, because nothing here reads it.
-    pub fn collect<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+    pub(crate) fn collect<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let mut list = Vec::new();
         for (name, value) in fields {
             let (Ok(name), Ok(value)) = (str::from_utf8(name), str::from_utf8(value)) else { continue };
@@ -62,12 +65,12 @@ impl Fields {
         Self(list)
     }
 
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The one value of a field; an error where it is there twice.
-    pub fn only(&self, name: &str) -> Result<Option<&str>, ()> {
+    pub(crate) fn only(&self, name: &str) -> Result<Option<&str>, ()> {
         let mut values = self.0.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(()),
@@ -76,15 +79,15 @@ impl Fields {
     }
 
     /// Whether the ledger keeps so many bytes of fields.
-    pub fn fit(&self) -> bool {
+    pub(crate) fn fit(&self) -> bool {
         self.0.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= HEADER_BYTES_MAX
     }
 
-    pub fn into_list(self) -> Vec<(String, String)> {
+    pub(crate) fn into_list(self) -> Vec<(String, String)> {
         self.0
     }
 
-    pub fn from_list(list: Vec<(String, String)>) -> Self {
+    pub(crate) fn from_list(list: Vec<(String, String)>) -> Self {
         Self(list)
     }
 
@@ -96,7 +99,7 @@ impl Fields {
 
 /// What a webhook turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Read {
+pub(crate) enum Read {
     /// The sender looks whether anybody is there.
     Ping,
     /// What happened does not count here.
@@ -106,17 +109,17 @@ pub enum Read {
 
 /// Something happened to an issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    pub delivery: DeliveryId,
-    pub issue: IssueId,
+pub(crate) struct Event {
+    pub(crate) delivery: DeliveryId,
+    pub(crate) issue: IssueId,
     /// What the issue is placed by: all of its name, or its number alone where the hash takes numbers.
-    pub key: String,
-    pub action: String,
+    pub(crate) key: String,
+    pub(crate) action: String,
 }
 
 /// Why a webhook that was signed cannot be taken, in words for whoever sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unreadable {
+pub(crate) enum Unreadable {
     NotJson(String),
     NoDelivery(String),
     NoKey(String),
@@ -124,14 +127,14 @@ pub enum Unreadable {
 }
 
 impl Unreadable {
-    pub fn words(&self) -> &str {
+    pub(crate) fn words(&self) -> &str {
         match self {
             Self::NotJson(words) | Self::NoDelivery(words) | Self::NoKey(words) | Self::NotANumber(words) => words,
         }
     }
 
     /// The word by which a counter and the quarantine know it.
-    pub const fn name(&self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::NotJson(_) => "not_json",
             Self::NoDelivery(_) => "no_delivery_id",
@@ -142,7 +145,7 @@ impl Unreadable {
 }
 
 /// Reads a webhook whose signature is good.
-pub fn read(route: &IssueRoute, hash: HashKind, fields: &Fields, body: &[u8]) -> Result<Read, Unreadable> {
+pub(crate) fn read(route: &IssueRoute, hash: HashKind, fields: &Fields, body: &[u8]) -> Result<Read, Unreadable> {
     if route.preset == Preset::Github && fields.get("x-github-event") == Some("ping") {
         return Ok(Read::Ping);
     }
@@ -235,9 +238,9 @@ fn short(action: &str) -> String {
 
 /// A delivery as rules and decisions see it: no connection is left of it, only what was kept.
 #[derive(Debug)]
-pub struct Kept<'a> {
-    pub fields: &'a Fields,
-    pub body: &'a [u8],
+pub(crate) struct Kept<'a> {
+    pub(crate) fields: &'a Fields,
+    pub(crate) body: &'a [u8],
 }
 
 impl Request for Kept<'_> {

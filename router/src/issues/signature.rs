@@ -24,7 +24,7 @@ const SIGNATURES_MAX: usize = 16;
 
 /// Why a webhook is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsigned {
+pub(crate) enum Unsigned {
     Missing,
     Malformed,
     Wrong,
@@ -33,7 +33,7 @@ pub enum Unsigned {
 }
 
 impl Unsigned {
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Missing => "missing",
             Self::Malformed => "malformed",
@@ -44,7 +44,7 @@ impl Unsigned {
 }
 
 /// Checks a body by the fields that came with it; `now` in seconds since 1970.
-pub fn verify(signature: &Signature, fields: &Fields, body: &[u8], now: i64) -> Result<(), Unsigned> {
+pub(crate) fn verify(signature: &Signature, fields: &Fields, body: &[u8], now: i64) -> Result<(), Unsigned> {
     match signature.scheme {
         Scheme::HmacSha256Hex => hexadecimal(signature, fields, body),
         Scheme::StandardWebhooks => standard(signature, fields, body, now),

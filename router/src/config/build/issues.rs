@@ -82,7 +82,7 @@ impl Building<'_> {
             rate,
             legacy,
             new,
-            lease: self.period(&file.lease, 60 * SECOND, SECOND..=30 * 86_400 * SECOND),
+            lease: self.period(&file.lease, 60 * SECOND, 60 * SECOND..=86_400 * SECOND),
             rollback_after: self.failures(file.rollback_after.as_ref()),
             journal: self.journal(file.journal.as_ref(), &migration.id),
             journal_max: self.size(&file.journal_max, 256 << 20, 1 << 20..=1 << 40) as u64,
@@ -356,7 +356,7 @@ impl Building<'_> {
         };
         let day = 86_400 * SECOND;
         let max_duration = file.max_duration.is_some();
-        let max_duration = max_duration.then(|| self.period(&file.max_duration, day, SECOND..=30 * day));
+        let max_duration = max_duration.then(|| self.period(&file.max_duration, day, SECOND..=day));
         let timeout = self.period(&file.timeout, 10 * SECOND, Duration::from_millis(10)..=25 * SECOND);
         Some(SideTarget { path, timeout, max_duration, dry_run: switch(file.dry_run.as_ref(), false) })
     }

@@ -34,7 +34,7 @@ fn github_needs_a_secret_and_no_more() {
 const WHOLE: &str = "preset: json, secret: [0123456789, 9876543210], signature: {scheme: hmac_sha256_hex, header: X-Sign, prefix: 'v1='}, \
     delivery_id: json:/id, key: [/ticket/id], action: header:X-Event, actions: [opened], order_by: /at, body_max: 1MB, \
     rate: {per_source: 100/s, burst: 7}, legacy: {path: /a, timeout: 2s, max_duration: 2h}, new: {path: /b, dry_run: true}, \
-    lease: 30s, rollback_after: 1, journal: j, journal_max: 8MiB";
+    lease: 90s, rollback_after: 1, journal: j, journal_max: 8MiB";
 
 #[test]
 fn any_json_webhook_can_be_described() {
@@ -81,7 +81,7 @@ fn a_route_for_issues_is_checked_whole() {
     bad(&with_issues("secret: 0123456789, rate: {}"), "the key `per_source` is missing here");
     bad(&with_issues("secret: 0123456789, rate: {per_source: 1/s, burst: 0}"), "a burst of 0 lets nothing through");
     bad(&with_issues("secret: 0123456789, new: {path: hooks}"), "`hooks` is not a path");
-    bad(&with_issues("secret: 0123456789, lease: 0s"), "0s is outside 1s to 30d");
+    bad(&with_issues("secret: 0123456789, lease: 0s"), "0s is outside 1m to 1d");
     bad(&with_issues("secret: 0123456789, body_max: 1B"), "1B is outside 1KiB to");
     bad(&with_issues("secret: 0123456789, preset: gitlab"), "`gitlab` is not one of github, json");
     bad(&with_issues("secret: 0123456789, secrte: a"), "(did you mean `secret`?)");
