@@ -17,5 +17,6 @@
 
 pub(crate) mod answer;
 pub(crate) mod classes;
+pub(crate) mod journal;
 pub(crate) mod payload;
 pub(crate) mod signature;
