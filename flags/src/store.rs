@@ -213,6 +213,10 @@ fn misread(document: &[u8], error: &serde_json::Error) -> String {
 
 #[async_trait]
 pub trait Store: Records {
+    fn ledger(&self) -> &dyn Ledger {
+        unimplemented!()
+    }
+
     /// Reads everything at one revision.
     async fn load(&self) -> Result<Loaded, StoreError>;
 

@@ -13,6 +13,7 @@ mod admin;
 mod announce;
 mod fixed;
 mod guards;
+mod issues;
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,9 +35,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use fixed::Fixed;
 use guards::Guards;
+use issues::Issues;
 
 use crate::config::{self, Config, StoreConfig};
 use crate::error::CODES;
+use crate::issues::intake::Desk;
 use crate::notify::Notifier;
 use crate::occupancy::Occupancy;
 use crate::worker::{Catalog, Draining, Generation, Parts};
@@ -64,6 +67,8 @@ pub enum StartError {
     Refused(String),
     #[error("cannot listen on {address}: {source}")]
     Bind { address: SocketAddr, source: io::Error },
+    #[error("issues cannot be received: {0}")]
+    Issues(String),
     #[error("the metrics cannot be registered: {0}")]
     Metrics(String),
     #[error("the system gives no random numbers or no threads: {0}")]
@@ -81,6 +86,7 @@ pub struct App {
     /// Ends when it has told everything and nobody can announce more.
     teller: JoinHandle<()>,
     guards: Guards,
+    issues: Issues,
     workers: runtime::Workers,
     fixed: Fixed,
 }
@@ -128,6 +134,7 @@ impl App {
         let environment = config.environment.clone();
         let notifier = Notifier::start(Arc::clone(&observer), &config);
         let workers = config.workers;
+        let routes: Vec<_> = config.routes.iter().filter_map(|route| route.issues.clone()).collect();
         let options = WatchOptions::new(replica.clone(), config.snapshot.clone());
         let (watch, background) = Watch::start(store, config.definitions, options).await;
         if let Some(problem) = watch.unusable_store() {
@@ -145,15 +152,18 @@ impl App {
         let shared =
             Arc::new(Shared { watch: Arc::clone(&watch), observer, catalog, draining, notifier, ledger, checks });
         let (occupancy, receivers) = Occupancy::new(workers);
+        let (desk, arrivals) = Desk::new();
+        let control = Arc::new(Control::new(Arc::clone(&watch)));
+        let issues = Issues::start(&shared, &control, &routes, arrivals).await?;
         let parts = Parts {
             snapshots: Arc::clone(watch.snapshots()),
             catalog: Arc::clone(&shared.catalog),
             draining: Arc::clone(&shared.draining),
+            desk,
             occupancy,
             workers,
         };
         let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
-        let control = Arc::new(Control::new(Arc::clone(&watch)));
         let (mut tasks, teller) = watchers(&shared, &control, &replica, kill_file);
         let guards = Guards::start(&shared, &control);
         let state = dashboards::State {
@@ -172,7 +182,19 @@ impl App {
             public_host: admin::public_host(&config.admin),
         };
         tasks.spawn(admin::serve(admin_listener, dashboards::app(state)));
-        Ok(Self { data, admin: admin_address, token, shared, background, tasks, teller, guards, workers, fixed })
+        Ok(Self {
+            data,
+            admin: admin_address,
+            token,
+            shared,
+            background,
+            tasks,
+            teller,
+            guards,
+            issues,
+            workers,
+            fixed,
+        })
     }
 
     pub fn data_addresses(&self) -> &[SocketAddr] {
@@ -200,6 +222,7 @@ impl App {
         shared.watch.reload(config.definitions)?;
         shared.notifier.reload(&config.notify, config.admin.url.as_deref());
         *shared.checks.lock().unwrap_or_else(PoisonError::into_inner) = health::watch(&generation);
+        self.issues.reload(config.routes.iter().filter_map(|route| route.issues.clone())).await;
         for key in self.fixed.differing(&fixed) {
             tracing::warn!("`{key}` has changed in the file; that takes a restart, until then the old value holds");
         }
@@ -218,7 +241,8 @@ impl App {
         self.shared.draining.close_idle();
         // Whoever stays judges from here on, also what this one still answers.
         self.guards.shutdown().await;
-        self.workers.finish(timeout).await;
+        tokio::join!(self.workers.finish(timeout), self.issues.finish(timeout));
+        self.issues.shutdown().await;
         self.tasks.shutdown().await;
         // What has been announced is still told; nothing more is announced.
         if tokio::time::timeout(TELL_MAX, &mut self.teller).await.is_err() {

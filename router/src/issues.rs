@@ -17,6 +17,15 @@
 
 pub(crate) mod answer;
 pub(crate) mod classes;
+pub(crate) mod dispatch;
+pub(crate) mod drain;
+pub(crate) mod intake;
 pub(crate) mod journal;
+mod limiter;
+pub(crate) mod office;
 pub(crate) mod payload;
+mod placing;
+mod sending;
 pub(crate) mod signature;
+mod strikes;
+pub(crate) mod told;

@@ -199,9 +199,7 @@ mod tests {
         let labels = Labels { legacy: "TypeScript".into(), new: "Python".into() };
         let (delivery, issue) = (DeliveryId::new("d-1").unwrap(), IssueId::new("octo/hello#7").unwrap());
         let about = About { delivery: &delivery, issue: &issue };
-        let body = |status: &str, systems: Value, mode: &str| {
-            json!({ "status": status, "delivery": "d-1", "issue": "octo/hello#7", "systems": systems, "mode": mode })
-        };
+        let body = |status: &str, systems: Value, mode: &str| json!({ "status": status, "delivery": "d-1", "issue": "octo/hello#7", "systems": systems, "mode": mode });
         let one = [own(Lane::Only, Side::New)];
         check(&Said::routed(&labels, Mode::Gradual, about, &one), 202, &body("routed", json!(["python"]), "gradual"));
         let routed = Said::routed(&labels, Mode::NewOnly, about, &one);

@@ -11,10 +11,10 @@ mod tests;
 
 use std::borrow::Cow;
 
+use flags::KeySource;
 use flags::bucket::HashKind;
 use flags::key::Request;
 use flags::ledger::{DeliveryId, HEADER_BYTES_MAX, IssueId};
-use flags::KeySource;
 use serde_json::Value;
 
 use crate::config::issues::{IssueRoute, Pointer, Preset};
@@ -43,6 +43,9 @@ const KEPT_BACK: [&str; 21] = [
     "x-forwarded-proto",
     "x-real-ip",
 ];
+
+/// How fields begin that senders of webhooks give a meaning.
+const NEEDED: [&str; 4] = ["x-github-", "x-hub-signature", "x-gitlab-", "webhook-"];
 
 /// The longest word for what happened that is kept.
 const ACTION_CHARS_MAX: usize = 64;
@@ -78,9 +81,25 @@ impl Fields {
         }
     }
 
-    /// Whether the ledger keeps so many bytes of fields.
-    pub(crate) fn fit(&self) -> bool {
-        self.0.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= HEADER_BYTES_MAX
+    /// As many bytes of fields as the ledger keeps; where there are more, only those that a receiver needs.
+    pub(crate) fn bounded(mut self, route: &IssueRoute) -> Self {
+        if self.bytes() > HEADER_BYTES_MAX {
+            let needed = |name: &str| {
+                let name = name.to_ascii_lowercase();
+                let own = matches!(&route.delivery_id, KeySource::Header(own) if *own == name);
+                let known = ["content-type", "content-encoding", "user-agent"].contains(&name.as_str());
+                own || known || name == route.signature.header || NEEDED.iter().any(|start| name.starts_with(start))
+            };
+            self.0.retain(|(name, _)| needed(name));
+        }
+        while self.bytes() > HEADER_BYTES_MAX {
+            self.0.pop();
+        }
+        self
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
     }
 
     pub(crate) fn into_list(self) -> Vec<(String, String)> {
@@ -103,7 +122,9 @@ pub(crate) enum Read {
     /// The sender looks whether anybody is there.
     Ping,
     /// What happened does not count here.
-    Ignored { action: Option<String> },
+    Ignored {
+        action: Option<String>,
+    },
     Event(Event),
 }
 
@@ -150,8 +171,8 @@ pub(crate) fn read(route: &IssueRoute, hash: HashKind, fields: &Fields, body: &[
         return Ok(Read::Ping);
     }
     let text = document(fields, body)?;
-    let document: Value = serde_json::from_slice(&text)
-        .map_err(|error| Unreadable::NotJson(format!("the body is not JSON: {error}")))?;
+    let document: Value =
+        serde_json::from_slice(&text).map_err(|error| Unreadable::NotJson(format!("the body is not JSON: {error}")))?;
     let action = route.action.as_ref().and_then(|source| found(source, fields, &document));
     let counts = |action: &str| route.actions.iter().any(|own| own == action);
     if !route.actions.is_empty() && !action.as_deref().is_some_and(counts) {
@@ -182,7 +203,8 @@ fn document<'a>(fields: &Fields, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Unread
     }
     let mut parts = body.split(|byte| *byte == b'&');
     let Some(value) = parts.find_map(|part| part.strip_prefix(b"payload=")) else {
-        let words = "the body is a form without the field payload: set the content type of the webhook to application/json";
+        let words =
+            "the body is a form without the field payload: set the content type of the webhook to application/json";
         return Err(Unreadable::NotJson(words.into()));
     };
     let spaced: Vec<u8> = value.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
@@ -193,11 +215,9 @@ fn found(source: &KeySource, fields: &Fields, document: &Value) -> Option<String
     match source {
         KeySource::Header(name) => fields.get(name).filter(|value| !value.is_empty()).map(str::to_owned),
         KeySource::Json(pointer) => document.pointer(pointer).and_then(plain),
-        KeySource::Cookie(_)
-        | KeySource::Path(_)
-        | KeySource::Query(_)
-        | KeySource::Jwt(_)
-        | KeySource::ClientIp => None,
+        KeySource::Cookie(_) | KeySource::Path(_) | KeySource::Query(_) | KeySource::Jwt(_) | KeySource::ClientIp => {
+            None
+        }
     }
 }
 

@@ -134,7 +134,9 @@ mod tests {
         check(&github(&["another secret"]), &[("X-Hub-Signature-256", &field)], "Hello, World!", Err(Unsigned::Wrong));
         check(&one, &[], "Hello, World!", Err(Unsigned::Missing));
         check(&one, &[("X-Hub-Signature", &field)], "Hello, World!", Err(Unsigned::Missing));
-        for bad in ["", "sha256=", DIGITS, "sha1=aa", "sha256=zz", &format!("sha256={}", &DIGITS[2..]), &format!("{field}00")] {
+        for bad in
+            ["", "sha256=", DIGITS, "sha1=aa", "sha256=zz", &format!("sha256={}", &DIGITS[2..]), &format!("{field}00")]
+        {
             check(&one, &[("X-Hub-Signature-256", bad)], "Hello, World!", Err(Unsigned::Malformed));
         }
         let twice = [("X-Hub-Signature-256", field.as_str()), ("X-Hub-Signature-256", field.as_str())];
@@ -145,12 +147,7 @@ mod tests {
     fn a_standard_webhook_is_signed_with_its_id_and_time() {
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let secrets = vec![Held { value: Secret::new(secret), file: None }];
-        let own = Signature {
-            scheme: Scheme::StandardWebhooks,
-            header: String::new(),
-            prefix: String::new(),
-            secrets,
-        };
+        let own = Signature { scheme: Scheme::StandardWebhooks, header: String::new(), prefix: String::new(), secrets };
         let good = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         let body = r#"{"test": 2432232314}"#;
         let fields = |id: &'static str, time: &'static str, signature: &'static str| {
@@ -158,7 +155,12 @@ mod tests {
         };
         let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
         check(&own, &fields(id, "1614265330", good), body, Ok(()));
-        check(&own, &fields(id, "1614265330", "v1a,abc v1,AAAA v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="), body, Ok(()));
+        check(
+            &own,
+            &fields(id, "1614265330", "v1a,abc v1,AAAA v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+            body,
+            Ok(()),
+        );
         check(&own, &fields("msg_other", "1614265330", good), body, Err(Unsigned::Wrong));
         check(&own, &fields(id, "1614265331", good), body, Err(Unsigned::Wrong));
         check(&own, &fields(id, "soon", good), body, Err(Unsigned::Malformed));

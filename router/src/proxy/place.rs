@@ -1,6 +1,7 @@
 //! Where a request goes: route, key and decision, on one snapshot and without waiting.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flags::decide::explain;
@@ -9,6 +10,7 @@ use flags::route::{Found, Respond, RouteIndex, Target};
 use flags::{Decision, Facts, MigrationIndex, Snapshot};
 use metrics::observe::Group;
 
+use crate::config::issues::IssueRoute;
 use crate::error::ProxyError;
 use crate::h1::framing::Framing;
 use crate::h1::head::RequestHead;
@@ -31,6 +33,8 @@ pub(crate) struct Place {
 
 pub(crate) enum Destination {
     Migration(MigrationIndex, Decision),
+    /// To be kept and answered here, and to be sent on later.
+    Issues(Arc<IssueRoute>),
     Upstream(usize),
     Respond(Respond),
 }
@@ -61,7 +65,7 @@ impl Place {
         let at = match &self.to {
             Destination::Migration(at, decision) => self.tables.migration(*at).upstream(decision.serve),
             Destination::Upstream(at) => *at,
-            Destination::Respond(_) => 0,
+            Destination::Issues(_) | Destination::Respond(_) => 0,
         };
         Rc::clone(&self.tables.upstreams[at])
     }
@@ -89,6 +93,10 @@ pub(crate) fn look(
         && length > max
     {
         return Err(Refusal::BodyTooLarge.into());
+    }
+    if let Some(issues) = &settings.issues {
+        let (to, group) = (Destination::Issues(Arc::clone(issues)), Group::of(None, None, chance));
+        return Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to, chance, group }));
     }
     let (to, group) = match (snapshot.routes().migration(route), &snapshot.routes().get(route).target) {
         (Some(at), _) => {

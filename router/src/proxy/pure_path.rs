@@ -28,6 +28,7 @@ use crate::error::CODES;
 use crate::h1::head::Version;
 use crate::h1::write::{Onward, Relayed};
 use crate::headers::{self, Peer};
+use crate::issues::intake::Desk;
 use crate::occupancy::Occupancy;
 use crate::worker::{Catalog, Generation, Parts, Worker};
 
@@ -57,7 +58,7 @@ impl PurePath {
         catalog.insert(snapshot.generation(), Arc::clone(&generation));
         let snapshots = Arc::new(ArcSwap::from_pointee(snapshot));
         let (occupancy, _) = Occupancy::new(1);
-        let parts = Parts { snapshots, catalog, draining: Arc::default(), occupancy, workers: 1 };
+        let parts = Parts { snapshots, catalog, draining: Arc::default(), desk: Desk::new().0, occupancy, workers: 1 };
         let observer = Observer::new(CODES).ok()?;
         let worker = Worker::new(parts, observer.shard(), 0, 1)?;
         let peer = Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &generation.trusted_proxies);

@@ -13,9 +13,7 @@ use flags::{KeySource, Migration, MigrationId, Mode, Side};
 
 use super::super::errors::{Problem, quoted};
 use super::super::file;
-use super::super::issues::{
-    IssueRoute, Pointer, Preset, Reconcile, Scheme, SideTarget, Signature, SourceRate,
-};
+use super::super::issues::{IssueRoute, Pointer, Preset, Reconcile, Scheme, SideTarget, Signature, SourceRate};
 use super::super::notify::{Address, Held, Secret};
 use super::super::read::{At, Many};
 use super::super::units::OneOf;
@@ -112,7 +110,8 @@ impl Building<'_> {
             (Some(scheme), _) => scheme,
             (None, Preset::Github) => Scheme::HmacSha256Hex,
             (None, Preset::Json) => {
-                let help = "write `signature: {scheme: hmac_sha256_hex, header: NAME}` or `{scheme: standard_webhooks}`";
+                let help =
+                    "write `signature: {scheme: hmac_sha256_hex, header: NAME}` or `{scheme: standard_webhooks}`";
                 self.tell(Problem::new(at, "nothing here says how these webhooks are signed").help(help));
                 return None;
             }
@@ -267,7 +266,9 @@ impl Building<'_> {
         };
         let Many(list) = value.as_ref()?;
         if list.is_empty() {
-            self.tell(Problem::new(at, "no place in the body would name the issue").help("write one, such as /ticket/id"));
+            self.tell(
+                Problem::new(at, "no place in the body would name the issue").help("write one, such as /ticket/id"),
+            );
             return None;
         }
         self.bounded(at, list, "parts of a key", KEY_PARTS_MAX);

@@ -138,7 +138,10 @@ impl Building<'_> {
                 self.tell(Problem::new(&own.at, message).help("write `body_max` there"));
             }
             let issues = self.issues(field, file.path.as_ref(), migrations)?;
-            return Some(Led { issues: Some(Arc::clone(&issues)), ..Led::to(Target::Issues(issues.migration.clone())) });
+            return Some(Led {
+                issues: Some(Arc::clone(&issues)),
+                ..Led::to(Target::Issues(issues.migration.clone()))
+            });
         }
         let respond = file.respond.as_ref()?;
         self.respond(&respond.at, respond.get()?).map(|respond| Led::to(Target::Respond(respond)))

@@ -100,7 +100,10 @@ fn migrations_are_checked_against_each_other() {
 
 #[test]
 fn a_route_is_checked_whole() {
-    bad(&with_route("{path: /b}"), "4:5 this route leads nowhere (add one of `migration`, `upstream`, `respond`, `issues`)");
+    bad(
+        &with_route("{path: /b}"),
+        "4:5 this route leads nowhere (add one of `migration`, `upstream`, `respond`, `issues`)",
+    );
     bad(
         &with_route("{path: /b, upstream: old, respond: {status: 410}}"),
         "one target, and this one has `upstream` and `respond`",

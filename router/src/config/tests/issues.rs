@@ -67,9 +67,15 @@ fn what_is_effective_reads_back_without_secrets() {
 
 #[test]
 fn a_route_for_issues_is_checked_whole() {
-    bad(&with_issues("actions: [opened]"), "5:13 nothing proves who sends these webhooks: the key `secret` is missing here");
+    bad(
+        &with_issues("actions: [opened]"),
+        "5:13 nothing proves who sends these webhooks: the key `secret` is missing here",
+    );
     bad(&with_issues("secret: short"), "5:41 a secret of fewer than 8 characters is guessed");
-    bad(&with_issues("secret: 0123456789").replace("migration: agents", "migration: agent"), "(did you mean `agents`?)");
+    bad(
+        &with_issues("secret: 0123456789").replace("migration: agents", "migration: agent"),
+        "(did you mean `agents`?)",
+    );
     bad(&with_issues("secret: 0123456789, key: issue"), "`issue` is not a JSON Pointer");
     bad(&with_issues("secret: 0123456789, key: [/a~2]"), "`/a~2` is not a JSON Pointer");
     bad(&with_issues("secret: 0123456789, key: []"), "no place in the body would name the issue");
@@ -85,17 +91,31 @@ fn a_route_for_issues_is_checked_whole() {
     bad(&with_issues("secret: 0123456789, body_max: 1B"), "1B is outside 1KiB to");
     bad(&with_issues("secret: 0123456789, preset: gitlab"), "`gitlab` is not one of github, json");
     bad(&with_issues("secret: 0123456789, secrte: a"), "(did you mean `secret`?)");
-    bad(&with_issues("secret: 0123456789, signature: {scheme: standard_webhooks}"), "this is not the secret of a webhook");
+    bad(
+        &with_issues("secret: 0123456789, signature: {scheme: standard_webhooks}"),
+        "this is not the secret of a webhook",
+    );
     bad(
         &with_issues("secret: 0123456789, signature: {scheme: none_the_network_is_trusted}"),
         "a secret stands here, and the scheme says that nothing is signed",
     );
-    bad(&with_issues("preset: json, secret: 0123456789, key: /a, delivery_id: header:a"), "nothing here says how these webhooks are signed");
+    bad(
+        &with_issues("preset: json, secret: 0123456789, key: /a, delivery_id: header:a"),
+        "nothing here says how these webhooks are signed",
+    );
     let json = "preset: json, secret: 0123456789, signature: {scheme: hmac_sha256_hex, header: X-Sign}";
     bad(&with_issues(&format!("{json}, key: /a")), "the key `delivery_id` is missing here");
     bad(&with_issues(&format!("{json}, delivery_id: header:a")), "the key `key` is missing here");
-    bad(&with_issues(&format!("{json}, delivery_id: header:a, key: /a, actions: [b]")), "nothing says where an action is found");
-    bad(&with_issues("secret: 0123456789").replace("path: /hooks", "path: '/hooks/{id}'").replace("secret:", "legacy: {path: /a}, secret:"), "the path `/hooks/{id}` of this route has parts that vary (say where new takes");
+    bad(
+        &with_issues(&format!("{json}, delivery_id: header:a, key: /a, actions: [b]")),
+        "nothing says where an action is found",
+    );
+    bad(
+        &with_issues("secret: 0123456789")
+            .replace("path: /hooks", "path: '/hooks/{id}'")
+            .replace("secret:", "legacy: {path: /a}, secret:"),
+        "the path `/hooks/{id}` of this route has parts that vary (say where new takes",
+    );
     bad(&with_issues("secret: 0123456789, reconcile: {token: t, repositories: [octo]}"), "`octo` is not a repository");
     bad(&with_issues("secret: 0123456789, reconcile: {repositories: [octo/a]}"), "the key `token` is missing here");
     bad(&(with_issues("secret: 0123456789") + "    body_max: 1MB\n"), "has its limit under `issues`");
@@ -105,7 +125,10 @@ fn a_route_for_issues_is_checked_whole() {
 fn both_systems_act_on_an_issue_only_where_one_merely_watches() {
     let parallel = |members: &str| with_issues(members).replace("key: json", "initial: {mode: parallel}, key: json");
     bad(&parallel("secret: 0123456789"), "agents begins in mode parallel, where both systems would act on every issue");
-    bad(&parallel("secret: 0123456789, legacy: {dry_run: true}"), "nothing says that fresh only watches (write `new: {dry_run: true}`");
+    bad(
+        &parallel("secret: 0123456789, legacy: {dry_run: true}"),
+        "nothing says that fresh only watches (write `new: {dry_run: true}`",
+    );
     good(&parallel("secret: 0123456789, new: {dry_run: true}"));
 }
 

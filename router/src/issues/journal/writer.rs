@@ -86,7 +86,8 @@ impl Writer {
         }
         drop(state);
         for (_, done) in waiting {
-            let _ = done.send(written.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string())));
+            let _ =
+                done.send(written.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string())));
         }
     }
 

@@ -95,7 +95,10 @@ fn what_does_not_count_is_ignored_by_name() {
         assert_eq!(read_json(&route, Modulo, "issues", &github(action, &json!({}))), ignored);
     }
     assert_eq!(read_json(&route, Modulo, "push", br#"{"ref":"refs/heads/main"}"#), Ok(Read::Ignored { action: None }));
-    assert_eq!(read_json(&route, Modulo, "ping", br#"{"zen":"Keep it logically awesome.","hook_id":1}"#), Ok(Read::Ping));
+    assert_eq!(
+        read_json(&route, Modulo, "ping", br#"{"zen":"Keep it logically awesome.","hook_id":1}"#),
+        Ok(Read::Ping)
+    );
     let every = super::tests::route("secret: 0123456789");
     assert_eq!(read_json(&every, Modulo, "issues", &github("closed", &json!({}))), event("closed", "1347"));
 }
@@ -105,8 +108,13 @@ fn a_form_holds_the_same() {
     let json = github("opened", &json!({}));
     let form = format!("a=1&payload={}", percent_encoding::percent_encode(&json, percent_encoding::NON_ALPHANUMERIC));
     let kind = "application/x-www-form-urlencoded; charset=utf-8";
-    assert_eq!(read(&route(STORY), Modulo, &fields("issues", kind), form.replace("%20", "+").as_bytes()), event("opened", "1347"));
-    let Err(Unreadable::NotJson(words)) = read(&route(STORY), Modulo, &fields("issues", kind), b"pay=1") else { panic!() };
+    assert_eq!(
+        read(&route(STORY), Modulo, &fields("issues", kind), form.replace("%20", "+").as_bytes()),
+        event("opened", "1347")
+    );
+    let Err(Unreadable::NotJson(words)) = read(&route(STORY), Modulo, &fields("issues", kind), b"pay=1") else {
+        panic!()
+    };
     assert!(words.contains("set the content type of the webhook to application/json"), "{words}");
 }
 
@@ -134,7 +142,8 @@ fn what_cannot_be_read_says_why() {
         refused(&own, Modulo, &plain, &body, "not_a_number", "/issue/number is no whole number");
         assert!(read(&own, Bucket, &plain, body.as_bytes()).is_ok());
     }
-    let long = format!(r#"{{"action":"opened","repository":{{"full_name":"{}"}},"issue":{{"number":1}}}}"#, "x".repeat(300));
+    let long =
+        format!(r#"{{"action":"opened","repository":{{"full_name":"{}"}},"issue":{{"number":1}}}}"#, "x".repeat(300));
     refused(&own, Modulo, &plain, &long, "no_key", "256 bytes");
     let none = Fields::of(&[("X-GitHub-Event", "issues")]);
     let body = String::from_utf8(github("opened", &json!({}))).unwrap();
@@ -170,8 +179,12 @@ fn fields_of_one_hop_stay_here() {
     let kept = Fields::collect(all).into_list();
     let names: Vec<&str> = kept.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["X-GitHub-Event", "X-Hub-Signature-256"]);
-    assert!(Fields::from_list(kept).fit());
-    assert!(!Fields::of(&[("a", &"x".repeat(HEADER_BYTES_MAX))]).fit());
+    let bounded = |list: &[(&str, &str)]| Fields::of(list).bounded(&route(STORY));
+    let few = [("X-GitHub-Event", "issues"), ("A", "b")];
+    assert_eq!(bounded(&few), Fields::of(&few));
+    let long = "x".repeat(HEADER_BYTES_MAX);
+    assert_eq!(bounded(&[("A", long.as_str()), few[0], few[1]]), Fields::of(&few[..1]));
+    assert_eq!(bounded(&[few[0], ("X-GitHub-A", &long)]), Fields::of(&few[..1]));
 }
 
 proptest! {
