@@ -6,12 +6,14 @@
 //! success must be kept until it has been delivered, and an issue must have one owner however many routers deliver: both
 //! are matters of one durable record for each issue, and of rules that every store keeps alike.
 //!
-//! - [`rules`] says what becomes of one record: pure, and the same in every store;
+//! - [`rules`] says what becomes of one record, [`book`] what a call does to all of them: pure, and the same in every
+//!   store;
 //! - [`crate::store::ledger`] keeps the records, and is the only way to them.
 //!
 //! Deliberately not supported: an order between issues, and delivery exactly once. A system gets an event at least
 //! once, each time with the same [`DeliveryId`].
 
+pub mod book;
 pub mod rules;
 pub mod view;
 

@@ -213,9 +213,8 @@ fn misread(document: &[u8], error: &serde_json::Error) -> String {
 
 #[async_trait]
 pub trait Store: Records {
-    fn ledger(&self) -> &dyn Ledger {
-        unimplemented!()
-    }
+    /// Where issues are kept.
+    fn ledger(&self) -> &dyn Ledger;
 
     /// Reads everything at one revision.
     async fn load(&self) -> Result<Loaded, StoreError>;

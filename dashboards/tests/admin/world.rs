@@ -22,7 +22,7 @@ use flags::state::{Heartbeat, HistoryEntry};
 use flags::store::embedded::Embedded;
 use flags::store::records::outcome::{Cohort, Outcome, Recorded};
 use flags::store::records::{Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
-use flags::store::{Loaded, Page, Pulse, Restored, Store, StoreError, Write};
+use flags::store::{Ledger, Loaded, Page, Pulse, Restored, Store, StoreError, Write};
 use flags::tally::{Row, Slot, SlotCounts, Tally};
 use flags::watch::{Background, Watch, WatchOptions};
 use flags::{Migration, Mode, Revision};
@@ -54,6 +54,10 @@ impl Removable {
 
 #[async_trait]
 impl Store for Removable {
+    fn ledger(&self) -> &dyn Ledger {
+        self.inner.ledger()
+    }
+
     async fn load(&self) -> Result<Loaded, StoreError> {
         self.here()?.load().await
     }

@@ -297,6 +297,52 @@ impl Record {
         matches!(self.state(), State::Ended)
     }
 
+    /// Whether nothing of it waits and nobody can be working on it.
+    pub const fn is_at_rest(&self, now_ms: u64) -> bool {
+        self.waiting == 0 && self.may_move(now_ms)
+    }
+
+    /// Counts as ended if it had nothing to do for so long, although its owner did not say so; true if it does now.
+    pub fn forget_if_idle(&mut self, now_ms: u64, idle_ms: u64) -> bool {
+        let is_idle = self.is_at_rest(now_ms) && self.changed_ms.saturating_add(idle_ms) <= now_ms;
+        if !is_idle || self.run == Run::Ended {
+            return false;
+        }
+        self.run = Run::Ended;
+        (self.lease_ms, self.moving) = (0, None);
+        true
+    }
+
+    /// What is kept of one that has ended: `n 3 1 1760000000000 y g 2500 17 1200`.
+    pub fn to_short(&self) -> String {
+        let owner = self.owner.name().chars().next().unwrap_or('l');
+        let success = self.success.map_or('-', |success| if success { 'y' } else { 'n' });
+        let mode = self.mode.name().chars().next().unwrap_or('l');
+        let bucket = self.bucket.map_or("-".to_owned(), |bucket| bucket.to_string());
+        let Self { epoch, token, changed_ms, revision, .. } = self;
+        let share = self.share.get();
+        format!("{owner} {epoch} {token} {changed_ms} {success} {mode} {share} {bucket} {revision}")
+    }
+
+    pub fn from_short(text: &str) -> Option<Self> {
+        let words: Vec<_> = text.split(' ').take(10).collect();
+        let [owner, epoch, token, changed, success, mode, share, bucket, revision] = words.try_into().ok()?;
+        let owner = Side::ALL.into_iter().find(|side| side.name().starts_with(owner) && owner.len() == 1)?;
+        let mode = Mode::ALL.into_iter().find(|known| known.name().starts_with(mode) && mode.len() == 1)?;
+        let success = match success {
+            "y" => Some(true),
+            "n" => Some(false),
+            "-" => None,
+            _ => return None,
+        };
+        let bucket = if bucket == "-" { None } else { Some(bucket.parse().ok()?) };
+        let share = BasisPoints::new(share.parse().ok()?).ok()?;
+        let mut record = Self::pinned(owner, epoch.parse().ok()?, (mode, share, None, revision.parse().ok()?), 0);
+        (record.bucket, record.success, record.run) = (bucket, success, Run::Ended);
+        (record.token, record.changed_ms) = (token.parse().ok()?, changed.parse().ok()?);
+        Some(record)
+    }
+
     /// Another event waits.
     pub fn enqueue(&mut self, now_ms: u64) {
         if self.waiting == 0 {
@@ -417,6 +463,12 @@ impl Record {
                 Settled::Dead
             }
         }
+    }
+
+    /// The first event cannot be sent, because it is no longer there.
+    pub const fn lose(&mut self, now_ms: u64) {
+        self.claim_ms = 0;
+        self.park(Parked::Dead, now_ms);
     }
 
     const fn park(&mut self, why: Parked, now_ms: u64) {

@@ -8,6 +8,7 @@
 //! Deliberately not supported: two routers on one file. The second is told who is in its way.
 
 mod freezes;
+mod ledger;
 mod outcomes;
 mod records;
 
@@ -24,7 +25,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::records::Lease;
-use super::{Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable};
+use super::{
+    Ledger, Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable,
+};
 use crate::freeze::FreezeEntry;
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
@@ -48,6 +51,10 @@ pub struct Embedded {
     replicas: Mutex<BTreeMap<String, Heartbeat>>,
     counts: Arc<Mutex<Kept>>,
     lease: Mutex<Lease>,
+    desk: Arc<ledger::Desk>,
+    /// The time of the ledger in a test that has its own; 0 is this machine's.
+    #[cfg(test)]
+    pub(super) ledger_now: std::sync::atomic::AtomicU64,
 }
 
 struct File {
@@ -72,8 +79,17 @@ impl Embedded {
 
     fn of(file: File, revision: Revision) -> Self {
         let (revision, _) = watch::channel(revision);
-        let (replicas, counts, lease) = Default::default();
-        Self { file: Arc::new(file), revision, replicas, counts, lease }
+        let (replicas, counts, lease, desk) = Default::default();
+        Self {
+            file: Arc::new(file),
+            revision,
+            replicas,
+            counts,
+            lease,
+            desk,
+            #[cfg(test)]
+            ledger_now: std::sync::atomic::AtomicU64::new(0),
+        }
     }
 
     /// One that ends with its process.
@@ -97,6 +113,10 @@ impl Embedded {
 
 #[async_trait]
 impl Store for Embedded {
+    fn ledger(&self) -> &dyn Ledger {
+        self
+    }
+
     async fn load(&self) -> Result<Loaded, StoreError> {
         self.run(File::load).await
     }
@@ -317,6 +337,7 @@ impl File {
         transaction.open_table(DOCUMENTS).map_err(|error| self.failed(error))?;
         transaction.open_table(PINS).map_err(|error| self.failed(error))?;
         transaction.open_table(HISTORY).map_err(|error| self.failed(error))?;
+        ledger::make(&transaction).map_err(|error| self.failed(error))?;
         records::make(&transaction).map_err(|error| self.failed(error))?;
         freezes::make(&transaction).map_err(|error| self.failed(error))?;
         transaction.commit().map_err(|error| self.failed(error))

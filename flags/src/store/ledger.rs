@@ -36,6 +36,12 @@ pub const CLAIMS_MAX: usize = 256;
 /// Bodies that one call of [`Ledger::claim`] answers stay below this together, but for the first.
 pub const CLAIM_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Records that one call of [`Ledger::list`] looks at, and events that one of [`Ledger::show`] does.
+pub const LOOKED_MAX: usize = 5_000;
+
+/// Records waiting for a person that one call looks at.
+pub use crate::ledger::book::LETTERS_MAX;
+
 /// Records that one call of [`Ledger::roll_back`], [`Ledger::sweep`] or [`Ledger::trim`] looks at.
 pub const STEP_MAX: usize = 500;
 
