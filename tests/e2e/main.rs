@@ -14,6 +14,7 @@ mod fleet;
 mod flips;
 mod freezes;
 mod guard;
+mod issues;
 mod limits;
 mod links;
 mod mirror;
