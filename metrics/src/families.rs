@@ -145,6 +145,14 @@ families! {
         "1, with the SHA-256 of the effective file.";
     NOTIFICATIONS = Counter "crossfade_notifications_total" ["target", "result"]
         "Notices by target of the file and what became of them; retried counts tries, the others notices.";
+    WEBHOOKS = Counter "crossfade_webhooks_total" ["migration", "result"]
+        "Webhooks about issues that came to this router, and what became of each.";
+    DELIVERIES = Counter "crossfade_deliveries_total" ["migration", "side", "answer"]
+        "Tries to deliver an event about an issue, by the side that was asked and what its answer means.";
+    WEBHOOK_JOURNAL_BYTES = Gauge "crossfade_webhook_journal_bytes" ["migration"]
+        "What the journal of this router holds that the store may not have for good.";
+    WEBHOOK_JOURNAL_ALONE = Gauge "crossfade_webhook_journal_alone" ["migration"]
+        "1 while webhooks go to the journal alone, because the store does not answer; nothing is sent on meanwhile.";
     BUILD_INFO = Gauge "crossfade_build_info" ["version"]
         "1, with the version of the router.";
     ACCESS_LOG_DROPPED = Counter "crossfade_access_log_dropped_total" []

@@ -20,6 +20,7 @@ mod histogram;
 mod notifications;
 mod process;
 mod recent;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -40,6 +41,7 @@ pub use notifications::{Delivery, NotificationCells};
 pub use process::{OutcomeResult, ProcessCells};
 pub use recent::RecentKeys;
 use recent::Taken;
+pub use webhooks::{Webhook, WebhookCells};
 
 use crate::outcome::{CodeClass, Failure};
 use crate::status::Board;
@@ -63,6 +65,7 @@ pub struct Observer {
     resident: Arc<ShardCells>,
     process: ProcessCells,
     notifications: notifications::Notifications,
+    webhooks: webhooks::Webhooks,
     ticks: Mutex<VecDeque<Tick>>,
     board: Arc<Board>,
     dispersion: Mutex<Dispersion>,
@@ -137,6 +140,7 @@ impl Observer {
             resident: ShardCells::new(refusal_codes.len()),
             process: ProcessCells::new(Instant::now()),
             notifications: notifications::Notifications::default(),
+            webhooks: webhooks::Webhooks::default(),
             ticks: Mutex::default(),
             board: Arc::default(),
             dispersion: Mutex::default(),
@@ -200,6 +204,11 @@ impl Observer {
     /// Says which targets of notices the file names; their series exist from now on, at 0. Gives their cells in this order.
     pub fn declare_notifications(&self, targets: &[String]) -> Vec<Arc<NotificationCells>> {
         self.notifications.declare(targets)
+    }
+
+    /// Says that a migration receives issues as webhooks, and gives its cells.
+    pub fn declare_webhooks(&self, migration: &MigrationId) -> Arc<WebhookCells> {
+        self.webhooks.declare(migration)
     }
 
     /// Forgets what the file no longer names and no worker holds.

@@ -1,5 +1,7 @@
 //! Issues that arrive as webhooks: each is kept, goes to the one system that owns it, in order, and none is lost.
 
+mod agents;
+mod chaos;
 mod hook;
 mod keeping;
 mod receiving;

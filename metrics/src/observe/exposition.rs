@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use flags::ledger::Answer;
 use flags::{Mode, Reason, Side};
 use jiff::Timestamp;
 use prometheus::core::{Collector, Desc};
@@ -13,6 +14,7 @@ use super::cells::{CLASSES, Fallback, MirrorDrop, TUNNEL_ENDS, TunnelEnd, Upstre
 use super::histogram::{ADDED, BucketTotals, DURATION};
 use super::notifications::Delivery;
 use super::process::{OutcomeResult, ProcessTotals};
+use super::webhooks::Webhook;
 use super::{EndpointName, MigrationTotals, Observer, add, lock};
 use crate::events::GuardActed;
 use crate::families::{self, Family, Kind};
@@ -53,6 +55,7 @@ impl Collector for Exposition {
         page.process(&observer.process.read(Instant::now()));
         page.guards(observer.board(), &observer.process.read(Instant::now()));
         page.notifications(observer.as_ref());
+        page.webhooks(observer.as_ref());
         page.finish()
     }
 }
@@ -265,6 +268,21 @@ impl Page {
             for delivery in Delivery::ALL {
                 self.counter(&families::NOTIFICATIONS, &[&target, delivery.name()], cells.get(delivery));
             }
+        }
+    }
+
+    fn webhooks(&mut self, observer: &Observer) {
+        for (id, cells) in observer.webhooks.all() {
+            let id = id.as_str();
+            for what in Webhook::ALL {
+                self.counter(&families::WEBHOOKS, &[id, what.name()], cells.get(what));
+            }
+            for (side, answer) in Side::ALL.into_iter().flat_map(|side| Answer::ALL.map(|answer| (side, answer))) {
+                self.counter(&families::DELIVERIES, &[id, side.name(), answer.name()], cells.tries(side, answer));
+            }
+            #[allow(clippy::cast_precision_loss, reason = "a journal has no exabytes")]
+            self.gauge(&families::WEBHOOK_JOURNAL_BYTES, &[id], cells.journal_bytes() as f64);
+            self.gauge(&families::WEBHOOK_JOURNAL_ALONE, &[id], f64::from(u8::from(cells.is_away())));
         }
     }
 

@@ -32,6 +32,7 @@ fn fresh() -> Arc<Observer> {
     observer.declare_migrations(&[id("sessions")]);
     observer.declare_upstreams(&[("python".into(), "127.0.0.1:3002".into())]);
     observer.declare_notifications(&["slack-0".into()]);
+    observer.declare_webhooks(&id("sessions"));
     observer.snapshot_swapped(&snapshot(Mode::Gradual, 25.0));
     // A router has at least one worker.
     observer.shard();
@@ -285,6 +286,22 @@ fn what_the_file_no_longer_names_is_forgotten_once_no_worker_holds_it() {
     assert_eq!(value(&observer, series), None);
     assert!(!observer.gather().unwrap().contains("127.0.0.1:3002"));
     check(&observer, r#"crossfade_fallbacks_total{migration="orders",result="answered"}"#, "0");
+}
+
+#[test]
+fn webhooks_are_counted_by_what_became_of_them() {
+    let observer = fresh();
+    let cells = observer.declare_webhooks(&id("sessions"));
+    cells.came(Webhook::SignatureWrong);
+    cells.tried(flags::Side::New, flags::ledger::Answer::Ambiguous);
+    cells.journal(17, true);
+    check(&observer, r#"crossfade_webhooks_total{migration="sessions",result="signature_wrong"}"#, "1");
+    check(&observer, r#"crossfade_deliveries_total{migration="sessions",side="new",answer="ambiguous"}"#, "1");
+    check(&observer, r#"crossfade_webhook_journal_bytes{migration="sessions"}"#, "17");
+    check(&observer, r#"crossfade_webhook_journal_alone{migration="sessions"}"#, "1");
+    for (at, what) in Webhook::ALL.into_iter().enumerate() {
+        assert_eq!(what as usize, at);
+    }
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Dispatch {
         let claims = match office.ledger().claim(&office.migration, revision, places.len()).await {
             Ok(Taking::Taken { claims, parked, moved }) => {
                 parked.iter().for_each(|letter| office.told.parked(&letter.at, letter.why));
-                moved.iter().for_each(|standing| office.told.moved(standing.owner));
+                moved.iter().for_each(|standing| office.told.moved(standing));
                 claims
             }
             Ok(Taking::Stale { .. }) => {

@@ -78,7 +78,9 @@ pub(crate) async fn run(office: &Office) {
         if !known {
             known = office.ask().await;
         }
-        match office.turn().await {
+        let turn = office.turn().await;
+        office.told.journal(office.journal.bytes(), office.is_away());
+        match turn {
             Ok(()) => pause = TURN,
             Err(Stopped::Ledger(error)) => {
                 office.told.still_away(&error);

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flags::ledger::view::{QUARANTINED_BYTES_MAX, Quarantined};
 use flags::ledger::{Accepted, Delivery};
 use flags::{HashKind, MigrationId};
+use metrics::observe::Webhook;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -147,7 +148,7 @@ impl Office {
     ) -> Result<Said, Unaccepted> {
         let slow = self.limiter.load().as_ref().as_ref().map_or(Ok(()), |limiter| limiter.admit(source));
         if let Err(seconds) = slow {
-            self.told.too_fast();
+            self.told.came(Webhook::TooFast);
             return Err(Unaccepted::TooFast { seconds });
         }
         let snapshot = self.snapshot();
@@ -169,7 +170,7 @@ impl Office {
         match read {
             Ok(Read::Ping) => Ok(Said::pong()),
             Ok(Read::Ignored { action }) => {
-                self.told.ignored(action.as_deref());
+                self.told.came(Webhook::Ignored);
                 Ok(Said::ignored(action.as_deref()))
             }
             Ok(Read::Event(event)) => self.take_event(route, event, fields, body, sha256).await,
@@ -201,15 +202,15 @@ impl Office {
         let (labels, mode) = (&snapshot.migration(at).labels, snapshot.effective_mode(at));
         match kept {
             Kept::Journal => {
-                self.told.journalled();
+                self.told.came(Webhook::Journalled);
                 Ok(Said::journalled(labels, mode, about))
             }
             Kept::Ledger(Accepted::New(owners)) => {
-                self.told.accepted();
+                self.told.came(Webhook::Accepted);
                 Ok(Said::routed(labels, mode, about, &owners))
             }
             Kept::Ledger(Accepted::Duplicate(owners)) => {
-                self.told.duplicate();
+                self.told.came(Webhook::Duplicate);
                 Ok(Said::duplicate(labels, mode, about, &owners))
             }
             Kept::Ledger(Accepted::SameBody) => {

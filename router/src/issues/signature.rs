@@ -32,17 +32,6 @@ pub(crate) enum Unsigned {
     Stale,
 }
 
-impl Unsigned {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Malformed => "malformed",
-            Self::Wrong => "wrong",
-            Self::Stale => "stale",
-        }
-    }
-}
-
 /// Checks a body by the fields that came with it; `now` in seconds since 1970.
 pub(crate) fn verify(signature: &Signature, fields: &Fields, body: &[u8], now: i64) -> Result<(), Unsigned> {
     match signature.scheme {

@@ -6,51 +6,61 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flags::MigrationId;
 use flags::control::ControlError;
 use flags::ledger::rules::Parked;
-use flags::ledger::{Answer, Claimed, DeliveryId, IssueLane, Settled};
+use flags::ledger::{Answer, Claimed, DeliveryId, IssueLane, Settled, Standing};
 use flags::store::StoreError;
-use flags::{MigrationId, Side};
 use metrics::events::Untrusted;
-use metrics::observe::Observer;
+use metrics::observe::{Observer, Webhook, WebhookCells};
 use tracing::{debug, error, info, warn};
 
 use super::journal::{NotKept, Recovered};
 use super::signature::Unsigned;
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Told {
     migration: MigrationId,
-    observer: Arc<Observer>,
+    cells: Arc<WebhookCells>,
 }
 
 impl Told {
-    pub(crate) fn new(migration: MigrationId, observer: Arc<Observer>) -> Self {
-        Self { migration, observer }
+    pub(crate) fn new(migration: MigrationId, observer: &Observer) -> Self {
+        let cells = observer.declare_webhooks(&migration);
+        Self { migration, cells }
     }
 
-    pub(crate) fn accepted(&self) {}
+    pub(crate) fn came(&self, what: Webhook) {
+        self.cells.came(what);
+    }
 
-    pub(crate) fn duplicate(&self) {}
+    /// Anybody can send these, so they leave no line.
+    pub(crate) fn unsigned(&self, why: Unsigned) {
+        self.cells.came(match why {
+            Unsigned::Missing => Webhook::SignatureMissing,
+            Unsigned::Malformed => Webhook::SignatureMalformed,
+            Unsigned::Wrong => Webhook::SignatureWrong,
+            Unsigned::Stale => Webhook::SignatureStale,
+        });
+    }
 
-    pub(crate) fn journalled(&self) {}
-
-    pub(crate) fn ignored(&self, _action: Option<&str>) {}
-
-    pub(crate) fn unsigned(&self, _why: Unsigned) {}
-
-    pub(crate) fn too_fast(&self) {}
+    pub(crate) fn journal(&self, bytes: u64, away: bool) {
+        self.cells.journal(bytes, away);
+    }
 
     pub(crate) fn same_body(&self, delivery: &DeliveryId) {
+        self.cells.came(Webhook::SameBody);
         let delivery = Untrusted(delivery.as_str());
         info!(migration = %self.migration, %delivery, "a webhook had the body of another one, and is not delivered twice");
     }
 
     pub(crate) fn full(&self, what: &str) {
+        self.cells.came(Webhook::NoRoom);
         warn!(migration = %self.migration, what, "no further webhook is taken: as much waits as may");
     }
 
     pub(crate) fn quarantined(&self, reason: &str, detail: &str, delivery: Option<&str>) {
+        self.cells.came(if reason == "conflict" { Webhook::Conflict } else { Webhook::Quarantined });
         let (detail, delivery) = (Untrusted(detail), Untrusted(delivery.unwrap_or_default()));
         warn!(migration = %self.migration, reason, %detail, %delivery, "a webhook is in quarantine: crossfade issues quarantine");
     }
@@ -60,6 +70,7 @@ impl Told {
     }
 
     pub(crate) fn not_kept(&self, problem: &NotKept) {
+        self.cells.came(Webhook::NotKept);
         error!(migration = %self.migration, %problem, "a webhook could be kept nowhere and was answered with 503");
     }
 
@@ -112,6 +123,7 @@ impl Told {
 
     pub(crate) fn tried(&self, claimed: &Claimed, answer: Answer, words: &str, took: Duration) {
         let Claimed { owner, attempt, delivery, .. } = claimed;
+        self.cells.tried(*owner, answer);
         let (id, issue) = (Untrusted(delivery.id.as_str()), Untrusted(delivery.issue.as_str()));
         let answer_name = answer.name();
         let took_ms = took.as_millis();
@@ -134,7 +146,6 @@ impl Told {
         match settled {
             Settled::Delivered | Settled::Again { .. } => {}
             Settled::Reassigned { to, epoch } => {
-                self.moved(to);
                 warn!(migration = %self.migration, %issue, to = to.name(), epoch, "an issue goes to the other side: it was certainly not accepted");
             }
             Settled::Dead => self.parked(&claimed.claim.at, Parked::Dead),
@@ -150,7 +161,10 @@ impl Told {
         error!(migration = %self.migration, %issue, why = why.name(), "an issue waits for a person: crossfade issues show");
     }
 
-    pub(crate) fn moved(&self, _to: Side) {}
+    /// A move that waited has become safe.
+    pub(crate) fn moved(&self, standing: &Standing) {
+        info!(migration = %self.migration, to = standing.owner.name(), epoch = standing.epoch, "an issue went to the other side: nobody works on it any more");
+    }
 
     pub(crate) fn reassigned(&self, moved: u64, waiting: u64) {
         warn!(migration = %self.migration, moved, waiting, "after the rollback issues went to legacy, or wait until nobody works on them");

@@ -97,7 +97,7 @@ async fn a_store_that_forgets_by_itself_is_refused_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("crossfade.yaml");
     std::fs::write(&path, setup(&legacy, &new, "").with_redis(&redis.url()).file(directory.path())).unwrap();
-    let ended = harness::router::crossfade(&["run", "-c", path.to_str().unwrap()]).await;
+    let ended = harness::router::crossfade(&["serve", "-c", path.to_str().unwrap()]).await;
     assert_ne!(ended.code, Some(0));
     assert!(ended.stderr.contains("maxmemory-policy"), "{}", ended.stderr);
 }
