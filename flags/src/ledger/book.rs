@@ -7,6 +7,9 @@
 //!
 //! Not here: a clock, and what makes a step durable.
 
+#[cfg(test)]
+pub(crate) mod memory;
+
 use super::rules::{Parked, Record, Rolled, Taken};
 use super::view::{Choice, DeadLetter, Event, PAGE_MAX, Touched, What};
 use super::{

@@ -16,6 +16,8 @@
 //! reads a clock; times are milliseconds of the store's own.
 
 #[cfg(test)]
+mod explore;
+#[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
@@ -394,7 +396,7 @@ impl Record {
         if self.claim_ms == 0 || self.token != token {
             return (Settled::Fenced, false);
         }
-        self.claim_ms = 0;
+        let claimed_until = std::mem::take(&mut self.claim_ms);
         self.changed_ms = now_ms;
         match answer {
             Answer::Accepted | Answer::InProgress => {
@@ -421,20 +423,21 @@ impl Record {
             }
             Answer::Ambiguous => {
                 self.refused = 0;
-                self.was_sent(Run::Unsure, now_ms);
+                // What was sent may yet arrive, for as long as it may be under way.
+                self.was_sent(Run::Unsure, now_ms.max(claimed_until));
                 (self.moved_or_again(lane, now_ms), false)
             }
         }
     }
 
     /// Its owner has something of it, or may have.
-    fn was_sent(&mut self, run: Run, now_ms: u64) {
+    fn was_sent(&mut self, run: Run, by_ms: u64) {
         if self.ended_token == self.token && self.run == Run::Ended {
             return;
         }
         self.run = if self.run == Run::Running { Run::Running } else { run };
         self.success = None;
-        self.lease_ms = self.lease_ms.max(now_ms + self.lease_length());
+        self.lease_ms = self.lease_ms.max(by_ms + self.lease_length());
     }
 
     const fn lease_length(&self) -> u64 {

@@ -435,6 +435,19 @@ mod tests {
         conformance::run(subject).await;
     }
 
+    async fn ledger_subject() -> conformance::ledger::Subject {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Embedded::open(directory.path().join("state.redb")).await.unwrap());
+        let clock = Arc::clone(&store);
+        let set_time = move |now| clock.ledger_now.store(now, std::sync::atomic::Ordering::SeqCst);
+        conformance::ledger::Subject { store, set_time: Box::new(set_time), _keeps: Box::new(directory) }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn its_ledger_does_what_every_ledger_does() {
+        conformance::ledger::run(ledger_subject).await;
+    }
+
     #[tokio::test]
     async fn opened_again_it_has_everything_and_goes_on() {
         let directory = tempfile::tempdir().unwrap();

@@ -74,11 +74,11 @@ end
 
 local function lease_length(r) return math.max(r.silent_ms, LEASE_MS) end
 
-local function was_sent(r, run)
+local function was_sent(r, run, by)
     if r.ended_token == r.token and r.run == 'ended' then return end
     if r.run ~= 'running' then r.run = run end
     r.success = nil
-    r.lease_ms = math.max(r.lease_ms, now + lease_length(r))
+    r.lease_ms = math.max(r.lease_ms, by + lease_length(r))
 end
 
 local function next_event(r)
@@ -101,10 +101,11 @@ end
 -- Answers what followed, and whether the first event is done with.
 local function settle(r, lane, token, answer)
     if r.claim_ms == 0 or r.token ~= token then return 'fenced', false end
+    local claimed_till = r.claim_ms
     r.claim_ms = 0
     r.changed_ms = now
     if answer == 'accepted' or answer == 'in_progress' then
-        was_sent(r, 'running')
+        was_sent(r, 'running', now)
         next_event(r)
         move_on(r, lane)
         return 'delivered', true
@@ -122,7 +123,7 @@ local function settle(r, lane, token, answer)
         return 'parked', false
     end
     r.refused = 0
-    was_sent(r, 'unsure')
+    was_sent(r, 'unsure', math.max(now, claimed_till))
     return moved_or_again(r, lane), false
 end
 
