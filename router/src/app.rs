@@ -16,7 +16,7 @@ mod guards;
 mod issues;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -114,14 +114,7 @@ impl App {
     /// Binds everything and serves. Must be called within a multi-threaded runtime.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let observer = Observer::new(CODES).map_err(|error| StartError::Metrics(error.to_string()))?;
-        let mut listeners = Vec::new();
-        let mut data = Vec::new();
-        for address in &config.listen {
-            let bound = listener::bind(*address, config.workers)
-                .map_err(|source| StartError::Bind { address: *address, source })?;
-            data.push(bound[0].local_addr()?);
-            listeners.push(bound);
-        }
+        let (listeners, data) = bind(&config)?;
         let (admin_listener, admin_address) = admin::bind(config.admin.address).await?;
         let generation = Arc::new(Generation::new(&config, None));
         declare(&observer, &config);
@@ -155,14 +148,7 @@ impl App {
         let (desk, arrivals) = Desk::new();
         let control = Arc::new(Control::new(Arc::clone(&watch)));
         let issues = Issues::start(&shared, &control, &routes, arrivals).await?;
-        let parts = Parts {
-            snapshots: Arc::clone(watch.snapshots()),
-            catalog: Arc::clone(&shared.catalog),
-            draining: Arc::clone(&shared.draining),
-            desk,
-            occupancy,
-            workers,
-        };
+        let parts = parts(&shared, desk, occupancy, workers);
         let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
         let (mut tasks, teller) = watchers(&shared, &control, &replica, kill_file);
         let guards = Guards::start(&shared, &control);
@@ -270,6 +256,29 @@ fn watchers(
     tasks.spawn(announce::announce(Arc::clone(shared), telling));
     let teller = announce::tell(shared.notifier.clone(), Arc::clone(control), replica.to_owned(), announced);
     (tasks, tokio::spawn(teller))
+}
+
+/// One socket a worker for each address of the file, and where they listen.
+fn bind(config: &Config) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), StartError> {
+    let (mut listeners, mut data) = (Vec::new(), Vec::new());
+    for address in &config.listen {
+        let bound = listener::bind(*address, config.workers)
+            .map_err(|source| StartError::Bind { address: *address, source })?;
+        data.push(bound[0].local_addr()?);
+        listeners.push(bound);
+    }
+    Ok((listeners, data))
+}
+
+fn parts(shared: &Shared, desk: Desk, occupancy: Arc<Occupancy>, workers: usize) -> Parts {
+    Parts {
+        snapshots: Arc::clone(shared.watch.snapshots()),
+        catalog: Arc::clone(&shared.catalog),
+        draining: Arc::clone(&shared.draining),
+        desk,
+        occupancy,
+        workers,
+    }
 }
 
 fn declare(observer: &Observer, config: &Config) {

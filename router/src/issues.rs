@@ -25,6 +25,7 @@ mod limiter;
 pub(crate) mod office;
 pub(crate) mod payload;
 mod placing;
+pub(crate) mod reconcile;
 mod sending;
 pub(crate) mod signature;
 mod strikes;

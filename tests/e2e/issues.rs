@@ -5,6 +5,7 @@ mod chaos;
 mod hook;
 mod keeping;
 mod receiving;
+mod reconciling;
 mod sending;
 
 use harness::{Answer, Backend, RedisServer, Router, Setup, wait_until};

@@ -15,6 +15,7 @@ use crate::issues::drain;
 use crate::issues::intake::{self, Arrival, Offices};
 use crate::issues::journal::Journal;
 use crate::issues::office::Office;
+use crate::issues::reconcile;
 use crate::issues::told::Told;
 
 /// How long the store may take to say whether it may hold issues. One that is away is asked again later.
@@ -89,6 +90,8 @@ impl Issues {
         self.offices.insert(Arc::clone(&office));
         let hand = Hand::new(self.control.clone());
         let dispatch = Dispatch::new(Arc::clone(&office), Arc::clone(&self.shared.catalog), hand);
+        let asking = Arc::clone(&office);
+        self.spawn(async move { reconcile::run(&asking).await });
         self.spawn(async move { drain::run(&office).await });
         self.spawn(Arc::clone(&dispatch).run());
         self.spawn(Arc::clone(&dispatch).tend());

@@ -99,6 +99,8 @@ pub struct Reconcile {
 /// Everything that one route needs to receive issues and to send them on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssueRoute {
+    /// The path of the route, which a webhook's address ends with.
+    pub path: String,
     pub migration: MigrationId,
     pub preset: Preset,
     pub signature: Signature,

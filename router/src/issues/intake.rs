@@ -189,8 +189,10 @@ impl Office {
         body: Vec<u8>,
         body_sha256: [u8; 32],
     ) -> Result<Said, Unaccepted> {
-        let Event { delivery: id, issue, key, action } = event;
-        let headers = fields.bounded(route).into_list();
+        let Event { delivery: id, issue, key, action, changed } = event;
+        let mut fields = fields.bounded(route);
+        changed.into_iter().for_each(|changed| fields.say("Crossfade-Changed", changed));
+        let headers = fields.into_list();
         let entry = Entry { key, delivery: Delivery { id, issue, action, body_sha256, headers, body } };
         let kept = self.keep(&entry).await.map_err(|problem| {
             self.told.not_kept(&problem);

@@ -24,7 +24,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 pub(crate) use entry::Entry;
-pub(crate) use frame::ENTRY_BYTES_MAX;
 use segments::Found;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -44,7 +43,7 @@ pub(crate) enum NotKept {
 
 /// Why a journal cannot be used.
 #[derive(Debug, Error)]
-pub enum Unusable {
+pub(crate) enum Unusable {
     #[error("{} is used by another router: give each its own `journal`", .0.display())]
     Locked(PathBuf),
     #[error("{}: {source}", path.display())]

@@ -44,6 +44,9 @@ const KEPT_BACK: [&str; 21] = [
     "x-real-ip",
 ];
 
+/// As many bytes of fields are kept, with room for one of our own.
+const KEPT_BYTES_MAX: usize = HEADER_BYTES_MAX - 256;
+
 /// How fields begin that senders of webhooks give a meaning.
 const NEEDED: [&str; 4] = ["x-github-", "x-hub-signature", "x-gitlab-", "webhook-"];
 
@@ -83,7 +86,7 @@ impl Fields {
 
     /// As many bytes of fields as the ledger keeps; where there are more, only those that a receiver needs.
     pub(crate) fn bounded(mut self, route: &IssueRoute) -> Self {
-        if self.bytes() > HEADER_BYTES_MAX {
+        if self.bytes() > KEPT_BYTES_MAX {
             let needed = |name: &str| {
                 let name = name.to_ascii_lowercase();
                 let own = matches!(&route.delivery_id, KeySource::Header(own) if *own == name);
@@ -92,7 +95,7 @@ impl Fields {
             };
             self.0.retain(|(name, _)| needed(name));
         }
-        while self.bytes() > HEADER_BYTES_MAX {
+        while self.bytes() > KEPT_BYTES_MAX {
             self.0.pop();
         }
         self
@@ -100,6 +103,11 @@ impl Fields {
 
     fn bytes(&self) -> usize {
         self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
+    /// One more that this router says.
+    pub(crate) fn say(&mut self, name: &str, value: String) {
+        self.0.push((name.into(), value));
     }
 
     pub(crate) fn into_list(self) -> Vec<(String, String)> {
@@ -136,6 +144,8 @@ pub(crate) struct Event {
     /// What the issue is placed by: all of its name, or its number alone where the hash takes numbers.
     pub(crate) key: String,
     pub(crate) action: String,
+    /// When the sender changed the issue, as it says.
+    pub(crate) changed: Option<String>,
 }
 
 /// Why a webhook that was signed cannot be taken, in words for whoever sends it.
@@ -191,7 +201,10 @@ pub(crate) fn read(route: &IssueRoute, hash: HashKind, fields: &Fields, body: &[
             return Err(Unreadable::NotANumber(words));
         }
     };
-    Ok(Read::Event(Event { delivery, issue, key, action: action.map(|action| short(&action)).unwrap_or_default() }))
+    let changed = route.order_by.as_ref().and_then(|pointer| document.pointer(pointer.as_str())).and_then(plain);
+    let changed = changed.map(|text| short(&text)).filter(|text| text.is_ascii());
+    let action = action.map(|action| short(&action)).unwrap_or_default();
+    Ok(Read::Event(Event { delivery, issue, key, action, changed }))
 }
 
 /// The JSON of a body, out of the form that it may be wrapped in.

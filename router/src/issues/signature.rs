@@ -118,7 +118,7 @@ mod tests {
         let one = github(&[SECRET]);
         let field = format!("sha256={DIGITS}");
         check(&one, &[("X-Hub-Signature-256", &field)], "Hello, World!", Ok(()));
-        check(&one, &[("x-hub-signature-256", &field.replace('7', "7"))], "Hello, World", Err(Unsigned::Wrong));
+        check(&one, &[("x-hub-signature-256", &field)], "Hello, World", Err(Unsigned::Wrong));
         check(&github(&["another secret", SECRET]), &[("X-Hub-Signature-256", &field)], "Hello, World!", Ok(()));
         check(&github(&["another secret"]), &[("X-Hub-Signature-256", &field)], "Hello, World!", Err(Unsigned::Wrong));
         check(&one, &[], "Hello, World!", Err(Unsigned::Missing));

@@ -9,13 +9,14 @@ use std::time::Duration;
 use flags::MigrationId;
 use flags::control::ControlError;
 use flags::ledger::rules::Parked;
-use flags::ledger::{Answer, Claimed, DeliveryId, IssueLane, Settled, Standing};
+use flags::ledger::{Answer, Claimed, DeliveryId, IssueId, IssueLane, Settled, Standing};
 use flags::store::StoreError;
 use metrics::events::Untrusted;
 use metrics::observe::{Observer, Webhook, WebhookCells};
 use tracing::{debug, error, info, warn};
 
 use super::journal::{NotKept, Recovered};
+use super::reconcile::Turn;
 use super::signature::Unsigned;
 
 #[derive(Clone, Debug)]
@@ -177,6 +178,25 @@ impl Told {
 
     pub(crate) fn undispatched(&self, error: &StoreError) {
         debug!(migration = %self.migration, %error, "nothing is sent on while the store does not answer");
+    }
+
+    pub(crate) fn redelivered(&self, guid: &str, status: u16) {
+        let delivery = Untrusted(guid);
+        info!(migration = %self.migration, %delivery, status, "a delivery that never arrived was asked for again");
+    }
+
+    pub(crate) fn unknown(&self, issue: &IssueId) {
+        let issue = Untrusted(issue.as_str());
+        warn!(migration = %self.migration, %issue, "an issue was changed that no webhook has told of: look at the webhook's settings");
+    }
+
+    pub(crate) fn reconciled(&self, turn: Turn) {
+        debug!(migration = %self.migration, redelivered = turn.redelivered, unknown = turn.unknown, "compared with the sender");
+    }
+
+    pub(crate) fn unreconciled(&self, error: &str) {
+        let error = Untrusted(error);
+        warn!(migration = %self.migration, %error, "the sender could not be asked for what never arrived");
     }
 
     pub(crate) fn rolled_back(&self, why: &str) {

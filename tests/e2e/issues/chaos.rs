@@ -118,7 +118,7 @@ async fn havoc(
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn nothing_is_lost_done_by_two_or_out_of_order_whatever_dies() {
     let Some(mut redis) = RedisServer::start().await else { return };
     let (events, issues) = (size("CROSSFADE_ISSUES_EVENTS", 2_000), size("CROSSFADE_ISSUES_ISSUES", 100));

@@ -68,6 +68,7 @@ impl Building<'_> {
         let (legacy, new) = (legacy?, new?);
         self.shadow(at, migration, [&legacy, &new]);
         Some(Arc::new(IssueRoute {
+            path: path.and_then(At::get).cloned().unwrap_or_default(),
             migration: migration.id.clone(),
             preset,
             signature: signature?,

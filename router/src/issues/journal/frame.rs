@@ -15,7 +15,7 @@ const MARK: [u8; 4] = [0xcf, 0x15, 0x5e, 0x01];
 const HEAD_BYTES: usize = 12;
 
 /// The longest entry that is read; a longer one is a damage.
-pub(crate) const ENTRY_BYTES_MAX: usize = 128 << 20;
+const ENTRY_BYTES_MAX: usize = 128 << 20;
 
 /// What a file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -67,6 +67,7 @@ fn event(action: &str, key: &str) -> Result<Read, Unreadable> {
         issue: IssueId::new("octo-org/hello-world#1347").unwrap(),
         key: key.into(),
         action: action.into(),
+        changed: Some("2026-11-20T18:02:45Z".into()),
     }))
 }
 
