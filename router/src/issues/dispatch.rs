@@ -122,6 +122,8 @@ impl Dispatch {
             }
             Err(error) => {
                 office.told.undispatched(&error);
+                // It may come back without what it had not synced.
+                office.go_away(&error);
                 return None;
             }
         };
@@ -144,8 +146,10 @@ impl Dispatch {
         let begun = Instant::now();
         let tried = self.attempt(claimed, route.target(claimed.owner), revision).await;
         let (answer, words) = (tried.class(), tried.words());
-        office.told.tried(claimed, answer, &words, begun.elapsed());
-        let settled = match self.settle(claimed, answer, &words, begun).await {
+        let took = begun.elapsed();
+        let settled = self.settle(claimed, answer, &words, begun).await;
+        office.told.tried(claimed, answer, &words, took);
+        let settled = match settled {
             Ok(settled) => settled,
             Err(error) => return office.told.unsettled(&claimed.delivery.id, &error),
         };
