@@ -2,6 +2,7 @@
 
 mod decided;
 mod freeze;
+pub(crate) mod issues;
 mod replicas;
 
 use flags::decide::Decision;

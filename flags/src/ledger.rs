@@ -381,6 +381,8 @@ pub struct Report {
     pub side: Side,
     pub epoch: u64,
     pub word: Word,
+    /// The event that it is about; without it a report that comes late or twice may be taken for news of a later event.
+    pub delivery: Option<DeliveryId>,
     /// The name of its work, for screens.
     pub workflow: Option<String>,
 }

@@ -347,6 +347,10 @@ impl Draining {
     }
 }
 
+mod issues;
+
+pub use issues::{IssueDiscarded, IssueHandedOver, IssueParked, IssueReplayed, ReportFenced};
+
 #[cfg(test)]
 mod tests {
     use super::*;

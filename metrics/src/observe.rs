@@ -17,6 +17,7 @@ mod cells;
 mod dispersion;
 mod exposition;
 mod histogram;
+mod issues;
 mod notifications;
 mod process;
 mod recent;
@@ -37,11 +38,12 @@ use dispersion::Dispersion;
 use histogram::BucketTotals;
 pub use histogram::{CELLS, Durations, cell_of_duration, cell_start_us};
 pub(crate) use histogram::{DURATION_BOUNDS_US, DURATION_BUCKETS};
+pub use issues::{Arrival, IssueCells, Turn};
 pub use notifications::{Delivery, NotificationCells};
 pub use process::{OutcomeResult, ProcessCells};
 pub use recent::RecentKeys;
 use recent::Taken;
-pub use webhooks::{Webhook, WebhookCells};
+pub use webhooks::{Unsigned, WebhookCells};
 
 use crate::outcome::{CodeClass, Failure};
 use crate::status::Board;
@@ -64,6 +66,7 @@ pub struct Observer {
     /// Holds the cells of everything declared, so that its series exist before the first request.
     resident: Arc<ShardCells>,
     process: ProcessCells,
+    issues: IssueCells,
     notifications: notifications::Notifications,
     webhooks: webhooks::Webhooks,
     ticks: Mutex<VecDeque<Tick>>,
@@ -139,6 +142,7 @@ impl Observer {
             shards: Mutex::default(),
             resident: ShardCells::new(refusal_codes.len()),
             process: ProcessCells::new(Instant::now()),
+            issues: IssueCells::default(),
             notifications: notifications::Notifications::default(),
             webhooks: webhooks::Webhooks::default(),
             ticks: Mutex::default(),
@@ -156,6 +160,11 @@ impl Observer {
         let cells = ShardCells::new(self.refusal_codes.len());
         lock(&self.shards).push(Arc::clone(&cells));
         Shard { cells }
+    }
+
+    /// Events about issues, of the migrations that have any.
+    pub const fn issues(&self) -> &IssueCells {
+        &self.issues
     }
 
     /// What belongs to the process and to no worker: snapshot, store, file.

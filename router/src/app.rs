@@ -286,6 +286,8 @@ fn declare(observer: &Observer, config: &Config) {
     let endpoints =
         config.upstreams.iter().flat_map(|own| own.endpoints.iter().map(|end| (own.name.clone(), end.url.clone())));
     observer.declare_migrations(&migrations);
+    let issues = config.routes.iter().filter_map(|route| Some(route.issues.as_ref()?.migration.clone()));
+    observer.issues().declare(&issues.collect());
     observer.declare_upstreams(&endpoints.collect::<Vec<_>>());
 }
 

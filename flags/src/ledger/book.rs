@@ -194,16 +194,14 @@ impl<S: Shelf> Book<'_, S> {
         let (mut batch, mut bytes) = (Batch::default(), 0);
         for at in self.shelf.ready(self.now_ms, limit)? {
             let Some(before) = self.shelf.record(&at)? else { continue };
-            let kept = match self.shelf.first(&at)? {
-                Some(first) => self.shelf.kept(&first)?,
-                None => None,
-            };
+            let Some(first) = self.shelf.first(&at)? else { continue };
+            let kept = self.shelf.kept(&first)?;
             let size = kept.as_ref().map_or(0, |kept| kept.delivery.body.len());
             if !batch.claims.is_empty() && bytes + size > bytes_max {
                 break;
             }
             let mut after = before.clone();
-            match after.claim(at.lane, self.now_ms) {
+            match after.claim(at.lane, &first, self.now_ms) {
                 Taken::Send { token, attempt } => match kept {
                     Some(Kept { delivery, received_ms }) => {
                         bytes += size;
@@ -282,7 +280,7 @@ impl<S: Shelf> Book<'_, S> {
             },
         };
         let mut after = before.clone();
-        let reported = after.report(at.lane, report.side, report.epoch, report.word, self.now_ms);
+        let reported = after.report(at.lane, report, self.now_ms);
         if let Reported::Fenced { split_brain, .. } = reported {
             if split_brain {
                 let detail = format!("{} reported for epoch {}", report.side, report.epoch);
@@ -290,10 +288,11 @@ impl<S: Shelf> Book<'_, S> {
             }
             return Ok(reported);
         }
-        if after.epoch == before.epoch && report.workflow.is_some() {
+        let is_news = after != before;
+        if is_news && after.epoch == before.epoch && report.workflow.is_some() {
             after.workflow.clone_from(&report.workflow);
         }
-        if let Word::Ended { success } = report.word {
+        if let (Word::Ended { success }, true) = (report.word, is_news) {
             let detail = success.map_or("", |success| if success { "well" } else { "badly" });
             self.tell(&at, What::Ended, detail.to_owned(), None)?;
         }
@@ -304,15 +303,21 @@ impl<S: Shelf> Book<'_, S> {
         Ok(reported)
     }
 
-    /// Gives an issue to a side: a person at once, anybody else as soon as it is safe.
-    pub fn hand_over(&mut self, issue: &IssueId, epoch: u64, to: Side, by: By<'_>) -> Result<Handed, S::Error> {
+    /// Gives an issue to a side: as soon as that is safe, or at once where a person says that it is.
+    pub fn hand_over(
+        &mut self,
+        issue: &IssueId,
+        epoch: u64,
+        to: Side,
+        by: By<'_>,
+        why: Why,
+    ) -> Result<Handed, S::Error> {
         let only = at(issue, Lane::Only);
         let Some(before) = self.shelf.record(&only)? else {
             let is_parallel = !self.owners(issue)?.is_empty();
             return Ok(if is_parallel { Handed::Parallel } else { Handed::Unknown });
         };
         let mut after = before.clone();
-        let why = if by.is_some() { Why::Operator } else { Why::Safe };
         let handed = after.hand_over(Lane::Only, epoch, to, why, self.now_ms);
         match handed {
             Handed::Over { .. } => self.tell_moved(&only, &after, by)?,
@@ -446,7 +451,7 @@ impl<S: Shelf> Book<'_, S> {
     /// The first event of a record that waits for a person.
     pub fn letter(&mut self, at: &IssueLane, record: &Record) -> Result<Option<DeadLetter>, S::Error> {
         let (Some(why), Some(delivery)) = (record.parked, self.shelf.first(at)?) else { return Ok(None) };
-        Ok(Some(DeadLetter { at: at.clone(), delivery, why, since_ms: record.changed_ms }))
+        Ok(Some(DeadLetter { at: at.clone(), owner: record.owner, delivery, why, since_ms: record.changed_ms }))
     }
 
     fn tell_parked(&mut self, at: &IssueLane, letter: &DeadLetter, detail: &str) -> Result<(), S::Error> {

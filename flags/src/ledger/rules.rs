@@ -22,7 +22,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Handed, Lane, Reported, Settled, Why, Word};
+use super::{Answer, DeliveryId, Handed, Lane, Report, Reported, Settled, Why, Word};
 use crate::bucket::{BasisPoints, Bucket};
 use crate::migration::Side;
 use crate::mode::Mode;
@@ -171,6 +171,9 @@ pub struct Record {
     /// Of the newest claim; counts claims.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub token: u64,
+    /// The event that was last sent to its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<DeliveryId>,
     /// The claim during which its work was said to have ended.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ended_token: u64,
@@ -227,6 +230,7 @@ impl Record {
             waiting: 0,
             claim_ms: 0,
             token: 0,
+            last: None,
             ended_token: 0,
             attempt: 0,
             refused: 0,
@@ -356,7 +360,7 @@ impl Record {
     }
 
     /// Takes the first event for one router, if it may be sent now.
-    pub fn claim(&mut self, lane: Lane, now_ms: u64) -> Taken {
+    pub fn claim(&mut self, lane: Lane, first: &DeliveryId, now_ms: u64) -> Taken {
         if self.waiting == 0 || self.parked.is_some() || now_ms < self.claim_ms {
             return Taken::Nothing;
         }
@@ -380,6 +384,7 @@ impl Record {
         self.token += 1;
         self.claim_ms = now_ms + CLAIM_MS;
         self.attempt += 1;
+        self.last = Some(first.clone());
         self.changed_ms = now_ms;
         Taken::Send { token: self.token, attempt: self.attempt }
     }
@@ -495,16 +500,21 @@ impl Record {
         self.epoch += 1;
         self.run = Run::Free;
         (self.lease_ms, self.silent_ms, self.ended_token) = (0, 0, 0);
-        (self.success, self.workflow) = (None, None);
+        (self.success, self.workflow, self.last) = (None, None, None);
         (self.attempt, self.refused, self.due_ms) = (0, 0, now_ms);
         (self.parked, self.moving) = (None, None);
         self.changed_ms = now_ms;
     }
 
-    /// What a system says of it.
-    pub fn report(&mut self, lane: Lane, side: Side, epoch: u64, word: Word, now_ms: u64) -> Reported {
+    /// What a system says of it. What it says of an earlier event than it was sent last is no news.
+    pub fn report(&mut self, lane: Lane, report: &Report, now_ms: u64) -> Reported {
+        let Report { side, epoch, word, .. } = *report;
         if self.owner != side || self.epoch != epoch {
             return Reported::Fenced { owner: self.owner, epoch: self.epoch, split_brain: self.owner != side };
+        }
+        let is_last = report.delivery == self.last;
+        if let (Word::Ended { .. }, Some(_), false) = (word, &report.delivery, is_last) {
+            return Reported::Ended;
         }
         self.changed_ms = now_ms;
         match word {
@@ -519,9 +529,9 @@ impl Record {
                 Reported::Renewed { until_ms: self.lease_ms }
             }
             Word::Ended { success } => {
-                // What is being sent while earlier work ends may begin other work; what is being sent where there was
-                // none has begun and ended.
-                if self.claim_ms > 0 && self.run != Run::Running {
+                // What is being sent has begun and ended, if that is what the report names or nothing was sent before. Else
+                // this may be the end of earlier work, and what is being sent may begin other work.
+                if self.claim_ms > 0 && (is_last || self.run == Run::Free) {
                     self.ended_token = self.token;
                 }
                 self.run = Run::Ended;

@@ -85,6 +85,7 @@ pub struct Totals {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     pub at: IssueLane,
+    pub owner: Side,
     pub delivery: DeliveryId,
     pub why: Parked,
     pub since_ms: u64,
@@ -154,7 +155,6 @@ pub enum What {
     Received,
     Delivered,
     Failed,
-    Reassigned,
     HandedOver,
     HandoffAsked,
     Parked,
@@ -163,5 +163,23 @@ pub enum What {
     SplitBrain,
     Replayed,
     Discarded,
-    RolledBack,
+}
+
+impl What {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pinned => "pinned",
+            Self::Received => "received",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::HandedOver => "handed_over",
+            Self::HandoffAsked => "handoff_asked",
+            Self::Parked => "parked",
+            Self::Dead => "dead",
+            Self::Ended => "ended",
+            Self::SplitBrain => "split_brain",
+            Self::Replayed => "replayed",
+            Self::Discarded => "discarded",
+        }
+    }
 }

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::ledger::view::{Choice, DeadLetter, Event, Filter, Page, Quarantined, Shown, Totals, Touched};
 use crate::ledger::{
-    Accepted, Answer, Claim, Claimed, Delivery, Handed, IssueId, Placement, Report, Reported, Settled, Standing,
+    Accepted, Answer, Claim, Claimed, Delivery, Handed, IssueId, Placement, Report, Reported, Settled, Standing, Why,
 };
 use crate::migration::{MigrationId, Side};
 
@@ -155,7 +155,7 @@ pub trait Ledger: Send + Sync {
     /// A heartbeat or an end, as a system says it. A split brain is among the events.
     async fn report(&self, migration: &MigrationId, report: &Report) -> Result<Reported, StoreError>;
 
-    /// Gives an issue to a side: a person at once, anybody else as soon as it is safe.
+    /// Gives an issue to a side: as soon as that is safe, or at once where a person says that it is.
     async fn hand_over(
         &self,
         migration: &MigrationId,
@@ -163,6 +163,7 @@ pub trait Ledger: Send + Sync {
         epoch: u64,
         to: Side,
         person: Option<&Person>,
+        why: Why,
     ) -> Result<Handed, StoreError>;
 
     /// Makes moves that wait and have become safe, for issues without events that would bring them up. Every few seconds.

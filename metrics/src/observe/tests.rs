@@ -289,19 +289,15 @@ fn what_the_file_no_longer_names_is_forgotten_once_no_worker_holds_it() {
 }
 
 #[test]
-fn webhooks_are_counted_by_what_became_of_them() {
+fn webhooks_without_a_good_signature_and_the_journal_are_told() {
     let observer = fresh();
     let cells = observer.declare_webhooks(&id("sessions"));
-    cells.came(Webhook::SignatureWrong);
-    cells.tried(flags::Side::New, flags::ledger::Answer::Ambiguous);
+    cells.unsigned(Unsigned::Wrong);
     cells.journal(17, true);
-    check(&observer, r#"crossfade_webhooks_total{migration="sessions",result="signature_wrong"}"#, "1");
-    check(&observer, r#"crossfade_deliveries_total{migration="sessions",side="new",answer="ambiguous"}"#, "1");
-    check(&observer, r#"crossfade_webhook_journal_bytes{migration="sessions"}"#, "17");
-    check(&observer, r#"crossfade_webhook_journal_alone{migration="sessions"}"#, "1");
-    for (at, what) in Webhook::ALL.into_iter().enumerate() {
-        assert_eq!(what as usize, at);
-    }
+    check(&observer, r#"crossfade_issues_unsigned_total{migration="sessions",reason="wrong"}"#, "1");
+    check(&observer, r#"crossfade_issues_unsigned_total{migration="sessions",reason="stale"}"#, "0");
+    check(&observer, r#"crossfade_issues_journal_bytes{migration="sessions"}"#, "17");
+    check(&observer, r#"crossfade_issues_journal_alone{migration="sessions"}"#, "1");
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Issues {
         let opened = tokio::task::spawn_blocking(move || Journal::open(&folder, bytes_max)).await;
         let opened = opened.map_err(|error| StartError::Issues(error.to_string()))?;
         let (journal, recovered) = opened.map_err(|error| StartError::Issues(format!("the journal {error}")))?;
-        let told = Told::new(route.migration.clone(), &self.shared.observer);
+        let told = Told::new(route.migration.clone(), Arc::clone(&self.shared.observer));
         told.recovered(&recovered);
         let office = Arc::new(Office::new(route, Arc::clone(&self.shared.watch), journal, told));
         self.offices.insert(Arc::clone(&office));

@@ -112,8 +112,8 @@ impl Dispatch {
         let revision = office.snapshot().revision().0;
         let claims = match office.ledger().claim(&office.migration, revision, places.len()).await {
             Ok(Taking::Taken { claims, parked, moved }) => {
-                parked.iter().for_each(|letter| office.told.parked(&letter.at, letter.why));
-                moved.iter().for_each(|standing| office.told.moved(standing));
+                parked.iter().for_each(|letter| office.told.parked(letter));
+                moved.iter().for_each(|standing| office.told.moved_on(standing.owner));
                 claims
             }
             Ok(Taking::Stale { .. }) => {
@@ -224,6 +224,7 @@ impl Dispatch {
             side: claimed.owner,
             epoch: claimed.fence.epoch,
             word: Word::Heartbeat { max_ms: Some(max_ms) },
+            delivery: Some(claimed.delivery.id.clone()),
             workflow: None,
         };
         // An issue that is somebody else's by now needs no longer lease.
@@ -258,6 +259,9 @@ impl Dispatch {
                 () = tokio::time::sleep(SWEEP) => {
                     // Of use only where it succeeds, and it is tried again soon.
                     let _ = office.ledger().sweep(&office.migration).await;
+                    if let Ok(totals) = office.ledger().totals(&office.migration).await {
+                        office.told.stands(&totals);
+                    }
                 }
             }
             let snapshot = office.snapshot();

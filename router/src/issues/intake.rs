@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flags::ledger::view::{QUARANTINED_BYTES_MAX, Quarantined};
 use flags::ledger::{Accepted, Delivery};
 use flags::{HashKind, MigrationId};
-use metrics::observe::Webhook;
+use metrics::observe::{Arrival as Came, Unsigned};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -125,13 +125,7 @@ struct Examined {
 }
 
 /// Checks the signature and then reads. Nothing is parsed that was not signed.
-fn examine(
-    route: &IssueRoute,
-    hash: HashKind,
-    now: i64,
-    fields: Fields,
-    body: Vec<u8>,
-) -> Result<Examined, signature::Unsigned> {
+fn examine(route: &IssueRoute, hash: HashKind, now: i64, fields: Fields, body: Vec<u8>) -> Result<Examined, Unsigned> {
     signature::verify(&route.signature, &fields, &body, now)?;
     let read = payload::read(route, hash, &fields, &body);
     let sha256 = Sha256::digest(&body).into();
@@ -148,7 +142,7 @@ impl Office {
     ) -> Result<Said, Unaccepted> {
         let slow = self.limiter.load().as_ref().as_ref().map_or(Ok(()), |limiter| limiter.admit(source));
         if let Err(seconds) = slow {
-            self.told.came(Webhook::TooFast);
+            self.told.came(Came::Refused);
             return Err(Unaccepted::TooFast { seconds });
         }
         let snapshot = self.snapshot();
@@ -170,7 +164,7 @@ impl Office {
         match read {
             Ok(Read::Ping) => Ok(Said::pong()),
             Ok(Read::Ignored { action }) => {
-                self.told.came(Webhook::Ignored);
+                self.told.came(Came::Ignored);
                 Ok(Said::ignored(action.as_deref()))
             }
             Ok(Read::Event(event)) => self.take_event(route, event, fields, body, sha256).await,
@@ -204,15 +198,15 @@ impl Office {
         let (labels, mode) = (&snapshot.migration(at).labels, snapshot.effective_mode(at));
         match kept {
             Kept::Journal => {
-                self.told.came(Webhook::Journalled);
+                self.told.came(Came::Journalled);
                 Ok(Said::journalled(labels, mode, about))
             }
             Kept::Ledger(Accepted::New(owners)) => {
-                self.told.came(Webhook::Accepted);
+                self.told.came(Came::Accepted);
                 Ok(Said::routed(labels, mode, about, &owners))
             }
             Kept::Ledger(Accepted::Duplicate(owners)) => {
-                self.told.came(Webhook::Duplicate);
+                self.told.came(Came::Duplicate);
                 Ok(Said::duplicate(labels, mode, about, &owners))
             }
             Kept::Ledger(Accepted::SameBody) => {

@@ -11,6 +11,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use metrics::observe::Unsigned;
 use sha2::Sha256;
 
 use super::payload::Fields;
@@ -21,16 +22,6 @@ const TOLERANCE_SECONDS: u64 = 300;
 
 /// Signatures that one message may carry, for secrets that are being changed.
 const SIGNATURES_MAX: usize = 16;
-
-/// Why a webhook is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unsigned {
-    Missing,
-    Malformed,
-    Wrong,
-    /// Signed, but too long ago or in the future: it may be a recording.
-    Stale,
-}
 
 /// Checks a body by the fields that came with it; `now` in seconds since 1970.
 pub(crate) fn verify(signature: &Signature, fields: &Fields, body: &[u8], now: i64) -> Result<(), Unsigned> {

@@ -6,43 +6,51 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flags::MigrationId;
 use flags::control::ControlError;
 use flags::ledger::rules::Parked;
-use flags::ledger::{Answer, Claimed, DeliveryId, IssueId, IssueLane, Settled, Standing};
+use flags::ledger::view::{DeadLetter, Totals};
+use flags::ledger::{Answer, Claimed, DeliveryId, IssueId, Settled};
 use flags::store::StoreError;
+use flags::{MigrationId, Side};
 use metrics::events::Untrusted;
-use metrics::observe::{Observer, Webhook, WebhookCells};
+use metrics::events::{IssueHandedOver, IssueParked};
+use metrics::observe::{Arrival, Observer, Turn, Unsigned, WebhookCells};
 use tracing::{debug, error, info, warn};
 
 use super::journal::{NotKept, Recovered};
-use super::reconcile::Turn;
-use super::signature::Unsigned;
+use super::reconcile;
 
-#[derive(Clone, Debug)]
 pub(crate) struct Told {
     migration: MigrationId,
+    observer: Arc<Observer>,
     cells: Arc<WebhookCells>,
 }
 
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Told").field("migration", &self.migration).finish_non_exhaustive()
+    }
+}
+
 impl Told {
-    pub(crate) fn new(migration: MigrationId, observer: &Observer) -> Self {
+    pub(crate) fn new(migration: MigrationId, observer: Arc<Observer>) -> Self {
         let cells = observer.declare_webhooks(&migration);
-        Self { migration, cells }
+        Self { migration, observer, cells }
     }
 
-    pub(crate) fn came(&self, what: Webhook) {
-        self.cells.came(what);
+    pub(crate) fn came(&self, what: Arrival) {
+        self.observer.issues().arrived(&self.migration, what);
+    }
+
+    /// How the ledger stands, for all routers.
+    pub(crate) fn stands(&self, totals: &Totals) {
+        self.observer.issues().stands(&self.migration, totals);
     }
 
     /// Anybody can send these, so they leave no line.
     pub(crate) fn unsigned(&self, why: Unsigned) {
-        self.cells.came(match why {
-            Unsigned::Missing => Webhook::SignatureMissing,
-            Unsigned::Malformed => Webhook::SignatureMalformed,
-            Unsigned::Wrong => Webhook::SignatureWrong,
-            Unsigned::Stale => Webhook::SignatureStale,
-        });
+        self.came(Arrival::Unsigned);
+        self.cells.unsigned(why);
     }
 
     pub(crate) fn journal(&self, bytes: u64, away: bool) {
@@ -50,18 +58,18 @@ impl Told {
     }
 
     pub(crate) fn same_body(&self, delivery: &DeliveryId) {
-        self.cells.came(Webhook::SameBody);
+        self.came(Arrival::SameBody);
         let delivery = Untrusted(delivery.as_str());
         info!(migration = %self.migration, %delivery, "a webhook had the body of another one, and is not delivered twice");
     }
 
     pub(crate) fn full(&self, what: &str) {
-        self.cells.came(Webhook::NoRoom);
+        self.came(Arrival::Refused);
         warn!(migration = %self.migration, what, "no further webhook is taken: as much waits as may");
     }
 
     pub(crate) fn quarantined(&self, reason: &str, detail: &str, delivery: Option<&str>) {
-        self.cells.came(if reason == "conflict" { Webhook::Conflict } else { Webhook::Quarantined });
+        self.came(if reason == "conflict" { Arrival::Conflict } else { Arrival::Quarantined });
         let (detail, delivery) = (Untrusted(detail), Untrusted(delivery.unwrap_or_default()));
         warn!(migration = %self.migration, reason, %detail, %delivery, "a webhook is in quarantine: crossfade issues quarantine");
     }
@@ -71,7 +79,7 @@ impl Told {
     }
 
     pub(crate) fn not_kept(&self, problem: &NotKept) {
-        self.cells.came(Webhook::NotKept);
+        self.came(Arrival::Failed);
         error!(migration = %self.migration, %problem, "a webhook could be kept nowhere and was answered with 503");
     }
 
@@ -124,7 +132,7 @@ impl Told {
 
     pub(crate) fn tried(&self, claimed: &Claimed, answer: Answer, words: &str, took: Duration) {
         let Claimed { owner, attempt, delivery, .. } = claimed;
-        self.cells.tried(*owner, answer);
+        self.observer.issues().answered(&self.migration, *owner, answer);
         let (id, issue) = (Untrusted(delivery.id.as_str()), Untrusted(delivery.issue.as_str()));
         let answer_name = answer.name();
         let took_ms = took.as_millis();
@@ -143,28 +151,34 @@ impl Told {
     }
 
     pub(crate) fn settled(&self, claimed: &Claimed, settled: Settled) {
-        let issue = Untrusted(claimed.delivery.issue.as_str());
+        let parked = |why| {
+            let (at, delivery) = (claimed.claim.at.clone(), claimed.delivery.id.clone());
+            self.parked(&DeadLetter { at, owner: claimed.owner, delivery, why, since_ms: claimed.received_ms });
+        };
         match settled {
             Settled::Delivered | Settled::Again { .. } => {}
-            Settled::Reassigned { to, epoch } => {
-                warn!(migration = %self.migration, %issue, to = to.name(), epoch, "an issue goes to the other side: it was certainly not accepted");
-            }
-            Settled::Dead => self.parked(&claimed.claim.at, Parked::Dead),
-            Settled::Parked => self.parked(&claimed.claim.at, Parked::Rejected),
+            Settled::Reassigned { to, epoch } => self.moved(&claimed.delivery.issue, to, epoch),
+            Settled::Dead => parked(Parked::Dead),
+            Settled::Parked => parked(Parked::Rejected),
             Settled::Fenced => {
+                let issue = Untrusted(claimed.delivery.issue.as_str());
                 warn!(migration = %self.migration, %issue, "an answer came too late: the delivery is somebody else's by now");
             }
         }
     }
 
-    pub(crate) fn parked(&self, at: &IssueLane, why: Parked) {
-        let issue = Untrusted(at.issue.as_str());
-        error!(migration = %self.migration, %issue, why = why.name(), "an issue waits for a person: crossfade issues show");
+    pub(crate) fn parked(&self, letter: &DeadLetter) {
+        IssueParked { migration: &self.migration, letter }.emit(self.observer.issues());
     }
 
-    /// A move that waited has become safe.
-    pub(crate) fn moved(&self, standing: &Standing) {
-        info!(migration = %self.migration, to = standing.owner.name(), epoch = standing.epoch, "an issue went to the other side: nobody works on it any more");
+    pub(crate) fn moved(&self, issue: &IssueId, to: Side, epoch: u64) {
+        IssueHandedOver { migration: &self.migration, issue, to, epoch }.emit(self.observer.issues());
+    }
+
+    /// Moves that waited and have become safe.
+    pub(crate) fn moved_on(&self, to: Side) {
+        info!(migration = %self.migration, to = to.name(), "an issue went to the other side: nobody works on it any more");
+        self.observer.issues().turned(&self.migration, to, Turn::Handoff, 1);
     }
 
     pub(crate) fn reassigned(&self, moved: u64, waiting: u64) {
@@ -190,7 +204,7 @@ impl Told {
         warn!(migration = %self.migration, %issue, "an issue was changed that no webhook has told of: look at the webhook's settings");
     }
 
-    pub(crate) fn reconciled(&self, turn: Turn) {
+    pub(crate) fn reconciled(&self, turn: reconcile::Turn) {
         debug!(migration = %self.migration, redelivered = turn.redelivered, unknown = turn.unknown, "compared with the sender");
     }
 

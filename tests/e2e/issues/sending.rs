@@ -90,7 +90,7 @@ async fn a_rejected_event_waits_for_a_person_and_holds_up_its_issue_alone() {
     let hooks = Hooks::start().await;
     hooks.legacy.once(PATH, answers(response("422 No", "")));
     hooks.route(&Hook::new("d-1", "opened", 1)).await;
-    hooks.router.wait_until_printed("an issue waits for a person").await;
+    hooks.router.wait_until_printed("event parked").await;
     hooks.route(&Hook::new("d-2", "edited", 1)).await;
     hooks.route(&Hook::new("d-3", "opened", 2)).await;
     Hooks::arrives(&hooks.legacy, &["d-1", "d-3"]).await;

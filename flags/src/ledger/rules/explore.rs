@@ -5,18 +5,18 @@
 //! each event, as under a percentage that changes. Time goes from one deadline to the next.
 //!
 //! What systems do is assumed as it is asked of them: nothing sent under a claim arrives after it, and work that has not
-//! been heard of for its lease stops. What is not assumed is that anything arrives, is answered or is reported.
+//! been heard of for its lease stops, an event that a system has had begins no other work, and reports name their event. What is not assumed is that anything arrives, is answered or is reported.
 
 use std::collections::{HashSet, VecDeque};
 
 use super::{GRACE_MS, LEASE_MS, Record, Taken};
 use crate::bucket::BasisPoints;
-use crate::ledger::{Answer, Lane, Reported, Settled, Why, Word};
+use crate::ledger::{Answer, DeliveryId, IssueId, Lane, Report, Reported, Settled, Why, Word};
 use crate::migration::Side;
 use crate::mode::Mode;
 
 const EVENTS: usize = 2;
-const TOKENS_MAX: u64 = 4;
+const TOKENS_MAX: u64 = 3;
 const EPOCHS_MAX: u64 = 3;
 
 /// What is explored: the rules as they are, or with one mistake.
@@ -51,6 +51,12 @@ struct System {
     /// Works on the issue until then, if nothing renews it.
     until_ms: Option<u64>,
     epoch: u64,
+    /// Events of this epoch that it has had: it begins none of them again.
+    had: [bool; EVENTS],
+    /// The last of them.
+    last: usize,
+    /// The event whose end it has reported, and may report again.
+    ended: Option<usize>,
 }
 
 /// What is known of one event by who watches everything.
@@ -79,6 +85,7 @@ struct State {
     /// Events in the order in which they first arrived anywhere.
     arrivals: Vec<usize>,
     beats: u8,
+    repeats: u8,
     handoffs: u8,
     rollbacks: u8,
 }
@@ -95,6 +102,7 @@ impl State {
             order: Vec::new(),
             arrivals: Vec::new(),
             beats: 0,
+            repeats: 0,
             handoffs: 0,
             rollbacks: 0,
         }
@@ -184,7 +192,9 @@ impl State {
         if record.token < TOKENS_MAX && self.sent.is_none() {
             let mut state = self.clone();
             let record = state.record.as_mut().unwrap();
-            if let Taken::Send { token, .. } = record.claim(Lane::Only, self.now_ms) {
+            if let Some(first) = self.queue.front()
+                && let Taken::Send { token, .. } = record.claim(Lane::Only, &name(*first), self.now_ms)
+            {
                 let (to, epoch, until_ms) = (record.owner, record.epoch, record.claim_ms);
                 let event = state.queue[0];
                 state.sent = Some(Sent { event, to, epoch, token, until_ms, has_arrived: false, is_answered: false });
@@ -200,14 +210,20 @@ impl State {
             if is_first {
                 state.arrivals.push(sent.event);
             }
-            *state.system(sent.to) = System { until_ms: Some(self.now_ms + LEASE_MS), epoch: sent.epoch };
+            let system = state.system(sent.to);
+            if system.epoch != sent.epoch {
+                *system = System { epoch: sent.epoch, ..System::default() };
+            }
+            if !std::mem::replace(&mut system.had[sent.event], true) {
+                (system.until_ms, system.last) = (Some(self.now_ms + LEASE_MS), sent.event);
+            }
             next.push((format!("{} arrives at {}", sent.event, sent.to), state));
         }
         if sent.is_answered {
             return;
         }
         let answers: &[_] = if sent.has_arrived {
-            &[Answer::Accepted, Answer::InProgress, Answer::Ambiguous]
+            &[Answer::Accepted, Answer::Ambiguous]
         } else {
             &[Answer::NotAccepted, Answer::Rejected, Answer::Ambiguous]
         };
@@ -242,23 +258,31 @@ impl State {
     fn reports(&self, next: &mut Vec<(String, Self)>) {
         for side in Side::ALL {
             let system = self.systems[side as usize];
+            let ended = Word::Ended { success: None };
+            if let (Some(event), 0) = (system.ended, self.repeats) {
+                let mut state = self.clone();
+                state.repeats += 1;
+                let report = said(side, system.epoch, event, ended);
+                state.record.as_mut().unwrap().report(Lane::Only, &report, self.now_ms);
+                next.push((format!("{side} repeats the report of its end"), state));
+            }
             if system.until_ms.is_none() || self.record.is_none() {
                 continue;
             }
             let mut state = self.clone();
-            state.system(side).until_ms = None;
-            let ended = Word::Ended { success: None };
-            state.record.as_mut().unwrap().report(Lane::Only, side, system.epoch, ended, self.now_ms);
+            *state.system(side) = System { until_ms: None, ended: Some(system.last), ..system };
+            let report = said(side, system.epoch, system.last, ended);
+            state.record.as_mut().unwrap().report(Lane::Only, &report, self.now_ms);
             next.push((format!("{side} reports its end"), state));
             let mut state = self.clone();
             state.system(side).until_ms = None;
             next.push((format!("{side} ends and its report is lost"), state));
-            if self.beats < 2 {
+            if self.beats < 1 {
                 let mut state = self.clone();
                 state.beats += 1;
                 let beat = Word::Heartbeat { max_ms: None };
                 let record = state.record.as_mut().unwrap();
-                match record.report(Lane::Only, side, system.epoch, beat, self.now_ms) {
+                match record.report(Lane::Only, &said(side, system.epoch, system.last, beat), self.now_ms) {
                     Reported::Renewed { until_ms } => state.system(side).until_ms = Some(until_ms),
                     // Who hears that it has lost the issue stops.
                     Reported::Fenced { .. } => state.system(side).until_ms = None,
@@ -366,9 +390,18 @@ impl State {
         if before.owner != after.owner && after.epoch != before.epoch + 1 {
             return Some("G3: the owner changed without its epoch".into());
         }
-        let is_offer = step.contains("accepted") || step.contains("keeps");
+        let is_offer = step.contains(" is accepted") || step.contains(" keeps ");
         (is_offer && before.owner != after.owner).then(|| "G5: a decision moved an issue that had an owner".into())
     }
+}
+
+fn name(event: usize) -> DeliveryId {
+    DeliveryId::new(&event.to_string()).unwrap()
+}
+
+fn said(side: Side, epoch: u64, event: usize, word: Word) -> Report {
+    let (issue, delivery) = (IssueId::new("i").unwrap(), Some(name(event)));
+    Report { issue, side, epoch, word, delivery, workflow: None }
 }
 
 /// How many states there are, or the shortest way to one that is broken.

@@ -7,6 +7,15 @@ fn pinned(owner: Side) -> Record {
     Record::pinned(owner, 1, pin, 1_000)
 }
 
+fn event() -> DeliveryId {
+    DeliveryId::new("event").unwrap()
+}
+
+fn report(side: Side, epoch: u64, word: Word) -> Report {
+    let issue = crate::ledger::IssueId::new("i").unwrap();
+    Report { issue, side, epoch, word, delivery: None, workflow: None }
+}
+
 /// What follows from the answers to the first event of an issue of one side, each given as soon as it is tried.
 #[track_caller]
 fn check(owner: Side, answers: &[Answer], expected: Settled, state: State) {
@@ -15,7 +24,7 @@ fn check(owner: Side, answers: &[Answer], expected: Settled, state: State) {
     let mut last = Settled::Fenced;
     for answer in answers {
         now = now.max(record.due_ms);
-        let Taken::Send { token, .. } = record.claim(Lane::Only, now) else { panic!("{record:?}") };
+        let Taken::Send { token, .. } = record.claim(Lane::Only, &event(), now) else { panic!("{record:?}") };
         last = record.settle(Lane::Only, token, *answer, now).0;
     }
     assert_eq!((last, record.state()), (expected, state), "{answers:?}: {record:?}");
@@ -47,11 +56,26 @@ fn each_class_of_answers_has_its_consequence() {
 fn work_that_ends_before_its_answer_has_ended() {
     let mut record = pinned(Side::New);
     record.enqueue(1_000);
-    let Taken::Send { token, .. } = record.claim(Lane::Only, 1_000) else { panic!("{record:?}") };
+    let Taken::Send { token, .. } = record.claim(Lane::Only, &event(), 1_000) else { panic!("{record:?}") };
     let ended = Word::Ended { success: Some(true) };
-    assert_eq!(record.report(Lane::Only, Side::New, 1, ended, 1_001), Reported::Ended);
+    assert_eq!(record.report(Lane::Only, &report(Side::New, 1, ended), 1_001), Reported::Ended);
     assert_eq!(record.settle(Lane::Only, token, Answer::Accepted, 1_002), (Settled::Delivered, true));
     assert_eq!((record.state(), record.success), (State::Ended, Some(true)));
+}
+
+#[test]
+fn the_end_of_an_earlier_event_is_no_news() {
+    let mut record = pinned(Side::New);
+    record.enqueue(1_000);
+    let Taken::Send { token, .. } = record.claim(Lane::Only, &event(), 1_000) else { panic!("{record:?}") };
+    record.settle(Lane::Only, token, Answer::Accepted, 1_000);
+    let ended = Word::Ended { success: None };
+    let of = |name: &str| Report { delivery: Some(DeliveryId::new(name).unwrap()), ..report(Side::New, 1, ended) };
+    let before = record.clone();
+    assert_eq!(record.report(Lane::Only, &of("earlier"), 2_000), Reported::Ended);
+    assert_eq!(record, before);
+    assert_eq!(record.report(Lane::Only, &of("event"), 2_000), Reported::Ended);
+    assert_eq!(record.state(), State::Ended);
 }
 
 #[test]
@@ -65,7 +89,7 @@ fn a_declared_silence_is_a_longer_lease_within_bounds() {
         (Some(u64::MAX), 1_000 + SILENT_MS_MAX),
     ] {
         let beat = Word::Heartbeat { max_ms };
-        assert_eq!(record.report(Lane::Only, Side::New, 1, beat, 1_000), Reported::Renewed { until_ms });
+        assert_eq!(record.report(Lane::Only, &report(Side::New, 1, beat), 1_000), Reported::Renewed { until_ms });
     }
 }
 
@@ -75,7 +99,7 @@ fn only_the_owner_at_its_epoch_is_heard() {
     let before = record.clone();
     for (side, epoch, split_brain) in [(Side::Legacy, 1, true), (Side::New, 2, false), (Side::Legacy, 2, true)] {
         let fenced = Reported::Fenced { owner: Side::New, epoch: 1, split_brain };
-        assert_eq!(record.report(Lane::Only, side, epoch, Word::Ended { success: None }, 2_000), fenced);
+        assert_eq!(record.report(Lane::Only, &report(side, epoch, Word::Ended { success: None }), 2_000), fenced);
     }
     assert_eq!(record, before);
 }

@@ -11,7 +11,7 @@ use crate::ledger::rules::{BACKOFF_MS, CLAIM_MS, GRACE_MS, LEASE_MS, Parked, Sta
 use crate::ledger::view::{Choice, Filter, Quarantined, What};
 use crate::ledger::{
     Accepted, Answer, Claimed, Delivery, DeliveryId, Handed, IssueId, Lane, Placed, Placement, Report, Reported,
-    Settled, Word,
+    Settled, Why, Word,
 };
 use crate::migration::Side;
 use crate::mode::Mode;
@@ -53,7 +53,7 @@ impl Subject {
     }
 
     async fn report(&self, after_ms: u64, issue: &str, side: Side, epoch: u64, word: Word) -> Reported {
-        let report = Report { issue: issue_id(issue), side, epoch, word, workflow: Some("wf".into()) };
+        let report = Report { issue: issue_id(issue), side, epoch, word, delivery: None, workflow: Some("wf".into()) };
         self.at(after_ms).report(&id("m"), &report).await.unwrap()
     }
 
@@ -237,7 +237,7 @@ async fn a_dead_letter_holds_its_issue_and_no_other(subject: &Subject) {
 async fn work_ends_and_moves_wait_for_it(subject: &Subject) {
     subject.accept(0, "d", "i", NEW).await;
     let claimed = subject.one(0).await;
-    let busy = subject.at(1).hand_over(&id("m"), &issue_id("i"), 1, Side::Legacy, None).await.unwrap();
+    let busy = subject.at(1).hand_over(&id("m"), &issue_id("i"), 1, Side::Legacy, None, Why::Safe).await.unwrap();
     assert_eq!(busy, Handed::Busy { until_ms: START + CLAIM_MS });
     subject.settle(1, &claimed, Answer::Accepted).await;
     let beat = Word::Heartbeat { max_ms: None };
@@ -245,7 +245,8 @@ async fn work_ends_and_moves_wait_for_it(subject: &Subject) {
         subject.report(10_000, "i", Side::New, 1, beat).await,
         Reported::Renewed { until_ms: START + 10_000 + LEASE_MS }
     );
-    let waiting = subject.at(20_000).hand_over(&id("m"), &issue_id("i"), 1, Side::Legacy, None).await.unwrap();
+    let waiting =
+        subject.at(20_000).hand_over(&id("m"), &issue_id("i"), 1, Side::Legacy, None, Why::Safe).await.unwrap();
     assert_eq!(waiting, Handed::Waiting { lease_until_ms: START + 10_000 + LEASE_MS });
     subject.accept(20_000, "e", "i", NEW).await;
     assert_eq!(subject.claim(20_001).await, [], "nothing more goes to an owner that is to lose it");
@@ -262,15 +263,17 @@ async fn work_ends_and_moves_wait_for_it(subject: &Subject) {
 
     // A lease that runs out lets it move too, and so does a person at any time.
     let m = id("m");
-    let waiting = subject.at(20_005).hand_over(&m, &issue_id("i"), 2, Side::New, None).await.unwrap();
+    let waiting = subject.at(20_005).hand_over(&m, &issue_id("i"), 2, Side::New, None, Why::Safe).await.unwrap();
     assert!(matches!(waiting, Handed::Waiting { .. }), "{waiting:?}");
     let out = 20_004 + LEASE_MS + GRACE_MS;
     assert_eq!(subject.at(out - 1).sweep(&m).await.unwrap().moved, 0);
     assert_eq!(subject.at(out).sweep(&m).await.unwrap().moved, 1);
     assert_eq!(subject.state(out, "i").await, (State::Idle, Side::New, 3));
-    let stale = subject.at(out).hand_over(&m, &issue_id("i"), 2, Side::Legacy, Some(&person())).await.unwrap();
+    let stale =
+        subject.at(out).hand_over(&m, &issue_id("i"), 2, Side::Legacy, Some(&person()), Why::Operator).await.unwrap();
     assert_eq!(stale, Handed::Fenced { epoch: 3 });
-    let over = subject.at(out).hand_over(&m, &issue_id("i"), 3, Side::Legacy, Some(&person())).await.unwrap();
+    let over =
+        subject.at(out).hand_over(&m, &issue_id("i"), 3, Side::Legacy, Some(&person()), Why::Operator).await.unwrap();
     assert_eq!(over, Handed::Over { epoch: 4 });
     assert_eq!(subject.report(out, "unheard", Side::New, 1, beat).await, Reported::Unknown);
 }
@@ -313,7 +316,11 @@ async fn parallel_records_do_not_know_each_other(subject: &Subject) {
         let answer = if claimed.owner == Side::New { Answer::NotAccepted } else { Answer::Accepted };
         subject.settle(0, claimed, answer).await;
     }
-    let handed = subject.at(0).hand_over(&id("m"), &issue_id("i"), 1, Side::Legacy, Some(&person())).await.unwrap();
+    let handed = subject
+        .at(0)
+        .hand_over(&id("m"), &issue_id("i"), 1, Side::Legacy, Some(&person()), Why::Operator)
+        .await
+        .unwrap();
     assert_eq!(handed, Handed::Parallel);
     // It stays parallel while any of it is at work, and is decided anew afterwards.
     let Accepted::New(owners) = subject.accept(1, "e", "i", NEW).await else { panic!("it is new") };
@@ -419,7 +426,7 @@ async fn what_people_do_is_told(subject: &Subject) {
     subject.settle(3, &claimed, Answer::Rejected).await;
     subject.at(4).discard(&id("m"), &choice, &person(), true).await.unwrap();
     subject.at(5).discard(&id("m"), &choice, &person(), false).await.unwrap();
-    subject.at(6).hand_over(&id("m"), &issue_id("i"), 1, Side::Legacy, Some(&person())).await.unwrap();
+    subject.at(6).hand_over(&id("m"), &issue_id("i"), 1, Side::Legacy, Some(&person()), Why::Operator).await.unwrap();
     let audit = subject.at(7).events(&id("m"), true, 10).await.unwrap();
     let told: Vec<_> = audit.iter().map(|event| (event.what, event.at_ms - START)).collect();
     assert_eq!(told, [(What::HandedOver, 6), (What::Discarded, 5), (What::Replayed, 2)]);

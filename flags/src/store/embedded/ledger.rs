@@ -25,7 +25,8 @@ use crate::ledger::view::{
     Touched,
 };
 use crate::ledger::{
-    Accepted, Answer, Claim, Delivery, Handed, IssueId, IssueLane, Lane, Placement, Report, Reported, Settled, Standing,
+    Accepted, Answer, Claim, Delivery, Handed, IssueId, IssueLane, Lane, Placement, Report, Reported, Settled,
+    Standing, Why,
 };
 use crate::migration::{MigrationId, Side};
 use crate::store::StoreError;
@@ -263,11 +264,12 @@ impl Ledger for Embedded {
         epoch: u64,
         to: Side,
         person: Option<&Person>,
+        why: Why,
     ) -> Result<Handed, StoreError> {
         let (issue, person) = (issue.clone(), person.cloned());
         self.on_ledger(migration, move |book| {
             let by = person.as_ref().map(|person| (person.actor.as_str(), person.reason.as_str()));
-            book.hand_over(&issue, epoch, to, by)
+            book.hand_over(&issue, epoch, to, by, why)
         })
         .await
     }

@@ -48,7 +48,7 @@ use crate::ledger::view::{
 };
 use crate::ledger::{
     Accepted, Answer, Claim, Claimed, Delivery, DeliveryId, Fence, Handed, IssueId, IssueLane, Ownership, Placed,
-    Placement, QUEUE_MAX, Report, Reported, Settled, Standing, WAITING_MAX, Word,
+    Placement, QUEUE_MAX, Report, Reported, Settled, Standing, WAITING_MAX, Why, Word,
 };
 use crate::migration::{MigrationId, Side};
 use crate::mode::Mode;
@@ -283,7 +283,9 @@ impl Ledger for Redis {
             Word::Ended { success } => SaidWord { heartbeat: false, max_ms: None, success },
         })?;
         let (epoch, workflow) = (report.epoch.to_string(), report.workflow.as_deref().unwrap_or_default());
-        let arguments = [report.issue.as_str(), report.side.name(), &epoch, &word, workflow].map(str::as_bytes);
+        let delivery = report.delivery.as_ref().map_or("", DeliveryId::as_str);
+        let arguments =
+            [report.issue.as_str(), report.side.name(), &epoch, &word, workflow, delivery].map(str::as_bytes);
         let answer = self.ledger_call(migration, "report", &arguments).await?;
         let owner = || side(of(&answer, 1)?);
         let epoch = || number(of(&answer, 2)?);
@@ -304,9 +306,11 @@ impl Ledger for Redis {
         epoch: u64,
         to: Side,
         person: Option<&Person>,
+        why: Why,
     ) -> Result<Handed, StoreError> {
         let (epoch, by) = (epoch.to_string(), person.map(person_json).transpose()?.unwrap_or_default());
-        let arguments = [issue.as_str(), &epoch, to.name(), &by].map(str::as_bytes);
+        let forced = if why == Why::Operator { "1" } else { "0" };
+        let arguments = [issue.as_str(), &epoch, to.name(), &by, forced].map(str::as_bytes);
         let answer = self.ledger_call(migration, "hand_over", &arguments).await?;
         let epoch = || number(of(&answer, 1)?);
         let until = || number(of(&answer, 2)?);

@@ -10,7 +10,7 @@ use crate::ledger::book::memory::Memory;
 use crate::ledger::book::{Batch, Book, By};
 use crate::ledger::rules::Parked;
 use crate::ledger::view::{Choice, Filter, PAGE_MAX};
-use crate::ledger::{Answer, Claim, Lane, Placed, Placement, Report, Word};
+use crate::ledger::{Answer, Claim, DeliveryId, Lane, Placed, Placement, Report, Why, Word};
 use crate::migration::{MigrationId, Side};
 use crate::mode::Mode;
 use crate::store::ledger::{CLAIM_BYTES_MAX, Ledger, Policy, STEP_MAX, Taking};
@@ -42,12 +42,14 @@ enum Call {
         side: Side,
         epoch: u64,
         word: Word,
+        event: Option<u8>,
     },
     HandOver {
         issue: u8,
         epoch: u64,
         to: Side,
         by_person: bool,
+        why: Why,
     },
     Sweep,
     RollBack {
@@ -87,10 +89,10 @@ fn call() -> impl Strategy<Value = Call> {
         8 => (1..4usize).prop_map(|limit| Call::Claim { limit }),
         8 => (0..3usize, prop::sample::select(Answer::ALL.to_vec()))
             .prop_map(|(claim, answer)| Call::Settle { claim, answer }),
-        5 => (issue.clone(), side(), 1..4u64, word())
-            .prop_map(|(issue, side, epoch, word)| Call::Report { issue, side, epoch, word }),
-        3 => (issue.clone(), 1..4u64, side(), any::<bool>())
-            .prop_map(|(issue, epoch, to, by_person)| Call::HandOver { issue, epoch, to, by_person }),
+        5 => (issue.clone(), side(), 1..4u64, word(), prop::option::of(0..40u8))
+            .prop_map(|(issue, side, epoch, word, event)| Call::Report { issue, side, epoch, word, event }),
+        3 => (issue.clone(), 1..4u64, side(), any::<bool>(), prop_oneof![Just(Why::Safe), Just(Why::Operator)])
+            .prop_map(|(issue, epoch, to, by_person, why)| Call::HandOver { issue, epoch, to, by_person, why }),
         2 => Just(Call::Sweep),
         1 => (10..13u64).prop_map(|revision| Call::RollBack { revision }),
         2 => (prop::option::of(issue.clone()), any::<bool>())
@@ -183,15 +185,16 @@ impl Pair<'_> {
                 let expected = book.settle(claim, answer, "why").unwrap();
                 assert_eq!(ledger.settle(migration, claim, answer, "why").await.unwrap(), expected, "{told}");
             }
-            Call::Report { issue: of, side, epoch, word } => {
-                let report = Report { issue: issue(of), side, epoch, word, workflow: Some("w".into()) };
+            Call::Report { issue: of, side, epoch, word, event } => {
+                let delivery = event.map(|event| DeliveryId::new(&format!("event-{event}")).unwrap());
+                let report = Report { issue: issue(of), side, epoch, word, delivery, workflow: Some("w".into()) };
                 let expected = book.report(&report).unwrap();
                 assert_eq!(ledger.report(migration, &report).await.unwrap(), expected, "{told}");
             }
-            Call::HandOver { issue: of, epoch, to, by_person } => {
-                let expected = book.hand_over(&issue(of), epoch, to, by.filter(|_| by_person)).unwrap();
+            Call::HandOver { issue: of, epoch, to, by_person, why } => {
+                let expected = book.hand_over(&issue(of), epoch, to, by.filter(|_| by_person), why).unwrap();
                 let person = Some(&person).filter(|_| by_person);
-                let found = ledger.hand_over(migration, &issue(of), epoch, to, person).await.unwrap();
+                let found = ledger.hand_over(migration, &issue(of), epoch, to, person, why).await.unwrap();
                 assert_eq!(found, expected, "{told}");
             }
             Call::Sweep => {

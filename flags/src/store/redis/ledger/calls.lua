@@ -91,17 +91,17 @@ function calls.claim(revision, limit, bytes_max)
     local ready = redis.call('ZRANGEBYSCORE', P .. ':ready', '-inf', number(now), 'LIMIT', 0, limit)
     for _, at in ipairs(ready) do
         local r, old = get(at)
-        if not r then
+        if not r or not first(at) then
             redis.call('ZREM', P .. ':ready', at)
         else
             local id = first(at)
-            local key = id and P .. ':b:' .. id
-            local size = key and redis.call('HSTRLEN', key, 'body') or 0
+            local key = P .. ':b:' .. id
+            local size = redis.call('HSTRLEN', key, 'body')
             if #claims > 0 and bytes + size > tonumber(bytes_max) then break end
-            local taken = claim(r, lane_of(at))
+            local taken = claim(r, lane_of(at), id)
             if taken == 'send' then
-                local kept = key and redis.call('HMGET', key, 'meta', 'body', 'at')
-                if kept and kept[1] then
+                local kept = redis.call('HMGET', key, 'meta', 'body', 'at')
+                if kept[1] then
                     bytes = bytes + size
                     claims[#claims + 1] = {at, r.owner, number(r.epoch), number(r.token), number(r.attempt), id, kept[1],
                         kept[2], kept[3]}
@@ -145,8 +145,8 @@ function calls.settle(at, token, answer, detail, kept_s)
     return {settled, number(r.due_ms), r.owner, number(r.epoch)}
 end
 
--- issue, side, epoch, word, workflow
-function calls.report(issue, side, epoch, word, workflow)
+-- issue, side, epoch, word, workflow or nothing, delivery or nothing
+function calls.report(issue, side, epoch, word, workflow, delivery)
     local at = 'o:' .. issue
     local r, old = get(at)
     if not r then
@@ -155,11 +155,13 @@ function calls.report(issue, side, epoch, word, workflow)
     end
     if not r then return {'unknown'} end
     word = cjson.decode(word)
-    local reported = report(r, lane_of(at), side, tonumber(epoch), word)
+    if delivery == '' then delivery = nil end
+    local reported, is_news = report(r, lane_of(at), side, tonumber(epoch), word, delivery)
     if reported == 'fenced' then
         if r.owner ~= side then tell(at, 'split_brain', side .. ' reported for epoch ' .. epoch) end
         return {'fenced', r.owner, number(r.epoch)}
     end
+    if is_news == false then return {reported, r.owner, number(r.epoch), number(r.lease_ms)} end
     if r.epoch == old.epoch and workflow ~= '' then r.workflow = workflow end
     if not word.heartbeat then
         local detail = ''
@@ -171,13 +173,13 @@ function calls.report(issue, side, epoch, word, workflow)
     return {reported, r.owner, number(r.epoch), number(r.lease_ms)}
 end
 
--- issue, epoch, side, person
-function calls.hand_over(issue, epoch, to, by)
+-- issue, epoch, side, person or nothing, whether it is said to be safe
+function calls.hand_over(issue, epoch, to, by, is_forced)
     local at = 'o:' .. issue
     local r, old = get(at)
     if not r then return {#owners(issue) > 0 and 'parallel' or 'unknown'} end
     by = by ~= '' and cjson.decode(by) or nil
-    local handed = hand_over(r, tonumber(epoch), to, by ~= nil)
+    local handed = hand_over(r, tonumber(epoch), to, is_forced == '1')
     if handed == 'over' then
         tell_moved(at, r, by)
     elseif handed == 'waiting' then

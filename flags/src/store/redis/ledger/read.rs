@@ -59,6 +59,7 @@ fn letter(value: &Value) -> Result<DeadLetter, StoreError> {
     let kind = text(of(one, 2)?)?;
     Ok(DeadLetter {
         at: place(of(one, 0)?)?,
+        owner: side(of(one, 4)?)?,
         delivery: DeliveryId::new(text(of(one, 1)?)?).map_err(StoreError::corrupt)?,
         why: Parked::ALL.into_iter().find(|known| known.name() == kind).ok_or_else(|| misread(kind))?,
         since_ms: number(of(one, 3)?)?,

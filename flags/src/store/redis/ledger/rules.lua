@@ -60,7 +60,7 @@ local function give(r, to)
     r.epoch = r.epoch + 1
     r.run = 'free'
     r.lease_ms, r.silent_ms, r.ended_token = 0, 0, 0
-    r.success, r.workflow = nil, nil
+    r.success, r.workflow, r.last = nil, nil, nil
     r.attempt, r.refused, r.due_ms = 0, 0, now
     r.parked, r.moving = nil, nil
     r.changed_ms = now
@@ -132,7 +132,7 @@ local function expire(r, lane)
 end
 
 -- Answers 'send', 'parked' or nothing.
-local function claim(r, lane)
+local function claim(r, lane, first_id)
     if r.waiting == 0 or r.parked or now < r.claim_ms then return nil end
     expire(r, lane)
     if r.parked then return 'parked' end
@@ -148,12 +148,15 @@ local function claim(r, lane)
     r.token = r.token + 1
     r.claim_ms = now + CLAIM_MS
     r.attempt = r.attempt + 1
+    r.last = first_id
     r.changed_ms = now
     return 'send'
 end
 
-local function report(r, lane, side, epoch, word)
+local function report(r, lane, side, epoch, word, delivery)
     if r.owner ~= side or r.epoch ~= epoch then return 'fenced' end
+    local is_last = delivery == r.last
+    if not word.heartbeat and delivery and not is_last then return 'ended', false end
     r.changed_ms = now
     if word.heartbeat then
         if word.max_ms then r.silent_ms = math.min(word.max_ms, SILENT_MS_MAX) end
@@ -163,7 +166,7 @@ local function report(r, lane, side, epoch, word)
         r.lease_ms = now + lease_length(r)
         return 'renewed'
     end
-    if r.claim_ms > 0 and r.run ~= 'running' then r.ended_token = r.token end
+    if r.claim_ms > 0 and (is_last or r.run == 'free') then r.ended_token = r.token end
     r.run = 'ended'
     r.lease_ms, r.silent_ms = 0, 0
     r.success = word.success

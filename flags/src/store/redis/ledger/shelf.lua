@@ -179,10 +179,10 @@ local function tell_moved(at, r, by)
     tell(at, 'handed_over', r.owner .. ' epoch ' .. number(r.epoch), by)
 end
 
--- The first event of a record that waits for a person: record, delivery, why, since when.
+-- The first event of a record that waits for a person: record, delivery, why, since when, whose.
 local function letter(at, r)
     local id = r.parked and first(at)
-    if id then return {at, id, r.parked, number(r.changed_ms)} end
+    if id then return {at, id, r.parked, number(r.changed_ms), r.owner} end
 end
 
 local function tell_parked(at, r, detail)
