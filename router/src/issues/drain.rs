@@ -17,14 +17,14 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use super::journal::{Entry, Segment};
 use super::office::Office;
 
-/// How long a segment is kept after the ledger has it: longer than a fail-over takes.
-const KEPT: Duration = Duration::from_secs(30);
+/// How long a segment is kept after the ledger has it: longer than a replica lags behind and a disk is not synced.
+const KEPT: Duration = Duration::from_secs(10);
 
 /// The same where the journal is half full.
 const KEPT_LEAST: Duration = Duration::from_secs(2);
 
 /// How long the open segment is written to while the ledger answers.
-const OPEN_MAX: Duration = Duration::from_secs(5);
+const OPEN_MAX: Duration = Duration::from_secs(3);
 
 /// How often the journal is looked at.
 const TURN: Duration = Duration::from_millis(200);
