@@ -1,6 +1,6 @@
 //! Walks through every order of steps of a small instance, and checks what the ledger promises after each.
 //!
-//! The instance: one issue, a few events of which each may be sent twice, two systems, routers that send, answer, time out
+//! The instance: one issue, two events of which the first may be sent twice, two systems, routers that send, answer, time out
 //! or die at any point, reports that come or do not, a handoff, an emergency rollback, and decisions of either kind for
 //! each event, as under a percentage that changes. Time goes from one deadline to the next.
 //!
@@ -18,6 +18,9 @@ use crate::mode::Mode;
 const EVENTS: usize = 2;
 const TOKENS_MAX: u64 = 3;
 const EPOCHS_MAX: u64 = 3;
+
+/// Heartbeats, repeated reports, handoffs and rollbacks, all together.
+const RARE_MAX: u8 = 2;
 
 /// What is explored: the rules as they are, or with one mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +135,11 @@ impl State {
         state
     }
 
+    /// Heartbeats, repeated reports, handoffs and rollbacks that may yet be.
+    const fn budget(&self) -> u8 {
+        RARE_MAX.saturating_sub(self.beats + self.repeats + self.handoffs + self.rollbacks)
+    }
+
     fn system(&mut self, side: Side) -> &mut System {
         &mut self.systems[side as usize]
     }
@@ -175,7 +183,7 @@ impl State {
                         state.events[event].looked += 1;
                         next.push((format!("a router does not find {event}"), state));
                     }
-                } else if known.offered < 2 {
+                } else if known.offered < if event == 0 { 2 } else { 1 } {
                     let mut state = self.clone();
                     state.events[event].offered += 1;
                     if known.kept == 0 {
@@ -259,7 +267,7 @@ impl State {
         for side in Side::ALL {
             let system = self.systems[side as usize];
             let ended = Word::Ended { success: None };
-            if let (Some(event), 0) = (system.ended, self.repeats) {
+            if let (Some(event), 1..) = (system.ended, self.budget()) {
                 let mut state = self.clone();
                 state.repeats += 1;
                 let report = said(side, system.epoch, event, ended);
@@ -277,7 +285,7 @@ impl State {
             let mut state = self.clone();
             state.system(side).until_ms = None;
             next.push((format!("{side} ends and its report is lost"), state));
-            if self.beats < 1 {
+            if self.budget() > 0 {
                 let mut state = self.clone();
                 state.beats += 1;
                 let beat = Word::Heartbeat { max_ms: None };
@@ -296,14 +304,14 @@ impl State {
     fn changes(&self, variant: Variant, next: &mut Vec<(String, Self)>) {
         let Some(record) = &self.record else { return };
         if record.epoch < EPOCHS_MAX {
-            if self.handoffs < 1 {
+            if self.handoffs < 1 && self.budget() > 0 {
                 let mut state = self.clone();
                 state.handoffs += 1;
                 let to = record.owner.other();
                 state.record.as_mut().unwrap().hand_over(Lane::Only, record.epoch, to, Why::Safe, self.now_ms);
                 next.push((format!("a handoff to {to}"), state));
             }
-            if self.rollbacks < 1 {
+            if self.rollbacks < 1 && self.budget() > 0 {
                 let mut state = self.clone();
                 state.rollbacks += 1;
                 let own = state.record.as_mut().unwrap();
