@@ -17,6 +17,7 @@ mod exit;
 mod explain;
 mod freeze;
 mod history;
+mod issues;
 mod mode;
 mod notify;
 pub(crate) mod output;
@@ -68,6 +69,7 @@ enum Command {
     Unpin(pin::UnpinArgs),
     Explain(explain::Args),
     History(history::Args),
+    Issues(issues::Args),
     Counts(counts::Args),
     Undo(undo::Args),
     Freeze(freeze::FreezeArgs),
@@ -112,6 +114,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Unpin(args) => pin::unpin(&args),
         Command::Explain(args) => explain::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Issues(args) => issues::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Undo(args) => undo::run(&args),
         Command::Freeze(args) => freeze::freeze(&args),

@@ -7,6 +7,7 @@ mod changes;
 mod events;
 mod freeze;
 mod guard;
+mod issues;
 mod ofrep;
 mod outcomes;
 

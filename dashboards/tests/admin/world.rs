@@ -281,6 +281,7 @@ impl World {
         let board = Arc::<Board>::default();
         let observer = Observer::new(&[]).unwrap();
         observer.declare_migrations(&["agents", "reports"].map(|id| MigrationId::new(id).unwrap()));
+        observer.issues().declare(&[MigrationId::new("agents").unwrap()].into());
         let app = dashboards::app(State {
             control: Arc::clone(&control),
             watch: Arc::clone(&watch),

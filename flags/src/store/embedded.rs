@@ -449,6 +449,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn issues_that_were_accepted_together_are_there_when_it_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        let store = Embedded::open(&path).await.unwrap();
+        conformance::ledger::accept_many(&store, 300).await;
+        drop(store);
+        let store = Embedded::open(&path).await.unwrap();
+        let totals = store.ledger().totals(&id("m")).await.unwrap();
+        assert_eq!((totals.waiting, totals.records.len()), (300, 1));
+    }
+
+    #[tokio::test]
     async fn opened_again_it_has_everything_and_goes_on() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.redb");

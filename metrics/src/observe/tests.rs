@@ -33,6 +33,8 @@ fn fresh() -> Arc<Observer> {
     observer.declare_upstreams(&[("python".into(), "127.0.0.1:3002".into())]);
     observer.declare_notifications(&["slack-0".into()]);
     observer.declare_webhooks(&id("sessions"));
+    observer.issues().declare(&[id("sessions")].into());
+    observer.issues().stands(&id("sessions"), &flags::ledger::view::Totals::default());
     observer.snapshot_swapped(&snapshot(Mode::Gradual, 25.0));
     // A router has at least one worker.
     observer.shard();

@@ -443,6 +443,17 @@ async fn bodies_and_headers_come_back_byte_for_byte(subject: &Subject) {
     assert_eq!(subject.one(0).await.delivery, event);
 }
 
+/// Events of as many issues at once; each is there when its call returns, and opened again too.
+pub(crate) async fn accept_many(ledger: &dyn Ledger, count: usize) {
+    let accepts = (0..count).map(|number| async move {
+        let name = format!("many-{number}");
+        let accepted = ledger.accept(&id("m"), &delivery(&name, &name, &name), &placement(NEW)).await.unwrap();
+        assert!(matches!(accepted, Accepted::New(_)), "{accepted:?}");
+    });
+    futures_util::future::join_all(accepts).await;
+    assert_eq!(ledger.totals(&id("m")).await.unwrap().waiting, u64::try_from(count).unwrap());
+}
+
 async fn racing_routers_take_each_event_once(subject: &Subject) {
     const ISSUES: usize = 40;
     for number in 0..ISSUES {
