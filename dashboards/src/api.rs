@@ -11,6 +11,7 @@ mod events;
 pub(crate) mod evidence;
 mod freeze;
 mod history;
+mod issues;
 mod migrations;
 mod mismatches;
 mod movement;
@@ -82,6 +83,20 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(rules::list, rules::accept))
         .routes(routes!(rules::remove))
         .routes(routes!(outcomes::report))
+        .routes(routes!(issues::list))
+        .routes(routes!(issues::totals))
+        .routes(routes!(issues::audit))
+        .routes(routes!(issues::show))
+        .routes(routes!(issues::letters::dead_letters))
+        .routes(routes!(issues::letters::quarantine))
+        .routes(routes!(issues::letters::replay_many))
+        .routes(routes!(issues::letters::discard_many))
+        .routes(routes!(issues::letters::replay))
+        .routes(routes!(issues::letters::discard))
+        .routes(routes!(issues::reports::heartbeat))
+        .routes(routes!(issues::reports::finish))
+        .routes(routes!(issues::reports::handoff))
+        .routes(routes!(issues::reports::fence, issues::reports::check_fence))
         .routes(routes!(series::series))
         .routes(routes!(events::events))
         .routes(routes!(replicas::list))
@@ -138,6 +153,13 @@ DELETE /api/v1/session
 DELETE /api/v1/sessions/{id}
 GET /api/v1/events
 GET /api/v1/freeze
+GET /api/v1/issues
+GET /api/v1/issues/audit
+GET /api/v1/issues/dead-letters
+GET /api/v1/issues/quarantine
+GET /api/v1/issues/totals
+GET /api/v1/issues/{id}
+GET /api/v1/issues/{id}/fence
 GET /api/v1/migrations
 GET /api/v1/migrations/{id}
 GET /api/v1/migrations/{id}/comparison
@@ -156,6 +178,14 @@ GET /api/v1/sessions
 GET /api/v1/sign-in
 GET /api/v1/tokens
 GET /api/v1/upstreams
+POST /api/v1/issues/discard
+POST /api/v1/issues/replay
+POST /api/v1/issues/{id}/discard
+POST /api/v1/issues/{id}/fence
+POST /api/v1/issues/{id}/finish
+POST /api/v1/issues/{id}/handoff
+POST /api/v1/issues/{id}/heartbeat
+POST /api/v1/issues/{id}/replay
 POST /api/v1/migrations/{id}/acknowledge
 POST /api/v1/migrations/{id}/outcomes
 POST /api/v1/migrations/{id}/rollback

@@ -3,6 +3,7 @@
 mod decided;
 mod freeze;
 mod mismatches;
+pub(crate) mod issues;
 mod replicas;
 
 use flags::decide::Decision;

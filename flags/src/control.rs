@@ -19,6 +19,7 @@ mod adopt;
 mod change;
 mod error;
 mod freeze;
+mod ledger;
 mod next;
 mod records;
 mod reseed;

@@ -15,6 +15,7 @@ pub mod freeze;
 pub mod guard;
 pub mod jwt;
 pub mod key;
+pub mod ledger;
 pub mod migration;
 pub mod mirror;
 pub mod mode;

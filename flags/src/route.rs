@@ -48,6 +48,8 @@ pub struct Respond {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Migration(MigrationId),
+    /// Webhooks whose issues a migration places; they are kept and sent on later.
+    Issues(MigrationId),
     /// The name of an upstream that belongs to no migration.
     Upstream(String),
     Respond(Respond),
@@ -274,7 +276,7 @@ impl RouteTable {
         let mut errors = Vec::new();
         for (at, route) in routes.iter().enumerate() {
             let index = match &route.target {
-                Target::Migration(id) => match migrations.get(id) {
+                Target::Migration(id) | Target::Issues(id) => match migrations.get(id) {
                     Some(index) => Some(*index),
                     None => {
                         errors.push(DefinitionError::UnknownMigration { route: at, id: id.clone() });

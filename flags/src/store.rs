@@ -15,6 +15,7 @@ pub(crate) mod conformance;
 pub mod embedded;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod ledger;
 pub mod records;
 pub mod redis;
 
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use thiserror::Error;
 
+pub use self::ledger::Ledger;
 pub use self::records::Records;
 
 use crate::freeze::FreezeEntry;
@@ -211,6 +213,9 @@ fn misread(document: &[u8], error: &serde_json::Error) -> String {
 
 #[async_trait]
 pub trait Store: Records {
+    /// Where issues are kept.
+    fn ledger(&self) -> &dyn Ledger;
+
     /// Reads everything at one revision.
     async fn load(&self) -> Result<Loaded, StoreError>;
 

@@ -361,6 +361,10 @@ impl Draining {
     }
 }
 
+mod issues;
+
+pub use issues::{IssueDiscarded, IssueHandedOver, IssueParked, IssueReplayed, ReportFenced};
+
 #[cfg(test)]
 mod tests {
     use super::*;

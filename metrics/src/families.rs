@@ -89,6 +89,34 @@ families! {
         "What this router's guard has done by itself.";
     OUTCOMES = Counter "crossfade_outcomes_total" ["migration", "result"]
         "Reports about work that ended later which this router took, by what became of them.";
+    ISSUES_ARRIVED = Counter "crossfade_issues_arrived_total" ["migration", "result"]
+        "Webhooks about issues that came to this router, by what became of them.";
+    ISSUES_ANSWERS = Counter "crossfade_issues_answers_total" ["migration", "side", "answer"]
+        "Events that this router sent to a side, by the class of what it answered.";
+    ISSUES_HANDOFFS = Counter "crossfade_issues_handoffs_total" ["migration", "side"]
+        "Issues that this router saw become the side's after they were the other's.";
+    ISSUES_FENCED = Counter "crossfade_issues_fenced_total" ["migration", "side"]
+        "Reports of a side that were refused, because it does not own the issue at that epoch.";
+    ISSUES_SPLIT_BRAIN = Counter "crossfade_issues_split_brain_total" ["migration", "side"]
+        "Reports of a side about issues that the other side owns: two systems may work on one issue.";
+    ISSUES_PARKED = Counter "crossfade_issues_parked_total" ["migration", "side"]
+        "Events for a side that this router gave up, so that they wait for a person.";
+    ISSUES_REPLAYED = Counter "crossfade_issues_replayed_total" ["migration", "side"]
+        "Events for a side that people let be tried again by this router.";
+    ISSUES_DISCARDED = Counter "crossfade_issues_discarded_total" ["migration", "side"]
+        "Events for a side that people gave up by this router.";
+    ISSUES = Gauge "crossfade_issues" ["migration", "side", "state"]
+        "Issues in the ledger, by owner and state.";
+    ISSUES_EVENTS_WAITING = Gauge "crossfade_issues_events_waiting" ["migration"]
+        "Events that are kept and not yet delivered.";
+    ISSUES_OLDEST_WAITING = Gauge "crossfade_issues_oldest_waiting_seconds" ["migration"]
+        "How long the oldest of them waits; 0 without any.";
+    ISSUES_DEAD_LETTERS = Gauge "crossfade_issues_dead_letters" ["migration"]
+        "Events that wait for a person.";
+    ISSUES_QUARANTINED = Gauge "crossfade_issues_quarantined" ["migration"]
+        "What is in quarantine because it is no event about an issue.";
+    ISSUES_LEASES = Gauge "crossfade_issues_leases" ["migration", "state"]
+        "Issues that a system may be working on: held, or lapsed without a word of it.";
     OTHER_REQUESTS = Counter "crossfade_other_requests_total" ["code_class"]
         "Requests of routes without a migration.";
     OTHER_DURATION = Histogram "crossfade_other_request_duration_seconds" []
@@ -155,6 +183,12 @@ families! {
         "1, with the SHA-256 of the effective file.";
     NOTIFICATIONS = Counter "crossfade_notifications_total" ["target", "result"]
         "Notices by target of the file and what became of them; retried counts tries, the others notices.";
+    ISSUES_UNSIGNED = Counter "crossfade_issues_unsigned_total" ["migration", "reason"]
+        "Webhooks that this router did not believe, by what is wrong with their signature.";
+    ISSUES_JOURNAL_BYTES = Gauge "crossfade_issues_journal_bytes" ["migration"]
+        "What the journal of this router holds that the store may not have for good.";
+    ISSUES_JOURNAL_ALONE = Gauge "crossfade_issues_journal_alone" ["migration"]
+        "1 while webhooks go to the journal alone, because the store does not answer; nothing is sent on meanwhile.";
     BUILD_INFO = Gauge "crossfade_build_info" ["version"]
         "1, with the version of the router.";
     ACCESS_LOG_DROPPED = Counter "crossfade_access_log_dropped_total" []

@@ -17,9 +17,11 @@ mod cells;
 mod dispersion;
 mod exposition;
 mod histogram;
+mod issues;
 mod notifications;
 mod process;
 mod recent;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -36,10 +38,12 @@ use dispersion::Dispersion;
 use histogram::BucketTotals;
 pub use histogram::{CELLS, Durations, cell_of_duration, cell_start_us};
 pub(crate) use histogram::{DURATION_BOUNDS_US, DURATION_BUCKETS};
+pub use issues::{Arrival, IssueCells, Turn};
 pub use notifications::{Delivery, NotificationCells};
 pub use process::{OutcomeResult, ProcessCells};
 pub use recent::RecentKeys;
 use recent::Taken;
+pub use webhooks::{Unsigned, WebhookCells};
 
 use crate::mismatch::{ComparisonCells, ComparisonTotals, Mismatches};
 use crate::outcome::{CodeClass, Failure};
@@ -63,7 +67,9 @@ pub struct Observer {
     /// Holds the cells of everything declared, so that its series exist before the first request.
     resident: Arc<ShardCells>,
     process: ProcessCells,
+    issues: IssueCells,
     notifications: notifications::Notifications,
+    webhooks: webhooks::Webhooks,
     ticks: Mutex<VecDeque<Tick>>,
     board: Arc<Board>,
     dispersion: Mutex<Dispersion>,
@@ -140,7 +146,9 @@ impl Observer {
             shards: Mutex::default(),
             resident: ShardCells::new(refusal_codes.len()),
             process: ProcessCells::new(Instant::now()),
+            issues: IssueCells::default(),
             notifications: notifications::Notifications::default(),
+            webhooks: webhooks::Webhooks::default(),
             ticks: Mutex::default(),
             board: Arc::default(),
             dispersion: Mutex::default(),
@@ -172,6 +180,11 @@ impl Observer {
 
     fn mismatches(&self) -> Option<Arc<Mismatches>> {
         self.mismatches.get().and_then(Weak::upgrade)
+    }
+
+    /// Events about issues, of the migrations that have any.
+    pub const fn issues(&self) -> &IssueCells {
+        &self.issues
     }
 
     /// What belongs to the process and to no worker: snapshot, store, file.
@@ -220,6 +233,11 @@ impl Observer {
     /// Says which targets of notices the file names; their series exist from now on, at 0. Gives their cells in this order.
     pub fn declare_notifications(&self, targets: &[String]) -> Vec<Arc<NotificationCells>> {
         self.notifications.declare(targets)
+    }
+
+    /// Says that a migration receives issues as webhooks, and gives its cells.
+    pub fn declare_webhooks(&self, migration: &MigrationId) -> Arc<WebhookCells> {
+        self.webhooks.declare(migration)
     }
 
     /// Forgets what the file no longer names and no worker holds.

@@ -13,10 +13,11 @@ mod admin;
 mod announce;
 mod fixed;
 mod guards;
+mod issues;
 mod mismatches;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,10 +37,12 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use fixed::Fixed;
 use guards::Guards;
+use issues::Issues;
 use mismatches::Sharing;
 
 use crate::config::{self, Config, StoreConfig};
 use crate::error::CODES;
+use crate::issues::intake::Desk;
 use crate::mirror::comparer::Comparer;
 use crate::notify::Notifier;
 use crate::occupancy::Occupancy;
@@ -68,6 +71,8 @@ pub enum StartError {
     Refused(String),
     #[error("cannot listen on {address}: {source}")]
     Bind { address: SocketAddr, source: io::Error },
+    #[error("issues cannot be received: {0}")]
+    Issues(String),
     #[error("the metrics cannot be registered: {0}")]
     Metrics(String),
     #[error("the system gives no random numbers or no threads: {0}")]
@@ -85,6 +90,7 @@ pub struct App {
     /// Ends when it has told everything and nobody can announce more.
     teller: JoinHandle<()>,
     guards: Guards,
+    issues: Issues,
     sharing: Sharing,
     workers: runtime::Workers,
     fixed: Fixed,
@@ -106,11 +112,12 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// What workers are made from.
-    fn parts(&self, occupancy: Arc<Occupancy>, workers: usize) -> io::Result<Parts> {
+    fn parts(&self, desk: Desk, occupancy: Arc<Occupancy>, workers: usize) -> io::Result<Parts> {
         Ok(Parts {
             snapshots: Arc::clone(self.watch.snapshots()),
             catalog: Arc::clone(&self.catalog),
             draining: Arc::clone(&self.draining),
+            desk,
             occupancy,
             workers,
             comparer: Comparer::start(Arc::clone(&self.mismatches))?,
@@ -142,6 +149,7 @@ impl App {
         let notifier = Notifier::start(Arc::clone(&observer), &config);
         let mismatches = mismatches::new(&observer, &config)?;
         let workers = config.workers;
+        let routes: Vec<_> = config.routes.iter().filter_map(|route| route.issues.clone()).collect();
         let options = WatchOptions::new(replica.clone(), config.snapshot.clone());
         let (watch, background) = Watch::start(store, config.definitions, options).await;
         if let Some(problem) = watch.unusable_store() {
@@ -165,9 +173,11 @@ impl App {
             checks: Mutex::new(health::watch(&generation)),
         });
         let (occupancy, receivers) = Occupancy::new(workers);
-        let parts = shared.parts(occupancy, workers)?;
-        let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
+        let (desk, arrivals) = Desk::new();
         let control = Arc::new(Control::new(Arc::clone(&watch)));
+        let issues = Issues::start(&shared, &control, &routes, arrivals).await?;
+        let parts = shared.parts(desk, occupancy, workers)?;
+        let workers = runtime::start(&parts, &shared.observer, listeners, receivers)?;
         let (mut tasks, teller) = watchers(&shared, &control, &replica, kill_file);
         let guards = Guards::start(&shared, &control);
         let sharing = Sharing::start(&shared, &control, &replica);
@@ -182,6 +192,7 @@ impl App {
             tasks,
             teller,
             guards,
+            issues,
             sharing,
             workers,
             fixed,
@@ -216,6 +227,7 @@ impl App {
         shared.mismatches.follow(&shared.watch.current());
         shared.notifier.reload(&config.notify, config.admin.url.as_deref());
         *shared.checks.lock().unwrap_or_else(PoisonError::into_inner) = health::watch(&generation);
+        self.issues.reload(config.routes.iter().filter_map(|route| route.issues.clone())).await;
         for key in self.fixed.differing(&fixed) {
             tracing::warn!("`{key}` has changed in the file; that takes a restart, until then the old value holds");
         }
@@ -234,7 +246,8 @@ impl App {
         self.shared.draining.close_idle();
         // Whoever stays judges from here on, also what this one still answers.
         self.guards.shutdown().await;
-        self.workers.finish(timeout).await;
+        tokio::join!(self.workers.finish(timeout), self.issues.finish(timeout));
+        self.issues.shutdown().await;
         self.sharing.shutdown().await;
         self.tasks.shutdown().await;
         // What has been announced is still told; nothing more is announced.
@@ -303,11 +316,25 @@ fn watchers(
     (tasks, tokio::spawn(teller))
 }
 
+/// One socket a worker for each address of the file, and where they listen.
+fn bind(config: &Config) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), StartError> {
+    let (mut listeners, mut data) = (Vec::new(), Vec::new());
+    for address in &config.listen {
+        let bound = listener::bind(*address, config.workers)
+            .map_err(|source| StartError::Bind { address: *address, source })?;
+        data.push(bound[0].local_addr()?);
+        listeners.push(bound);
+    }
+    Ok((listeners, data))
+}
+
 fn declare(observer: &Observer, config: &Config) {
     let migrations: Vec<_> = config.definitions.migrations().iter().map(|migration| migration.id.clone()).collect();
     let endpoints =
         config.upstreams.iter().flat_map(|own| own.endpoints.iter().map(|end| (own.name.clone(), end.url.clone())));
     observer.declare_migrations(&migrations);
+    let issues = config.routes.iter().filter_map(|route| Some(route.issues.as_ref()?.migration.clone()));
+    observer.issues().declare(&issues.collect());
     observer.declare_upstreams(&endpoints.collect::<Vec<_>>());
 }
 

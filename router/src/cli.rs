@@ -18,6 +18,7 @@ mod explain;
 mod freeze;
 mod history;
 mod mismatches;
+mod issues;
 mod mode;
 mod notify;
 pub(crate) mod output;
@@ -70,6 +71,7 @@ enum Command {
     Unpin(pin::UnpinArgs),
     Explain(explain::Args),
     History(history::Args),
+    Issues(issues::Args),
     Counts(counts::Args),
     Mismatches(mismatches::Args),
     Rule(rule::Args),
@@ -116,6 +118,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Unpin(args) => pin::unpin(&args),
         Command::Explain(args) => explain::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Issues(args) => issues::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Mismatches(args) => mismatches::run(&args),
         Command::Rule(args) => rule::run(&args),

@@ -10,6 +10,7 @@ mod build;
 mod effective;
 mod errors;
 mod file;
+pub mod issues;
 pub mod notify;
 mod read;
 pub(crate) mod rules;
@@ -22,6 +23,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use flags::bucket::BasisPoints;
@@ -32,6 +34,7 @@ use metrics::compare::Rules;
 
 pub use errors::{ConfigErrors, Finding};
 use file::File;
+use issues::IssueRoute;
 pub use notify::NotifyTarget;
 use notify::{Authorities, Held, Secret};
 pub(crate) use units::Period;
@@ -236,6 +239,8 @@ pub struct RouteSettings {
     pub half_close: bool,
     /// For routes that lead to an upstream of no migration: its place in [`Config::upstreams`].
     pub upstream: Option<usize>,
+    /// For routes that receive issues.
+    pub issues: Option<Arc<IssueRoute>>,
 }
 
 /// How the copies of one migration are made, and what is made of their answers.

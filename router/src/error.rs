@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::h1::refusal::{BadAnswer, Refusal};
 use crate::h1::write;
+use crate::issues::answer::Unaccepted;
 
 /// Why a request was not answered by an upstream.
 #[derive(Debug, Error)]
@@ -41,6 +42,9 @@ pub(crate) enum ProxyError {
     Busy,
     #[error("This proxy has as many open tunnels as it may.")]
     TunnelLimit,
+    /// A webhook that was not taken, whoever's fault that was.
+    #[error("{0}")]
+    Webhook(#[from] Unaccepted),
 }
 
 /// Every code that `Crossfade-Error` can carry; a counter's label, so the set is closed.
@@ -86,6 +90,16 @@ pub(crate) const CODES: &[&str] = &[
     "no_endpoint",
     "upstream_busy",
     "tunnel_limit",
+    "webhook_unsigned",
+    "webhook_only_post",
+    "webhook_not_json",
+    "webhook_without_id",
+    "webhook_without_issue",
+    "webhook_without_number",
+    "webhook_conflict",
+    "webhook_too_fast",
+    "webhook_no_room",
+    "webhook_not_kept",
 ];
 
 /// Seconds after which a caller may try again what had no room.
@@ -102,6 +116,7 @@ impl ProxyError {
             Self::Connect(_) | Self::Reset | Self::BadAnswer(_) => 502,
             Self::ConnectTimeout | Self::AnswerTimeout => 504,
             Self::NoEndpoint | Self::Busy | Self::TunnelLimit => 503,
+            Self::Webhook(refusal) => refusal.status(),
         }
     }
 
@@ -120,6 +135,16 @@ impl ProxyError {
             Self::NoEndpoint => "no_endpoint",
             Self::Busy => "upstream_busy",
             Self::TunnelLimit => "tunnel_limit",
+            Self::Webhook(refusal) => refusal.code(),
+        }
+    }
+
+    /// Seconds after which the same may be taken.
+    const fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Webhook(refusal) => refusal.retry_after(),
+            _ if self.status() == 503 => Some(RETRY_AFTER_SECONDS),
+            _ => None,
         }
     }
 
@@ -139,7 +164,12 @@ impl ProxyError {
             Self::NoEndpoint => Some(Failure::NoEndpoint),
             Self::Busy => Some(Failure::Shed),
             Self::CallerGone => Some(Failure::AbortedByClient),
-            Self::Refused(_) | Self::NoRoute | Self::SlowHead | Self::SlowBody | Self::TunnelLimit => None,
+            Self::Refused(_)
+            | Self::NoRoute
+            | Self::SlowHead
+            | Self::SlowBody
+            | Self::TunnelLimit
+            | Self::Webhook(_) => None,
         }
     }
 
@@ -154,7 +184,8 @@ impl ProxyError {
             | Self::SlowHead
             | Self::SlowBody
             | Self::CallerGone
-            | Self::TunnelLimit => None,
+            | Self::TunnelLimit
+            | Self::Webhook(_) => None,
         }
     }
 
@@ -162,18 +193,22 @@ impl ProxyError {
     pub(crate) fn write(&self, out: &mut Vec<u8>, close: bool, head_only: bool) {
         let (status, code) = (self.status(), self.code());
         let title = reason_phrase(status);
-        // Every part is our own text without quotes or control characters, so it needs no escaping.
+        // The words about a webhook may repeat some of it; every other part is our own and needs no escaping.
+        let detail = serde_json::Value::from(self.to_string());
         let body = format!(
-            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{self}\",\"code\":\"{code}\"}}\n"
+            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\"detail\":{detail},\"code\":\"{code}\"}}\n"
         );
         write::status_line(out, status, title.as_bytes());
         write::field(out, "Content-Type", b"application/problem+json");
         write::field(out, "Cache-Control", b"no-store");
         write::field(out, "Crossfade-Error", code.as_bytes());
         match status {
+            405 if matches!(self, Self::Webhook(_)) => write::field(out, "Allow", b"POST"),
             405 => write::field(out, "Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            503 => write::field(out, "Retry-After", RETRY_AFTER_SECONDS.to_string().as_bytes()),
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after() {
+            write::field(out, "Retry-After", seconds.to_string().as_bytes());
         }
         out.extend_from_slice(b"Content-Length: ");
         write::number(out, body.len() as u64);
@@ -216,6 +251,7 @@ pub(crate) fn every_error() -> Vec<ProxyError> {
         ProxyError::Busy,
         ProxyError::TunnelLimit,
     ]);
+    all.extend(crate::issues::answer::every_refusal().into_iter().map(ProxyError::from));
     all
 }
 

@@ -22,6 +22,7 @@ mod forward;
 pub mod h1;
 pub mod headers;
 mod health;
+mod issues;
 mod listener;
 pub mod logging;
 mod mirror;

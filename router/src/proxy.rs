@@ -8,6 +8,7 @@ mod local;
 pub(crate) mod place;
 pub(crate) mod pure_path;
 mod relay;
+mod webhook;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -97,6 +98,7 @@ impl<C: Caller> Call<'_, C> {
         };
         match &place.to {
             Destination::Respond(respond) => return self.answer_locally(respond).await,
+            Destination::Issues(route) => return Box::pin(self.receive(Arc::clone(route))).await,
             Destination::Migration(at, decision) => self.decided(&place, *at, *decision),
             Destination::Upstream(_) => {}
         }

@@ -33,6 +33,7 @@ use crate::h1::head::HeadLimits;
 use crate::h1::write;
 use crate::mirror::comparer::Comparer;
 use crate::mirror::pipeline::{Counted, Pipeline};
+use crate::issues::intake::Desk;
 use crate::occupancy::Occupancy;
 use crate::proxy::Exchange;
 use crate::sleepers::Sleepers;
@@ -238,6 +239,8 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     pub(crate) occupancy: Arc<Occupancy>,
     pub(crate) draining: Arc<Draining>,
+    /// Takes webhooks about issues.
+    pub(crate) desk: Desk,
     random: Cell<u64>,
     unix_seconds: Cell<i64>,
     ticked: Cell<Instant>,
@@ -273,6 +276,7 @@ pub(crate) struct Parts {
     pub(crate) snapshots: Arc<ArcSwap<Snapshot>>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) draining: Arc<Draining>,
+    pub(crate) desk: Desk,
     pub(crate) occupancy: Arc<Occupancy>,
     pub(crate) workers: usize,
     pub(crate) comparer: Comparer,
@@ -295,6 +299,7 @@ impl Worker {
             number,
             occupancy: parts.occupancy,
             draining: parts.draining,
+            desk: parts.desk,
             random: Cell::new(seed | 1),
             unix_seconds: Cell::new(unix_now()),
             ticked: Cell::new(Instant::now()),

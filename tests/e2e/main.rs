@@ -15,6 +15,7 @@ mod flips;
 mod freezes;
 mod guard;
 mod hostile_mirror;
+mod issues;
 mod limits;
 mod links;
 mod mirror;

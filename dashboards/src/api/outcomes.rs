@@ -5,7 +5,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use flags::Side;
 use flags::control::ControlError;
+use flags::ledger::{DeliveryId, IssueId, Report, Word};
 use flags::state::PIN_KEY_BYTES_MAX;
 use flags::store::StoreError;
 use flags::store::records::outcome::{Outcome, OutcomeId, Parts, Quality, Recorded};
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::changes::{known, problem};
+use super::issues::reports;
 use super::request::{JsonBody, PathPart, Reporter};
 use super::values;
 use crate::Shared;
@@ -63,6 +66,67 @@ pub(crate) struct OutcomeBody {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     routed_at: Option<Timestamp>,
+    /// The issue that it is about. An outcome with `success` ends the work on it, one without any news renews its lease;
+    /// from a system that does not own it at this epoch it is refused.
+    #[serde(default)]
+    issue: Option<IssueBody>,
+}
+
+/// An issue in the ledger: `repository` and `number`, or `key`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = OutcomeIssue)]
+pub(crate) struct IssueBody {
+    #[serde(default)]
+    repository: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    number: Option<NumberBody>,
+    #[serde(default)]
+    key: Option<String>,
+    /// As the event came with it: the second number of `Crossfade-Fence`.
+    epoch: u64,
+    /// The id of the event, so that a report which comes late or twice is not taken for a later event's.
+    #[serde(default)]
+    delivery: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum NumberBody {
+    Number(u64),
+    Text(String),
+}
+
+impl IssueBody {
+    fn id(&self) -> Result<IssueId, Problem> {
+        let number = self.number.as_ref().map(|number| match number {
+            NumberBody::Number(number) => number.to_string(),
+            NumberBody::Text(text) => text.clone(),
+        });
+        let id = match (&self.repository, number, &self.key) {
+            (Some(repository), Some(number), None) => IssueId::of(repository, &number),
+            (None, None, Some(key)) => IssueId::new(key),
+            _ => return Err(impossible("name the issue by \"repository\" and \"number\", or by \"key\"")),
+        };
+        id.map_err(|error| impossible(error.to_string()))
+    }
+}
+
+/// What an outcome says about the lease of its issue, if anything: quality that is told later says nothing.
+fn about_issue(body: &OutcomeBody, side: Side) -> Result<Option<Report>, Problem> {
+    let Some(issue) = &body.issue else { return Ok(None) };
+    let QualityBody { pr_accepted, build_passed, score } = body.quality;
+    let is_news = pr_accepted.is_some() || build_passed.is_some() || score.is_some();
+    let word = match body.success {
+        Some(success) => Word::Ended { success: Some(success) },
+        None if !is_news => Word::Heartbeat { max_ms: None },
+        None => return Ok(None),
+    };
+    let delivery = issue.delivery.as_deref().map(DeliveryId::new).transpose();
+    let delivery = delivery.map_err(|error| impossible(error.to_string()))?;
+    let (issue, epoch) = (issue.id()?, issue.epoch);
+    Ok(Some(Report { issue, side, epoch, word, delivery, workflow: Some(body.id.clone()) }))
 }
 
 /// What became of a report.
@@ -90,6 +154,9 @@ pub(crate) async fn report(
     let count = |result| shared.observer.process().outcome(&id, result);
     let job = body.id.clone();
     let outcome = checked(&body, Timestamp::now()).inspect_err(|_| count(OutcomeResult::Refused))?;
+    if let Some(said) = about_issue(&body, outcome.side).inspect_err(|_| count(OutcomeResult::Refused))? {
+        reports::tell(&shared, &id, &said).await.inspect_err(|_| count(OutcomeResult::Refused))?;
+    }
     let succeeded = body.success;
     match shared.control.record_outcome(&id, outcome).await {
         Ok(Recorded::New(parts)) => {

@@ -8,6 +8,7 @@ mod events;
 mod freeze;
 mod guard;
 mod mismatches;
+mod issues;
 mod ofrep;
 mod outcomes;
 

@@ -22,7 +22,7 @@ use flags::state::{Heartbeat, HistoryEntry};
 use flags::store::embedded::Embedded;
 use flags::store::records::outcome::{Cohort, Outcome, Recorded};
 use flags::store::records::{FindingsWrite, Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
-use flags::store::{Loaded, Page, Pulse, Restored, Store, StoreError, Write};
+use flags::store::{Ledger, Loaded, Page, Pulse, Restored, Store, StoreError, Write};
 use flags::tally::{Row, Slot, SlotCounts, Tally};
 use flags::watch::{Background, Watch, WatchOptions};
 use flags::{Migration, Mode, Revision};
@@ -55,6 +55,10 @@ impl Removable {
 
 #[async_trait]
 impl Store for Removable {
+    fn ledger(&self) -> &dyn Ledger {
+        self.inner.ledger()
+    }
+
     async fn load(&self) -> Result<Loaded, StoreError> {
         self.here()?.load().await
     }
@@ -288,6 +292,7 @@ impl World {
         let observer = Observer::new(&[]).unwrap();
         observer.declare_migrations(&["agents", "reports"].map(|id| MigrationId::new(id).unwrap()));
         let mismatches = Arc::new(Mismatches::new(Arc::clone(&observer), [7; 32]));
+        observer.issues().declare(&[MigrationId::new("agents").unwrap()].into());
         let app = dashboards::app(State {
             control: Arc::clone(&control),
             watch: Arc::clone(&watch),

@@ -1,6 +1,7 @@
 //! What every store promises, as one suite that each implementation's tests run.
 
 mod freezes;
+pub(crate) mod ledger;
 mod outcomes;
 pub(crate) mod records;
 

@@ -9,6 +9,7 @@
 
 mod findings;
 mod freezes;
+mod ledger;
 mod outcomes;
 mod records;
 
@@ -25,7 +26,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::records::Lease;
-use super::{Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable};
+use super::{
+    Ledger, Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable,
+};
 use crate::freeze::FreezeEntry;
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
@@ -49,6 +52,10 @@ pub struct Embedded {
     replicas: Mutex<BTreeMap<String, Heartbeat>>,
     counts: Arc<Mutex<Kept>>,
     lease: Mutex<Lease>,
+    desk: Arc<ledger::Desk>,
+    /// The time of the ledger in a test that has its own; 0 is this machine's.
+    #[cfg(test)]
+    pub(super) ledger_now: std::sync::atomic::AtomicU64,
 }
 
 struct File {
@@ -73,8 +80,17 @@ impl Embedded {
 
     fn of(file: File, revision: Revision) -> Self {
         let (revision, _) = watch::channel(revision);
-        let (replicas, counts, lease) = Default::default();
-        Self { file: Arc::new(file), revision, replicas, counts, lease }
+        let (replicas, counts, lease, desk) = Default::default();
+        Self {
+            file: Arc::new(file),
+            revision,
+            replicas,
+            counts,
+            lease,
+            desk,
+            #[cfg(test)]
+            ledger_now: std::sync::atomic::AtomicU64::new(0),
+        }
     }
 
     /// One that ends with its process.
@@ -98,6 +114,10 @@ impl Embedded {
 
 #[async_trait]
 impl Store for Embedded {
+    fn ledger(&self) -> &dyn Ledger {
+        self
+    }
+
     async fn load(&self) -> Result<Loaded, StoreError> {
         self.run(File::load).await
     }
@@ -318,6 +338,7 @@ impl File {
         transaction.open_table(DOCUMENTS).map_err(|error| self.failed(error))?;
         transaction.open_table(PINS).map_err(|error| self.failed(error))?;
         transaction.open_table(HISTORY).map_err(|error| self.failed(error))?;
+        ledger::make(&transaction).map_err(|error| self.failed(error))?;
         records::make(&transaction).map_err(|error| self.failed(error))?;
         freezes::make(&transaction).map_err(|error| self.failed(error))?;
         transaction.commit().map_err(|error| self.failed(error))
@@ -413,6 +434,31 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn it_does_what_every_store_does() {
         conformance::run(subject).await;
+    }
+
+    async fn ledger_subject() -> conformance::ledger::Subject {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Embedded::open(directory.path().join("state.redb")).await.unwrap());
+        let clock = Arc::clone(&store);
+        let set_time = move |now| clock.ledger_now.store(now, std::sync::atomic::Ordering::SeqCst);
+        conformance::ledger::Subject { store, set_time: Box::new(set_time), _keeps: Box::new(directory) }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn its_ledger_does_what_every_ledger_does() {
+        conformance::ledger::run(ledger_subject).await;
+    }
+
+    #[tokio::test]
+    async fn issues_that_were_accepted_together_are_there_when_it_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        let store = Embedded::open(&path).await.unwrap();
+        conformance::ledger::accept_many(&store, 300).await;
+        drop(store);
+        let store = Embedded::open(&path).await.unwrap();
+        let totals = store.ledger().totals(&id("m")).await.unwrap();
+        assert_eq!((totals.waiting, totals.records.len()), (300, 1));
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::embedded::Embedded;
 use super::records::outcome::{Cohort, Outcome, Recorded};
 use super::records::{FindingsWrite, Judged, JudgedStatus, JudgedWrite, Minute, RecordError, Records};
-use super::{Loaded, Page, Pulse, Restored, Store, StoreError, Stored, Write};
+use super::{Ledger, Loaded, Page, Pulse, Restored, Store, StoreError, Stored, Write};
 use crate::freeze::{FREEZES_MAX, FreezeEntry};
 use crate::migration::MigrationId;
 use crate::state::{Heartbeat, HistoryEntry, Revision};
@@ -89,6 +89,10 @@ impl Fake {
 
 #[async_trait]
 impl Store for Fake {
+    fn ledger(&self) -> &dyn Ledger {
+        self.records.get_or_init(|| Arc::new(Embedded::in_memory())).as_ref()
+    }
+
     async fn load(&self) -> Result<Loaded, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         Ok(self.reach()?.loaded.clone())

@@ -22,6 +22,7 @@
 //! | `crossfade:{env}:outcome:<id>:<job>` | what is known of a job that was reported, kept for 30 days |
 //! | `crossfade:{env}:remembered:<id>:<day>` | how many jobs were first heard of on that day |
 //! | `crossfade:{env}:cohorts:<id>:<day>` | hash: `side:second` -> the sums of the jobs routed in the 5 minutes from then on, kept for 6 days |
+//! | `crossfade:{env}:issues:<id>…` | the ledger of issues; see [`ledger`] |
 //! | `crossfade:{env}:changes` | channel: the new revision |
 //!
 //! Times of heartbeats are the server's, so that a router whose clock is off is not taken for gone.
@@ -35,6 +36,7 @@ mod address;
 mod counts;
 mod findings;
 mod freezes;
+mod ledger;
 mod link;
 mod mirror;
 mod outcomes;
@@ -65,7 +67,8 @@ use self::scripts::{
     BEAT, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, LOAD, PIN_BYTES_MAX, REPLICAS, REPLICAS_MAX, WORD_BYTES_MAX,
 };
 use super::{
-    Loaded, PAGE_MAX, Page, Pairs, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Stored, Write, readable,
+    Ledger, Loaded, PAGE_MAX, Page, Pairs, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Stored, Write,
+    readable,
 };
 use crate::freeze::{FREEZE_BYTES_MAX, FREEZES_MAX, FreezeEntry};
 use crate::migration::MigrationId;
@@ -178,6 +181,10 @@ pub struct Redis {
     prefix: String,
     tasks: [JoinHandle<()>; 4],
     beats: AtomicU64,
+    confirming: ledger::Confirming,
+    /// The time of the ledger in a test that has its own; 0 is the server's.
+    #[cfg(test)]
+    pub(super) ledger_now: AtomicU64,
 }
 
 impl std::fmt::Debug for Redis {
@@ -211,7 +218,16 @@ impl Redis {
             tokio::spawn(link::listen(Arc::clone(&link), channel)),
             tokio::spawn(mirror::keep(Arc::clone(&mirror))),
         ];
-        Self { link, mirror, prefix, tasks, beats: AtomicU64::new(0) }
+        Self {
+            link,
+            mirror,
+            prefix,
+            tasks,
+            beats: AtomicU64::new(0),
+            confirming: ledger::Confirming::default(),
+            #[cfg(test)]
+            ledger_now: AtomicU64::new(0),
+        }
     }
 
     fn key(&self, name: &str) -> String {
@@ -225,6 +241,10 @@ impl Redis {
 
 #[async_trait]
 impl Store for Redis {
+    fn ledger(&self) -> &dyn Ledger {
+        self
+    }
+
     async fn load(&self) -> Result<Loaded, StoreError> {
         let mut call = LOAD.prepare_invoke();
         call.key(self.key("revision")).key(self.key("migrations")).key(self.key("freezes")).arg(self.key("pins:"));

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use flags::ledger::Answer;
+use flags::ledger::rules::State as IssueState;
+use flags::ledger::view::Totals as IssueTotals;
 use flags::{Mode, Reason, Side};
 use jiff::Timestamp;
 use prometheus::core::{Collector, Desc};
@@ -11,8 +14,10 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 
 use super::cells::{CLASSES, Fallback, MirrorDrop, TUNNEL_ENDS, TunnelEnd, UpstreamCells, WorkerCells};
 use super::histogram::{ADDED, BucketTotals, DURATION};
+use super::issues::{self, Arrival, IssueCells, Turn};
 use super::notifications::Delivery;
 use super::process::{OutcomeResult, ProcessTotals};
+use super::webhooks::Unsigned;
 use super::{EndpointName, MigrationTotals, Observer, add, lock};
 use crate::events::GuardActed;
 use crate::families::{self, Family, Kind};
@@ -54,8 +59,21 @@ impl Collector for Exposition {
         page.worker(&observer);
         page.process(&observer.process.read(Instant::now()));
         page.guards(observer.board(), &observer.process.read(Instant::now()));
+        page.issues(observer.issues());
         page.notifications(observer.as_ref());
+        page.webhooks(observer.as_ref());
         page.finish()
+    }
+}
+
+const fn turn_family(turn: Turn) -> &'static Family {
+    match turn {
+        Turn::Handoff => &families::ISSUES_HANDOFFS,
+        Turn::Fenced => &families::ISSUES_FENCED,
+        Turn::SplitBrain => &families::ISSUES_SPLIT_BRAIN,
+        Turn::Parked => &families::ISSUES_PARKED,
+        Turn::Replayed => &families::ISSUES_REPLAYED,
+        Turn::Discarded => &families::ISSUES_DISCARDED,
     }
 }
 
@@ -260,6 +278,44 @@ impl Page {
         self.gauge(&families::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
     }
 
+    fn issues(&mut self, cells: &IssueCells) {
+        for (id, counts) in cells.read() {
+            let id = id.as_str();
+            for (arrival, value) in Arrival::ALL.into_iter().zip(counts.arrivals) {
+                self.counter(&families::ISSUES_ARRIVED, &[id, arrival.name()], value);
+            }
+            for side in Side::ALL {
+                for (answer, value) in Answer::ALL.into_iter().zip(counts.answers[side as usize]) {
+                    self.counter(&families::ISSUES_ANSWERS, &[id, side.name(), answer.name()], value);
+                }
+                for turn in Turn::ALL {
+                    let value = counts.turns[side as usize][turn as usize];
+                    self.counter(turn_family(turn), &[id, side.name()], value);
+                }
+            }
+            // Without a word of the store nobody knows how the ledger stands.
+            if let Some(totals) = &counts.standing {
+                self.ledger(id, totals);
+            }
+        }
+    }
+
+    fn ledger(&mut self, id: &str, totals: &IssueTotals) {
+        for side in Side::ALL {
+            for state in IssueState::ALL {
+                let value = issues::records(totals, state, side) as f64;
+                self.gauge(&families::ISSUES, &[id, side.name(), state.name()], value);
+            }
+        }
+        let oldest = totals.oldest_ms.map_or(0, |oldest| totals.now_ms.saturating_sub(oldest));
+        self.gauge(&families::ISSUES_EVENTS_WAITING, &[id], totals.waiting as f64);
+        self.gauge(&families::ISSUES_OLDEST_WAITING, &[id], oldest as f64 / 1_000.0);
+        self.gauge(&families::ISSUES_DEAD_LETTERS, &[id], totals.dead as f64);
+        self.gauge(&families::ISSUES_QUARANTINED, &[id], totals.quarantined as f64);
+        self.gauge(&families::ISSUES_LEASES, &[id, "held"], totals.leased as f64);
+        self.gauge(&families::ISSUES_LEASES, &[id, "lapsed"], totals.lapsed as f64);
+    }
+
     /// What the guards say; of a migration that nobody has judged yet, that it runs.
     fn guards(&mut self, board: &Board, totals: &ProcessTotals) {
         let now = Timestamp::now();
@@ -292,6 +348,18 @@ impl Page {
             for delivery in Delivery::ALL {
                 self.counter(&families::NOTIFICATIONS, &[&target, delivery.name()], cells.get(delivery));
             }
+        }
+    }
+
+    fn webhooks(&mut self, observer: &Observer) {
+        for (id, cells) in observer.webhooks.all() {
+            let id = id.as_str();
+            for why in Unsigned::ALL {
+                self.counter(&families::ISSUES_UNSIGNED, &[id, why.name()], cells.get(why));
+            }
+            #[allow(clippy::cast_precision_loss, reason = "a journal has no exabytes")]
+            self.gauge(&families::ISSUES_JOURNAL_BYTES, &[id], cells.journal_bytes() as f64);
+            self.gauge(&families::ISSUES_JOURNAL_ALONE, &[id], f64::from(u8::from(cells.is_alone())));
         }
     }
 

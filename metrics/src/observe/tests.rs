@@ -32,6 +32,9 @@ fn fresh() -> Arc<Observer> {
     observer.declare_migrations(&[id("sessions")]);
     observer.declare_upstreams(&[("python".into(), "127.0.0.1:3002".into())]);
     observer.declare_notifications(&["slack-0".into()]);
+    observer.declare_webhooks(&id("sessions"));
+    observer.issues().declare(&[id("sessions")].into());
+    observer.issues().stands(&id("sessions"), &flags::ledger::view::Totals::default());
     observer.snapshot_swapped(&snapshot(Mode::Gradual, 25.0));
     // A router has at least one worker.
     observer.shard();
@@ -285,6 +288,18 @@ fn what_the_file_no_longer_names_is_forgotten_once_no_worker_holds_it() {
     assert_eq!(value(&observer, series), None);
     assert!(!observer.gather().unwrap().contains("127.0.0.1:3002"));
     check(&observer, r#"crossfade_fallbacks_total{migration="orders",result="answered"}"#, "0");
+}
+
+#[test]
+fn webhooks_without_a_good_signature_and_the_journal_are_told() {
+    let observer = fresh();
+    let cells = observer.declare_webhooks(&id("sessions"));
+    cells.unsigned(Unsigned::Wrong);
+    cells.journal(17, true);
+    check(&observer, r#"crossfade_issues_unsigned_total{migration="sessions",reason="wrong"}"#, "1");
+    check(&observer, r#"crossfade_issues_unsigned_total{migration="sessions",reason="stale"}"#, "0");
+    check(&observer, r#"crossfade_issues_journal_bytes{migration="sessions"}"#, "17");
+    check(&observer, r#"crossfade_issues_journal_alone{migration="sessions"}"#, "1");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod fallback;
 mod guard;
+mod issues;
 mod migrations;
 mod mirror;
 mod notify;
@@ -70,6 +71,7 @@ impl Building<'_> {
         let routes = self.routes(file.routes, &migrations, &upstreams.names);
         self.key_variables(&migrations, &routes);
         self.written_paths(&migrations, &routes);
+        self.one_ledger_each(&routes);
         self.something_to_do(&upstreams.names, &routes);
 
         let settings: Vec<_> = routes.iter().map(|route| route.settings.clone()).collect();

@@ -4,6 +4,7 @@
 //! what may differ from host to host (addresses, paths, limits, tokens) and every secret is not.
 
 mod parallel;
+mod issues;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -222,6 +223,7 @@ fn route(own: &Route, settings: &RouteSettings) -> Value {
         json!({ "path": own.path.to_string(), "upgrades": settings.upgrades, "half_close": settings.half_close });
     match &own.target {
         Target::Migration(id) => value["migration"] = json!(id),
+        Target::Issues(_) => value["issues"] = settings.issues.as_deref().map(issues::issues).into(),
         Target::Upstream(name) => value["upstream"] = json!(name),
         Target::Respond(respond) => {
             value["respond"] = json!({ "status": respond.status, "body": respond.body });

@@ -4,6 +4,7 @@
 //! are its descriptions. Everything is optional here, because a missing key must not hide the other
 //! problems of a file; `build` knows the defaults and what is required.
 
+mod issues;
 mod notify;
 mod oidc;
 mod parallel;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use super::read::{At, Entries, Many};
 use super::units::{OneOf, Percent, Period, Size, Workers};
 use super::{LogFormat, Role};
+pub(super) use issues::{Issues, Reconcile, SideTarget, SourceRate};
 pub(super) use notify::NotifyTarget;
 pub(super) use oidc::Oidc;
 pub(super) use parallel::{Compare, Parallel, Write};
@@ -350,7 +352,7 @@ pub(super) struct Rollback {
     pub(super) override_pins: Switch,
 }
 
-/// A host/path/method match and what it leads to: exactly one of migration, upstream, respond.
+/// A host/path/method match and what it leads to: exactly one of migration, upstream, respond, issues.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Route {
@@ -358,8 +360,8 @@ pub(super) struct Route {
     /// An upstream of no migration.
     pub(super) upstream: Text,
     pub(super) respond: Option<At<Respond>>,
-    /// Not supported by this version.
-    pub(super) issues: Option<Free>,
+    /// Receives webhooks about issues.
+    pub(super) issues: Option<At<Issues>>,
     /// A name without port, or *.NAME; any where left out.
     pub(super) host: Text,
     /// /literal/{variable}/** (the rest of any length only at the end).

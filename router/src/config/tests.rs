@@ -1,6 +1,7 @@
 //! Good files by what they come to mean.
 
 mod bad;
+mod issues;
 mod oidc;
 
 use std::path::Path;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use super::errors::{closest, quoted};
+use super::issues::{Preset, Scheme};
 use super::{LogFormat, Role};
 
 /// The longest duration: ten years, so that sums of instants cannot overflow.
@@ -32,6 +34,13 @@ pub(crate) struct Size(pub(crate) u64);
 /// `25`, `12.5`, `1%`; in percent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Percent(pub(crate) f64);
+
+/// `100/s`, `600/m`, `10/h`; so many in so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) count: NonZeroU32,
+    pub(crate) per: Duration,
+}
 
 /// `auto` or a number of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +164,27 @@ impl FromStr for Percent {
     }
 }
 
+const RATE_UNITS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3_600)];
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let invalid = || format!("{} is not a rate: write a number and a unit of time, such as 100/s", quoted(text));
+        let (count, unit) = text.trim().split_once('/').ok_or_else(invalid)?;
+        let count = count.trim_end().parse().map_err(|_| invalid())?;
+        let (_, seconds) = RATE_UNITS.into_iter().find(|(own, _)| *own == unit.trim_start()).ok_or_else(invalid)?;
+        Ok(Self { count, per: Duration::from_secs(seconds) })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = RATE_UNITS.into_iter().find(|(_, seconds)| *seconds == self.per.as_secs());
+        write!(f, "{}/{}", self.count, unit.map_or("s", |(unit, _)| unit))
+    }
+}
+
 impl FromStr for Workers {
     type Err = String;
 
@@ -212,6 +242,11 @@ from_text!(
         { "type": "number", "minimum": 0, "maximum": 100 },
         { "type": "string", "pattern": r"^[0-9.]+ ?%?$|\$\{" }
     ] })
+);
+from_text!(
+    Rate,
+    "Rate",
+    json_schema!({ "type": "string", "pattern": r"^[0-9]+ ?/ ?[smh]$|\$\{", "examples": ["100/s", "600/m"] })
 );
 from_text!(
     Workers,
@@ -320,6 +355,18 @@ impl Words for Kind {
     ];
 }
 
+impl Words for Preset {
+    const WORDS: &'static [(&'static str, Self)] = &[("github", Self::Github), ("json", Self::Json)];
+}
+
+impl Words for Scheme {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("hmac_sha256_hex", Self::HmacSha256Hex),
+        ("standard_webhooks", Self::StandardWebhooks),
+        ("none_the_network_is_trusted", Self::Unsigned),
+    ];
+}
+
 impl Words for Role {
     const WORDS: &'static [(&'static str, Self)] =
         &[("viewer", Self::Viewer), ("reporter", Self::Reporter), ("operator", Self::Operator), ("admin", Self::Admin)];
@@ -384,6 +431,25 @@ mod tests {
         check_percent("100 %", Some(100.0));
         for text in ["", "%", "101", "-1", "1e1", "NaN", "inf", "a"] {
             check_percent(text, None);
+        }
+    }
+
+    #[track_caller]
+    fn check_rate(text: &str, rate: Option<(u32, u64)>) {
+        let parsed = text.parse::<Rate>().ok();
+        assert_eq!(parsed.map(|rate| (rate.count.get(), rate.per.as_secs())), rate, "{text:?}");
+        if let Some(rate) = parsed {
+            assert_eq!(rate.to_string().parse(), Ok(rate), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_so_many_in_so_long() {
+        check_rate("100/s", Some((100, 1)));
+        check_rate("600 / m", Some((600, 60)));
+        check_rate("1/h", Some((1, 3_600)));
+        for text in ["", "100", "/s", "0/s", "-1/s", "1/d", "1/s/s", "1.5/s", "99999999999/s"] {
+            check_rate(text, None);
         }
     }
 

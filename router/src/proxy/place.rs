@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flags::decide::explain;
@@ -11,6 +12,7 @@ use flags::{Decision, Facts, MigrationIndex, Snapshot};
 use metrics::mismatch::Mismatches;
 use metrics::observe::Group;
 
+use crate::config::issues::IssueRoute;
 use crate::error::ProxyError;
 use crate::h1::framing::Framing;
 use crate::h1::head::RequestHead;
@@ -35,6 +37,8 @@ pub(crate) struct Place {
 
 pub(crate) enum Destination {
     Migration(MigrationIndex, Decision),
+    /// To be kept and answered here, and to be sent on later.
+    Issues(Arc<IssueRoute>),
     Upstream(usize),
     Respond(Respond),
 }
@@ -65,7 +69,7 @@ impl Place {
         let at = match &self.to {
             Destination::Migration(at, decision) => self.tables.migration(*at).upstream(decision.serve),
             Destination::Upstream(at) => *at,
-            Destination::Respond(_) => 0,
+            Destination::Issues(_) | Destination::Respond(_) => 0,
         };
         Rc::clone(&self.tables.upstreams[at])
     }
@@ -93,6 +97,10 @@ pub(crate) fn look(
         && length > max
     {
         return Err(Refusal::BodyTooLarge.into());
+    }
+    if let Some(issues) = &settings.issues {
+        let (to, group) = (Destination::Issues(Arc::clone(issues)), Group::of(None, None, chance));
+        return Ok(Looked::Placed(Place { tables: Rc::clone(tables), route, to, chance, group, caller: None }));
     }
     let mut caller = None;
     let (to, group) = match (snapshot.routes().migration(route), &snapshot.routes().get(route).target) {

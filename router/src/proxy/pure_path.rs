@@ -29,6 +29,7 @@ use crate::error::CODES;
 use crate::h1::head::Version;
 use crate::h1::write::{Onward, Relayed};
 use crate::headers::{self, Peer};
+use crate::issues::intake::Desk;
 use crate::mirror::comparer::Comparer;
 use crate::occupancy::Occupancy;
 use crate::worker::{Catalog, Generation, Parts, Worker};
@@ -61,7 +62,8 @@ impl PurePath {
         let (occupancy, _) = Occupancy::new(1);
         let observer = Observer::new(CODES).ok()?;
         let comparer = Comparer::closed(Arc::new(Mismatches::new(Arc::clone(&observer), [0; 32])));
-        let parts = Parts { snapshots, catalog, draining: Arc::default(), occupancy, workers: 1, comparer };
+        let desk = Desk::new().0;
+        let parts = Parts { snapshots, catalog, draining: Arc::default(), desk, occupancy, workers: 1, comparer };
         let worker = Worker::new(parts, observer.shard(), 0, 1)?;
         let peer = Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &generation.trusted_proxies);
         let (to_upstream, to_caller) = (Vec::with_capacity(4096), Vec::with_capacity(4096));

@@ -172,10 +172,72 @@ async fn those_of_upstreams() -> Vec<&'static str> {
     ]
 }
 
+/// A webhook that nobody signs, with these lines and this body.
+fn webhook(lines: &str, body: &str) -> String {
+    format!("POST /hooks HTTP/1.1\r\nHost: a\r\n{lines}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn hooks(setup: Setup, members: &str) -> Setup {
+    let route = format!("- {{path: /hooks, issues: {{migration: shop, {members}}}}}");
+    log_json(setup).with_migration("key: json:/issue/number\nhash: modulo").with_routes(&route)
+}
+
+async fn those_of_webhooks() -> Vec<&'static str> {
+    let open = "signature: {scheme: none_the_network_is_trusted}, body_max: 100MB";
+    let world = World::with(|setup| hooks(setup, "secret: 0123456789")).await;
+    let id = "X-GitHub-Delivery: d-1\r\n";
+    let issue = |number: &str| format!(r#"{{"repository":{{"full_name":"a/b"}},"issue":{{"number":{number}}}}}"#);
+    let mut provoked = Vec::new();
+    for (status, code, request) in [
+        (401, "webhook_unsigned", webhook(id, &issue("1"))),
+        (405, "webhook_only_post", "GET /hooks HTTP/1.1\r\nHost: a\r\n\r\n".into()),
+    ] {
+        provoke(&world.router, (status, code), &request).await;
+        check_told_once(&world.router, status, code).await;
+        provoked.push(code);
+    }
+    let world = World::with(|setup| hooks(setup, open)).await;
+    assert_eq!(world.router.exchange(webhook(id, &issue("1"))).await.status(), 202);
+    for (status, code, request) in [
+        (422, "webhook_not_json", webhook(id, "{")),
+        (422, "webhook_without_id", webhook("", &issue("1"))),
+        (422, "webhook_without_issue", webhook(id, "{}")),
+        (422, "webhook_without_number", webhook(id, &issue("\"a\""))),
+        (409, "webhook_conflict", webhook(id, &issue("2"))),
+    ] {
+        provoke(&world.router, (status, code), &request).await;
+        check_told_once(&world.router, status, code).await;
+        provoked.push(code);
+    }
+    let large = "POST /hooks HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n";
+    let mut readers = Vec::new();
+    for _ in 0..2 {
+        let mut reader = world.router.connect().await;
+        reader.send(large).await;
+        assert_eq!(reader.head().await.unwrap().status(), 100);
+        readers.push(reader);
+    }
+    provoke(&world.router, (503, "webhook_no_room"), large).await;
+    check_told_once(&world.router, 503, "webhook_no_room").await;
+
+    let world = World::with(|setup| hooks(setup, &format!("{open}, rate: {{per_source: 1/h, burst: 1}}"))).await;
+    assert_eq!(world.router.exchange(webhook(id, &issue("1"))).await.status(), 202);
+    provoke(&world.router, (429, "webhook_too_fast"), &webhook(id, &issue("1"))).await;
+    check_told_once(&world.router, 429, "webhook_too_fast").await;
+
+    let nobody = format!("redis://{}", refused_address());
+    let world = World::with(|setup| hooks(setup, &format!("{open}, journal_max: 1MiB")).with_redis(&nobody)).await;
+    let long = format!("{}{}", issue("1"), " ".repeat(1_100_000));
+    provoke(&world.router, (503, "webhook_not_kept"), &webhook(id, &long)).await;
+    check_told_once(&world.router, 503, "webhook_not_kept").await;
+    provoked.extend(["webhook_no_room", "webhook_too_fast", "webhook_not_kept"]);
+    provoked
+}
+
 #[tokio::test]
 async fn every_code_has_its_answer_its_count_and_its_line() {
-    let (one, upstreams) = tokio::join!(those_of_one_world(), those_of_upstreams());
-    let provoked: BTreeSet<&str> = one.into_iter().chain(upstreams).collect();
+    let (one, upstreams, webhooks) = tokio::join!(those_of_one_world(), those_of_upstreams(), those_of_webhooks());
+    let provoked: BTreeSet<&str> = one.into_iter().chain(upstreams).chain(webhooks).collect();
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md")).unwrap();
     let documented = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | ").map(|(code, _)| code));
     let missing: Vec<&str> = documented.filter(|code| !provoked.contains(code)).collect();

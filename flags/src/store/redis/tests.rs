@@ -1,4 +1,5 @@
 mod bad_input;
+mod ledger;
 mod mirror;
 mod records;
 mod servers;

@@ -1,7 +1,8 @@
 //! Routes: what they match, what they lead to, and what goes beyond matching.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use flags::route::{HostPattern, PathTemplate, Respond, Route, Target};
 use flags::{KeySource, MigrationId};
@@ -13,6 +14,7 @@ use jiff::tz::TimeZone;
 use super::super::RouteSettings;
 use super::super::errors::{Problem, quoted};
 use super::super::file;
+use super::super::issues::IssueRoute;
 use super::super::read::{At, Entries, Many};
 use super::super::units::Size;
 use super::migrations::{Migrations, switch};
@@ -24,6 +26,19 @@ const HEADERS_MAX: usize = 16;
 const UPGRADES_MAX: usize = 16;
 const BODY_BYTES_MAX: usize = 64 << 10;
 const LOCATION_BYTES_MAX: usize = 2 << 10;
+
+/// What a route leads to, with what goes beyond its name.
+struct Led {
+    target: Target,
+    upstream: Option<usize>,
+    issues: Option<Arc<IssueRoute>>,
+}
+
+impl Led {
+    const fn to(target: Target) -> Self {
+        Self { target, upstream: None, issues: None }
+    }
+}
 
 /// A route with the place where the file defines it.
 pub(super) struct Placed {
@@ -73,8 +88,8 @@ impl Building<'_> {
         let body_max = file.body_max.and_then(|size| size.value).map(|Size(bytes)| bytes);
         let half_close = switch(file.half_close.as_ref(), false);
         let place = file.path.map_or(at, |path| path.at);
-        let (target, upstream) = target?;
-        let settings = RouteSettings { body_max, upgrades, half_close, upstream };
+        let Led { target, upstream, issues } = target?;
+        let settings = RouteSettings { body_max, upgrades, half_close, upstream, issues };
         Some(Placed { at: place, route: Route { host, path: path?, methods, headers, target }, settings })
     }
 
@@ -84,22 +99,18 @@ impl Building<'_> {
         file: &file::Route,
         migrations: &Migrations,
         upstreams: &upstreams::Names,
-    ) -> Option<(Target, Option<usize>)> {
-        if let Some(issues) = &file.issues {
-            let message = "routes that receive issues are not supported by this version";
-            self.tell(Problem::new(&issues.at, message).help("remove the route: requests to it would be lost"));
-            return None;
-        }
+    ) -> Option<Led> {
         let named = [
             ("migration", file.migration.as_ref().map(|field| &field.at)),
             ("upstream", file.upstream.as_ref().map(|field| &field.at)),
             ("respond", file.respond.as_ref().map(|field| &field.at)),
+            ("issues", file.issues.as_ref().map(|field| &field.at)),
         ];
         let mut given = named.into_iter().filter_map(|(key, at)| Some((key, at?)));
         match (given.next(), given.next()) {
             (None, _) => {
                 let problem = Problem::new(at, "this route leads nowhere");
-                self.tell(problem.help("add one of `migration`, `upstream`, `respond`"));
+                self.tell(problem.help("add one of `migration`, `upstream`, `respond`, `issues`"));
                 return None;
             }
             (Some((first, first_at)), Some((second, second_at))) => {
@@ -113,16 +124,27 @@ impl Building<'_> {
             let text = field.get()?;
             self.known_migration(&field.at, text, &migrations.ids);
             let found = &migrations.list[*migrations.index.get(text)?];
-            return Some((Target::Migration(found.id.clone()), None));
+            return Some(Led::to(Target::Migration(found.id.clone())));
         }
         if let Some(field) = &file.upstream {
             let text = field.get()?;
             self.known_upstream(&field.at, text, upstreams);
             let index = (*upstreams.get(text)?)?;
-            return Some((Target::Upstream(text.clone()), Some(index)));
+            return Some(Led { upstream: Some(index), ..Led::to(Target::Upstream(text.clone())) });
+        }
+        if let Some(field) = &file.issues {
+            if let Some(own) = &file.body_max {
+                let message = "a route that receives issues has its limit under `issues`";
+                self.tell(Problem::new(&own.at, message).help("write `body_max` there"));
+            }
+            let issues = self.issues(field, file.path.as_ref(), migrations)?;
+            return Some(Led {
+                issues: Some(Arc::clone(&issues)),
+                ..Led::to(Target::Issues(issues.migration.clone()))
+            });
         }
         let respond = file.respond.as_ref()?;
-        self.respond(&respond.at, respond.get()?).map(|respond| (Target::Respond(respond), None))
+        self.respond(&respond.at, respond.get()?).map(|respond| Led::to(Target::Respond(respond)))
     }
 
     fn respond(&mut self, at: &Range<usize>, file: &file::Respond) -> Option<Respond> {
@@ -244,6 +266,20 @@ impl Building<'_> {
             upgrades.push(lower);
         }
         upgrades
+    }
+
+    /// A delivery must find back to the one way it came.
+    pub(super) fn one_ledger_each(&mut self, routes: &[Placed]) {
+        let (mut migrations, mut journals) = (HashSet::new(), HashSet::new());
+        for (at, issues) in routes.iter().filter_map(|placed| Some((&placed.at, placed.settings.issues.as_ref()?))) {
+            if !migrations.insert(&issues.migration) {
+                let message = format!("a second route receives the issues of {}", issues.migration);
+                self.tell(Problem::new(at, message).help("use one route a migration"));
+            } else if !journals.insert(&issues.journal) {
+                let message = "this route would write to the journal of another one";
+                self.tell(Problem::new(at, message).help("give each its own `journal`"));
+            }
+        }
     }
 
     /// A key from a variable that no route has would silently be missing for ever.

@@ -136,7 +136,10 @@ fn migrations_are_checked_against_each_other() {
 
 #[test]
 fn a_route_is_checked_whole() {
-    bad(&with_route("{path: /b}"), "4:5 this route leads nowhere (add one of `migration`, `upstream`, `respond`)");
+    bad(
+        &with_route("{path: /b}"),
+        "4:5 this route leads nowhere (add one of `migration`, `upstream`, `respond`, `issues`)",
+    );
     bad(
         &with_route("{path: /b, upstream: old, respond: {status: 410}}"),
         "one target, and this one has `upstream` and `respond`",
@@ -165,7 +168,6 @@ fn a_route_is_checked_whole() {
     bad(&with_route("{path: /b, respond: {status: 410, sunset: soon}}"), "`soon` is not a date");
     bad(&with_route("{path: /b, respond: {status: 410, sunset: 2026-02-30}}"), "`2026-02-30` is not a date");
     bad(&with_route("{path: /b, respond: {status: 302, location: 'a b'}}"), "`a b` is not a location");
-    bad(&with_route("{path: /b, issues: {}}"), "routes that receive issues are not supported");
     bad(
         &with_route("{path: '/{x}', upstream: old}\n  - {path: '/{y}', upstream: old}"),
         "5:12 two routes are equally specific",

@@ -1,0 +1,174 @@
+//! What the ledger of issues costs in Redis.
+//!
+//! To reach: events accepted with a 99th percentile of 50 ms at 500 a second with `appendfsync everysec`; a backlog of 100,000
+//! events claimed and settled at 2,000 a second; 300 MB for 1,000,000 issues that have ended.
+//!
+//! `benches/ledger` starts a Redis for it, or `REDIS_URL=redis://… cargo bench -p crossfade-flags --bench ledger`; it writes
+//! into the environment `bench` and empties nothing. `EVENTS`, `BACKLOG` and `FINISHED` make it shorter or longer.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement ends where something fails, and prints")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flags::ledger::{Accepted, Answer, Delivery, DeliveryId, IssueId, Placed, Placement, Report, Reported, Word};
+use flags::store::ledger::Taking;
+use flags::store::redis::{Address, Redis, RedisOptions};
+use flags::store::{Ledger, Store};
+use flags::{BasisPoints, MigrationId, Mode, Side};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+const PER_SECOND: u64 = 500;
+
+/// A body as GitHub sends it.
+const BODY_BYTES: usize = 12 * 1024;
+
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+fn delivery(event: u64, issue: u64, body_bytes: usize) -> Delivery {
+    let mut body_sha256 = [0; 32];
+    // Spread like a hash, so that bodies are told apart as those of real events are.
+    let spread = u128::from(event).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    body_sha256[..16].copy_from_slice(&spread.to_be_bytes());
+    Delivery {
+        id: DeliveryId::new(&format!("72d3162e-cc78-11e3-81ab-{event:012x}")).unwrap(),
+        issue: IssueId::of("octo-org/octo-repo", &issue.to_string()).unwrap(),
+        action: "opened".into(),
+        body_sha256,
+        headers: vec![("x-github-event".into(), "issues".into()), ("x-hub-signature-256".into(), "0".repeat(71))],
+        body: vec![b'x'; body_bytes],
+    }
+}
+
+fn placement() -> Placement {
+    let (to, mode, share) = (Placed::One(Side::New), Mode::Gradual, BasisPoints::ALL);
+    Placement { to, mode, share, bucket: None, revision: 1 }
+}
+
+async fn accept(store: &Redis, migration: &MigrationId, event: u64, issue: u64, body_bytes: usize) -> Duration {
+    let begun = Instant::now();
+    let accepted = store.accept(migration, &delivery(event, issue, body_bytes), &placement()).await.unwrap();
+    assert!(matches!(accepted, Accepted::New(_)), "{accepted:?}");
+    begun.elapsed()
+}
+
+async fn accept_rate(store: &Arc<Redis>, migration: &MigrationId, events: u64) {
+    let mut ticks = interval(Duration::from_secs(1) / u32::try_from(PER_SECOND).unwrap());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut running = JoinSet::new();
+    let begun = Instant::now();
+    for event in 0..events {
+        ticks.tick().await;
+        let (store, migration) = (Arc::clone(store), migration.clone());
+        running.spawn(async move { accept(&store, &migration, event, event % 5_000, BODY_BYTES).await });
+    }
+    let mut took = running.join_all().await;
+    took.sort_unstable();
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
+    let rate = events as f64 / begun.elapsed().as_secs_f64();
+    println!("accept at {rate:.0}/s: p50 {:?}, p99 {:?}, most {:?}", at(0.5), at(0.99), at(1.0));
+}
+
+/// Accepts events without a pause, so many at a time.
+async fn fill(store: &Arc<Redis>, migration: &MigrationId, events: u64, issues: u64) {
+    let mut running = JoinSet::new();
+    for lane in 0..64 {
+        let (store, migration) = (Arc::clone(store), migration.clone());
+        running.spawn(async move {
+            for event in (lane..events).step_by(64) {
+                accept(&store, &migration, event, event % issues, 200).await;
+            }
+        });
+    }
+    running.join_all().await;
+}
+
+/// Claims and settles until nothing is left; each issue ends with its last event if it is to.
+async fn drain(store: &Arc<Redis>, migration: &MigrationId, events: u64, ends: bool) -> Duration {
+    let begun = Instant::now();
+    let mut done = 0;
+    while done < events {
+        let Taking::Taken { claims, .. } = store.claim(migration, u64::MAX, 256).await.unwrap() else { continue };
+        done += claims.len() as u64;
+        let mut running = JoinSet::new();
+        for claimed in claims {
+            let (store, migration) = (Arc::clone(store), migration.clone());
+            running.spawn(async move {
+                store.settle(&migration, &claimed.claim, Answer::Accepted, "").await.unwrap();
+                if ends {
+                    let word = Word::Ended { success: Some(true) };
+                    let (issue, epoch) = (claimed.delivery.issue, claimed.fence.epoch);
+                    let report = Report { issue, side: Side::New, epoch, word, delivery: None, workflow: None };
+                    assert_eq!(store.report(&migration, &report).await.unwrap(), Reported::Ended);
+                }
+            });
+        }
+        running.join_all().await;
+    }
+    begun.elapsed()
+}
+
+async fn used_memory(url: &str) -> f64 {
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let info: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await.unwrap();
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+    used.trim().parse::<f64>().unwrap() / 1e6
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let Ok(url) = std::env::var("REDIS_URL") else {
+        println!("SKIPPED: name a Redis in REDIS_URL, or run benches/ledger");
+        return;
+    };
+    let options = RedisOptions { address: Address::parse(&url).unwrap(), authorities: None };
+    let store = Arc::new(Redis::open(options, "bench"));
+    println!("{:?}", store.ledger().preflight().await.unwrap());
+    let id = |text: &str| MigrationId::new(text).unwrap();
+
+    accept_rate(&store, &id("rate"), number("EVENTS", 5_000)).await;
+
+    let backlog = number("BACKLOG", 100_000);
+    fill(&store, &id("backlog"), backlog, 5_000).await;
+    let took = drain(&store, &id("backlog"), backlog, false).await;
+    println!("backlog of {backlog} over 5,000 issues: {:.0} events/s", backlog as f64 / took.as_secs_f64());
+
+    let finished = number("FINISHED", 100_000);
+    let before = used_memory(&url).await;
+    fill(&store, &id("ended"), finished, finished).await;
+    drain(&store, &id("ended"), finished, true).await;
+    let bodies = forget_bodies(&url, &id("ended")).await;
+    let grown = used_memory(&url).await - before;
+    let per_million = grown * 1e6 / finished as f64;
+    println!(
+        "{finished} issues that ended: {grown:.1} MB, {per_million:.0} MB a million (without {bodies} bodies, kept a day)"
+    );
+}
+
+/// Removes what expires by itself within a day.
+async fn forget_bodies(url: &str, migration: &MigrationId) -> u64 {
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let (mut cursor, mut gone) = (0_u64, 0);
+    loop {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor)
+            .arg("MATCH")
+            .arg(format!("crossfade:{{bench}}:issues:{migration}:b:*"))
+            .arg("COUNT")
+            .arg(5_000);
+        let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await.unwrap();
+        gone += keys.len() as u64;
+        if !keys.is_empty() {
+            let _: u64 = redis::cmd("DEL").arg(keys).query_async(&mut connection).await.unwrap();
+        }
+        cursor = next;
+        if cursor == 0 {
+            return gone;
+        }
+    }
+}

@@ -1,0 +1,533 @@
+//! The tables of the ledger, as one shelf for each migration.
+
+use redb::{Error, ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::book::{BodyMark, Kept, Shelf as _};
+use crate::ledger::rules::{GRACE_MS, Record, State};
+use crate::ledger::view::{Event, QUARANTINE_MAX, Quarantined, Totals};
+use crate::ledger::{Delivery, DeliveryId, IssueId, IssueLane};
+use crate::migration::Side;
+use crate::store::ledger::{BODY_KEPT_S, EVENTS_MAX, Policy, STEP_MAX};
+
+/// A migration, a time and a record, in that order.
+type Timed = (&'static str, u64, &'static str);
+
+/// Records that have not ended, by migration and name.
+const RECORDS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("issues");
+/// A few words of those that have.
+const ENDED: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("issues_ended");
+const READY: TableDefinition<'_, Timed, ()> = TableDefinition::new("issues_ready");
+const MOVE: TableDefinition<'_, Timed, ()> = TableDefinition::new("issues_move");
+const LEASE: TableDefinition<'_, Timed, ()> = TableDefinition::new("issues_lease");
+const PARKED: TableDefinition<'_, Timed, ()> = TableDefinition::new("issues_parked");
+const WAITS: TableDefinition<'_, Timed, ()> = TableDefinition::new("issues_waits");
+/// By migration, record and place: when an event came, and its name.
+const QUEUES: TableDefinition<'_, (&str, &str, u64), (u64, &str)> = TableDefinition::new("issues_queues");
+const METAS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("issues_deliveries");
+const BODIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("issues_bodies");
+/// When a delivery is to go: by time, migration and name.
+const GOING: TableDefinition<'_, (u64, &str, &str), ()> = TableDefinition::new("issues_going");
+/// Deliveries (`d…`) and bodies (`s…`) that were there: the period of days, and the body of a delivery.
+const SEEN: TableDefinition<'_, (&str, &[u8]), (u64, &[u8])> = TableDefinition::new("issues_seen");
+/// The same by period, so that what is too old is at the beginning.
+const SEEN_IN: TableDefinition<'_, (u64, &str, &[u8]), ()> = TableDefinition::new("issues_seen_in");
+/// By migration and name: counts of states, the generation, the last rollback.
+const COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("issues_counts");
+/// By migration, stream and ordinal.
+const STREAMS: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("issues_streams");
+
+/// Deliveries are known for three of these: 8 to 12 days.
+const PERIOD_MS: u64 = 4 * 24 * 60 * 60 * 1_000;
+const PERIODS: u64 = 3;
+
+/// What goes with one new delivery at most: more than comes, so that all goes in the end.
+const FORGOTTEN_MAX: usize = 8;
+
+/// One that sorts behind every name.
+const BEHIND_ALL: &str = "\u{10ffff}";
+
+/// All tables of one transaction.
+pub(super) struct Tables<'t> {
+    records: Table<'t, (&'static str, &'static str), &'static [u8]>,
+    ended: Table<'t, (&'static str, &'static str), &'static str>,
+    ready: Table<'t, Timed, ()>,
+    movable: Table<'t, Timed, ()>,
+    lease: Table<'t, Timed, ()>,
+    parked: Table<'t, Timed, ()>,
+    waits: Table<'t, Timed, ()>,
+    queues: Table<'t, (&'static str, &'static str, u64), (u64, &'static str)>,
+    metas: Table<'t, (&'static str, &'static str), &'static [u8]>,
+    bodies: Table<'t, (&'static str, &'static str), &'static [u8]>,
+    going: Table<'t, (u64, &'static str, &'static str), ()>,
+    seen: Table<'t, (&'static str, &'static [u8]), (u64, &'static [u8])>,
+    seen_in: Table<'t, (u64, &'static str, &'static [u8]), ()>,
+    counts: Table<'t, (&'static str, &'static str), u64>,
+    streams: Table<'t, (&'static str, &'static str, u64), &'static [u8]>,
+    pub(super) is_changed: bool,
+}
+
+/// The ledger of one migration.
+pub(super) struct Shelf<'s, 't> {
+    tables: &'s mut Tables<'t>,
+    id: &'s str,
+}
+
+pub(in crate::store::embedded) fn make(transaction: &WriteTransaction) -> Result<(), Error> {
+    Tables::open(transaction).map(drop)
+}
+
+/// An event's headers, beside its body.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    issue: IssueId,
+    action: String,
+    sha256: [u8; 32],
+    headers: Vec<(String, String)>,
+    received_ms: u64,
+    /// Records that are not done with it.
+    left: u32,
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(misread)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(misread)
+}
+
+fn misread(error: impl std::fmt::Display) -> Error {
+    Error::Corrupted(format!("the ledger of issues does not read: {error}"))
+}
+
+fn place(text: &str) -> Result<IssueLane, Error> {
+    IssueLane::parse(text).ok_or_else(|| misread(format!("\"{}\" names no record", text.escape_debug())))
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, Error> {
+        Ok(Self {
+            records: transaction.open_table(RECORDS)?,
+            ended: transaction.open_table(ENDED)?,
+            ready: transaction.open_table(READY)?,
+            movable: transaction.open_table(MOVE)?,
+            lease: transaction.open_table(LEASE)?,
+            parked: transaction.open_table(PARKED)?,
+            waits: transaction.open_table(WAITS)?,
+            queues: transaction.open_table(QUEUES)?,
+            metas: transaction.open_table(METAS)?,
+            bodies: transaction.open_table(BODIES)?,
+            going: transaction.open_table(GOING)?,
+            seen: transaction.open_table(SEEN)?,
+            seen_in: transaction.open_table(SEEN_IN)?,
+            counts: transaction.open_table(COUNTS)?,
+            streams: transaction.open_table(STREAMS)?,
+            is_changed: false,
+        })
+    }
+
+    pub(super) fn of<'s>(&'s mut self, migration: &'s str) -> Shelf<'s, 't> {
+        Shelf { tables: self, id: migration }
+    }
+}
+
+/// Moves a record in one index.
+fn index(
+    table: &mut Table<'_, Timed, ()>,
+    id: &str,
+    name: &str,
+    before: Option<u64>,
+    after: Option<u64>,
+) -> Result<(), Error> {
+    if before == after {
+        return Ok(());
+    }
+    if let Some(before) = before {
+        table.remove((id, before, name))?;
+    }
+    if let Some(after) = after {
+        table.insert((id, after, name), ())?;
+    }
+    Ok(())
+}
+
+/// The first records of an index, up to a time.
+fn earliest(table: &Table<'_, Timed, ()>, id: &str, until: u64, limit: usize) -> Result<Vec<IssueLane>, Error> {
+    let rows = table.range((id, 0, "")..=(id, until, BEHIND_ALL))?;
+    rows.take(limit).map(|row| place(row?.0.value().2)).collect()
+}
+
+const fn movable_at(at: &IssueLane, record: &Record) -> Option<u64> {
+    match (record.moving, at.lane.side()) {
+        (Some(_), None) => match record.leased_until() {
+            Some(until) => Some(until + GRACE_MS),
+            None => Some(0),
+        },
+        _ => None,
+    }
+}
+
+fn parked_at(record: &Record) -> Option<u64> {
+    record.parked.map(|_| record.changed_ms)
+}
+
+impl crate::ledger::book::Shelf for Shelf<'_, '_> {
+    type Error = Error;
+
+    fn record(&mut self, at: &IssueLane) -> Result<Option<Record>, Error> {
+        let name = at.to_text();
+        if let Some(record) = self.tables.records.get((self.id, name.as_str()))? {
+            return decode(record.value()).map(Some);
+        }
+        let ended = self.tables.ended.get((self.id, name.as_str()))?;
+        let read = |text: &str| Record::from_short(text).ok_or_else(|| misread("an issue that has ended"));
+        ended.map(|text| read(text.value())).transpose()
+    }
+
+    fn put(&mut self, at: &IssueLane, before: Option<&Record>, after: Option<&Record>) -> Result<(), Error> {
+        if before == after {
+            return Ok(());
+        }
+        self.tables.is_changed = true;
+        let (id, name) = (self.id, at.to_text());
+        let name = name.as_str();
+        for (record, by) in [(before, -1), (after, 1)] {
+            if let Some(record) = record {
+                self.count(&format!("{}:{}", record.owner.name(), record.state().name()), by)?;
+                self.count("waiting", by * i64::from(record.waiting))?;
+            }
+        }
+        let active = |record: &&Record| !record.is_finished();
+        let (was, is) = (before.filter(active), after.filter(active));
+        let tables = &mut *self.tables;
+        index(&mut tables.ready, id, name, was.and_then(Record::ready_at), is.and_then(Record::ready_at))?;
+        let moves = |record: &Record| movable_at(at, record);
+        index(&mut tables.movable, id, name, was.and_then(moves), is.and_then(moves))?;
+        index(&mut tables.lease, id, name, was.and_then(Record::leased_until), is.and_then(Record::leased_until))?;
+        index(&mut tables.parked, id, name, was.and_then(parked_at), is.and_then(parked_at))?;
+        match is {
+            Some(record) => drop(tables.records.insert((id, name), encode(record)?.as_slice())?),
+            None if was.is_some() => drop(tables.records.remove((id, name))?),
+            None => {}
+        }
+        match after.filter(|record| record.is_finished()) {
+            Some(record) => drop(tables.ended.insert((id, name), record.to_short().as_str())?),
+            None if before.is_some_and(Record::is_finished) => drop(tables.ended.remove((id, name))?),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, at: &IssueLane, delivery: &DeliveryId, received_ms: u64) -> Result<(), Error> {
+        self.tables.is_changed = true;
+        let (id, name) = (self.id, at.to_text());
+        let name = name.as_str();
+        let last = self.tables.queues.range((id, name, 0)..=(id, name, u64::MAX))?.next_back();
+        let place = last.transpose()?.map(|(key, _)| key.value().2);
+        self.tables.queues.insert((id, name, place.map_or(0, |place| place + 1)), (received_ms, delivery.as_str()))?;
+        if place.is_none() {
+            self.tables.waits.insert((id, received_ms, name), ())?;
+        }
+        Ok(())
+    }
+
+    fn first(&mut self, at: &IssueLane) -> Result<Option<DeliveryId>, Error> {
+        Ok(self.queue(at, 1)?.pop())
+    }
+
+    fn pop(&mut self, at: &IssueLane) -> Result<(), Error> {
+        self.tables.is_changed = true;
+        let (id, name) = (self.id, at.to_text());
+        let name = name.as_str();
+        let mut two = self.tables.queues.range((id, name, 0)..=(id, name, u64::MAX))?;
+        let first = two.next().transpose()?.map(|(key, event)| (key.value().2, event.value().0));
+        let second = two.next().transpose()?.map(|(_, event)| event.value().0);
+        drop(two);
+        let Some((place, received_ms)) = first else { return Ok(()) };
+        self.tables.queues.remove((id, name, place))?;
+        self.tables.waits.remove((id, received_ms, name))?;
+        if let Some(received_ms) = second {
+            self.tables.waits.insert((id, received_ms, name), ())?;
+        }
+        Ok(())
+    }
+
+    fn known(&mut self, delivery: &DeliveryId, now_ms: u64) -> Result<Option<BodyMark>, Error> {
+        let field = [b"d", delivery.as_str().as_bytes()].concat();
+        let seen = self.tables.seen.get((self.id, field.as_slice()))?;
+        let Some(seen) = seen.filter(|seen| is_known(seen.value().0, now_ms)) else { return Ok(None) };
+        seen.value().1.try_into().map(Some).map_err(misread)
+    }
+
+    fn has_body(&mut self, mark: BodyMark, now_ms: u64) -> Result<bool, Error> {
+        let field = [b"s".as_slice(), &mark].concat();
+        let seen = self.tables.seen.get((self.id, field.as_slice()))?;
+        Ok(seen.is_some_and(|seen| is_known(seen.value().0, now_ms)))
+    }
+
+    fn keep(&mut self, delivery: &Delivery, mark: BodyMark, copies: u32, now_ms: u64) -> Result<(), Error> {
+        self.tables.is_changed = true;
+        self.forget(now_ms)?;
+        let Delivery { id, issue, action, body_sha256, headers, body } = delivery;
+        let (issue, action, headers) = (issue.clone(), action.clone(), headers.clone());
+        let meta = Meta { issue, action, sha256: *body_sha256, headers, received_ms: now_ms, left: copies };
+        self.tables.metas.insert((self.id, id.as_str()), encode(&meta)?.as_slice())?;
+        self.tables.bodies.insert((self.id, id.as_str()), body.as_slice())?;
+        let period = now_ms / PERIOD_MS;
+        let as_delivery = [b"d", id.as_str().as_bytes()].concat();
+        let as_body = [b"s".as_slice(), &mark].concat();
+        for (field, value) in [(as_delivery, mark.as_slice()), (as_body, &[])] {
+            let before = self.tables.seen.insert((self.id, field.as_slice()), (period, value))?;
+            let before = before.map(|before| before.value().0);
+            if let Some(before) = before {
+                self.tables.seen_in.remove((before, self.id, field.as_slice()))?;
+            }
+            self.tables.seen_in.insert((period, self.id, field.as_slice()), ())?;
+        }
+        Ok(())
+    }
+
+    fn kept(&mut self, delivery: &DeliveryId) -> Result<Option<Kept>, Error> {
+        let key = (self.id, delivery.as_str());
+        let Some(meta) = self.tables.metas.get(key)? else { return Ok(None) };
+        let Meta { issue, action, sha256, headers, received_ms, .. } = decode(meta.value())?;
+        let Some(body) = self.tables.bodies.get(key)? else { return Ok(None) };
+        let (id, body) = (delivery.clone(), body.value().to_vec());
+        Ok(Some(Kept { delivery: Delivery { id, issue, action, body_sha256: sha256, headers, body }, received_ms }))
+    }
+
+    fn let_go(&mut self, delivery: &DeliveryId, now_ms: u64) -> Result<(), Error> {
+        self.tables.is_changed = true;
+        let key = (self.id, delivery.as_str());
+        let Some(mut meta) = self.tables.metas.get(key)?.map(|meta| decode::<Meta>(meta.value())).transpose()? else {
+            return Ok(());
+        };
+        meta.left = meta.left.saturating_sub(1);
+        self.tables.metas.insert(key, encode(&meta)?.as_slice())?;
+        if meta.left == 0 {
+            let gone = now_ms + BODY_KEPT_S * 1_000;
+            self.tables.going.insert((gone, self.id, delivery.as_str()), ())?;
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Error> {
+        earliest(&self.tables.ready, self.id, now_ms, limit)
+    }
+
+    fn movable(&mut self, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Error> {
+        earliest(&self.tables.movable, self.id, now_ms, limit)
+    }
+
+    fn parked(&mut self, limit: usize) -> Result<Vec<IssueLane>, Error> {
+        earliest(&self.tables.parked, self.id, u64::MAX, limit)
+    }
+
+    fn active(&mut self, after: &str, limit: usize) -> Result<Vec<IssueLane>, Error> {
+        let rows = self.tables.records.range((self.id, after)..(self.id, BEHIND_ALL))?;
+        let names = rows.map(|row| Ok::<_, Error>(row?.0.value().1.to_owned()));
+        let behind = names.filter(|name| !name.as_ref().is_ok_and(|name| name == after));
+        behind.take(limit).map(|name| place(&name?)).collect()
+    }
+
+    fn waiting(&mut self) -> Result<u64, Error> {
+        self.counted("waiting")
+    }
+
+    fn generation(&mut self, now_ms: u64) -> Result<u64, Error> {
+        match self.counted("generation")? {
+            0 => {
+                self.set("generation", now_ms / 1_000)?;
+                Ok(now_ms / 1_000)
+            }
+            known => Ok(known),
+        }
+    }
+
+    fn rolled_back(&mut self, at_least: u64) -> Result<u64, Error> {
+        let known = self.counted("rolled_back")?;
+        if at_least > known {
+            self.set("rolled_back", at_least)?;
+        }
+        Ok(known.max(at_least))
+    }
+
+    fn tell(&mut self, event: Event) -> Result<(), Error> {
+        let text = encode(&event)?;
+        self.append("ev", &text, EVENTS_MAX)?;
+        if event.actor.is_some() {
+            self.append("audit", &text, EVENTS_MAX)?;
+        }
+        Ok(())
+    }
+}
+
+const fn is_known(period: u64, now_ms: u64) -> bool {
+    period + PERIODS > now_ms / PERIOD_MS
+}
+
+impl Shelf<'_, '_> {
+    fn counted(&self, name: &str) -> Result<u64, Error> {
+        Ok(self.tables.counts.get((self.id, name))?.map_or(0, |count| count.value()))
+    }
+
+    fn set(&mut self, name: &str, value: u64) -> Result<(), Error> {
+        self.tables.is_changed = true;
+        self.tables.counts.insert((self.id, name), value)?;
+        Ok(())
+    }
+
+    fn count(&mut self, name: &str, by: i64) -> Result<(), Error> {
+        if by == 0 {
+            return Ok(());
+        }
+        let next = self.counted(name)?.saturating_add_signed(by);
+        self.set(name, next)
+    }
+
+    /// The first events of a record.
+    pub(super) fn queue(&self, at: &IssueLane, limit: usize) -> Result<Vec<DeliveryId>, Error> {
+        let name = at.to_text();
+        let rows = self.tables.queues.range((self.id, name.as_str(), 0)..=(self.id, name.as_str(), u64::MAX))?;
+        rows.take(limit).map(|row| DeliveryId::new(row?.1.value().1).map_err(misread)).collect()
+    }
+
+    /// Since when the first event of a record waits.
+    pub(super) fn oldest(&self, at: &IssueLane) -> Result<Option<u64>, Error> {
+        let name = at.to_text();
+        let mut rows = self.tables.queues.range((self.id, name.as_str(), 0)..=(self.id, name.as_str(), u64::MAX))?;
+        Ok(rows.next().transpose()?.map(|(_, event)| event.value().0))
+    }
+
+    /// Drops what is too old, a little at a time.
+    fn forget(&mut self, now_ms: u64) -> Result<(), Error> {
+        for _ in 0..FORGOTTEN_MAX {
+            let first = self.tables.going.first()?.map(|(key, _)| key.value().0 <= now_ms);
+            if first != Some(true) {
+                break;
+            }
+            let Some((key, _)) = self.tables.going.pop_first()? else { break };
+            let (_, id, delivery) = key.value();
+            self.tables.metas.remove((id, delivery))?;
+            self.tables.bodies.remove((id, delivery))?;
+        }
+        for _ in 0..FORGOTTEN_MAX {
+            let first = self.tables.seen_in.first()?.map(|(key, _)| is_known(key.value().0, now_ms));
+            if first != Some(false) {
+                break;
+            }
+            let Some((key, _)) = self.tables.seen_in.pop_first()? else { break };
+            let (_, id, field) = key.value();
+            self.tables.seen.remove((id, field))?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, stream: &str, text: &[u8], limit: usize) -> Result<u64, Error> {
+        self.tables.is_changed = true;
+        let last = self.tables.streams.range((self.id, stream, 0)..=(self.id, stream, u64::MAX))?.next_back();
+        let next = last.transpose()?.map_or(0, |(key, _)| key.value().2 + 1);
+        self.tables.streams.insert((self.id, stream, next), text)?;
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        if let Some(old) = next.checked_sub(limit) {
+            self.tables.streams.remove((self.id, stream, old))?;
+        }
+        Ok(next)
+    }
+
+    fn newest<T: DeserializeOwned>(&self, stream: &str, limit: usize) -> Result<Vec<(u64, T)>, Error> {
+        let rows = self.tables.streams.range((self.id, stream, 0)..=(self.id, stream, u64::MAX))?;
+        let row = |row: Result<(redb::AccessGuard<'_, _>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
+            let (key, text): (redb::AccessGuard<'_, (&str, &str, u64)>, _) = row?;
+            Ok((key.value().2, decode(text.value())?))
+        };
+        rows.rev().take(limit).map(row).collect()
+    }
+
+    pub(super) fn events(&self, by_people: bool, limit: usize) -> Result<Vec<Event>, Error> {
+        let rows = self.newest(if by_people { "audit" } else { "ev" }, limit)?;
+        Ok(rows.into_iter().map(|(_, event)| event).collect())
+    }
+
+    pub(super) fn quarantine(&mut self, what: Quarantined, now_ms: u64) -> Result<(), Error> {
+        let what = Quarantined { at_ms: now_ms, ..what };
+        self.append("quarantine", &encode(&what)?, QUARANTINE_MAX).map(drop)
+    }
+
+    pub(super) fn quarantined(&self, limit: usize) -> Result<Vec<Quarantined>, Error> {
+        let rows: Vec<(u64, Quarantined)> = self.newest("quarantine", limit.min(QUARANTINE_MAX))?;
+        Ok(rows.into_iter().map(|(id, what)| Quarantined { id: id.to_string(), ..what }).collect())
+    }
+
+    pub(super) fn totals(&self, now_ms: u64) -> Result<Totals, Error> {
+        let mut records = Vec::new();
+        for state in State::ALL {
+            for side in Side::ALL {
+                let count = self.counted(&format!("{}:{}", side.name(), state.name()))?;
+                if count > 0 {
+                    records.push((state, side, count));
+                }
+            }
+        }
+        records.sort_unstable();
+        let tables = &*self.tables;
+        let until = |table: &Table<'_, Timed, ()>, until: u64| -> Result<u64, Error> {
+            let rows = table.range((self.id, 0, "")..=(self.id, until, BEHIND_ALL))?;
+            Ok(u64::try_from(rows.count()).unwrap_or(u64::MAX))
+        };
+        let first = tables.waits.range((self.id, 0, "")..)?.next().transpose()?;
+        let first = first.map(|(key, _)| (key.value().0 == self.id).then_some(key.value().1));
+        let lapsed = until(&tables.lease, now_ms.saturating_sub(GRACE_MS))?;
+        Ok(Totals {
+            records,
+            waiting: self.counted("waiting")?,
+            oldest_ms: first.flatten(),
+            dead: until(&tables.parked, u64::MAX)?,
+            quarantined: u64::try_from(self.quarantined(QUARANTINE_MAX)?.len()).unwrap_or(u64::MAX),
+            leased: until(&tables.lease, u64::MAX)? - lapsed,
+            lapsed,
+            now_ms,
+        })
+    }
+
+    pub(super) fn trim(&mut self, policy: &Policy, after: &str, now_ms: u64) -> Result<(u64, Option<String>), Error> {
+        let mut gone = 0;
+        let Some(behind) = after.strip_prefix('f') else {
+            let lanes = self.active(after.strip_prefix('a').unwrap_or_default(), STEP_MAX)?;
+            let next = lanes.last().filter(|_| lanes.len() == STEP_MAX);
+            let next = next.map_or("f".to_owned(), |at| format!("a{}", at.to_text()));
+            for at in lanes {
+                let Some(before) = self.record(&at)? else { continue };
+                let mut after = before.clone();
+                if after.forget_if_idle(now_ms, policy.idle_s.saturating_mul(1_000)) {
+                    gone += 1;
+                    self.put(&at, Some(&before), Some(&after))?;
+                }
+            }
+            return Ok((gone, Some(next)));
+        };
+        let rows = self.tables.ended.range((self.id, behind)..(self.id, BEHIND_ALL))?;
+        let mut found = Vec::new();
+        for row in rows.take(STEP_MAX) {
+            let (key, text) = row?;
+            found.push((key.value().1.to_owned(), Record::from_short(text.value())));
+        }
+        let next = found.last().filter(|_| found.len() == STEP_MAX).map(|(name, _)| format!("f{name}"));
+        let ended = Side::ALL.into_iter().map(|side| self.counted(&format!("{}:ended", side.name())));
+        let ended = ended.sum::<Result<u64, Error>>()?;
+        // As many of these as there are too many of all.
+        let step = u64::try_from(found.len()).unwrap_or(u64::MAX);
+        let over = (step * ended.saturating_sub(policy.ended_max)).div_ceil(ended.max(1));
+        found.sort_by_key(|(_, record)| record.as_ref().map_or(0, |record| record.changed_ms));
+        for ((name, record), place) in found.into_iter().zip(0..) {
+            let Some(record) = record else { continue };
+            if place < over || record.changed_ms.saturating_add(policy.ended_s.saturating_mul(1_000)) <= now_ms {
+                self.put(&self::place(&name)?, Some(&record), None)?;
+                gone += 1;
+            }
+        }
+        Ok((gone, next))
+    }
+}

@@ -1,0 +1,69 @@
+//! The ledger of issues in a real Redis.
+
+use std::sync::atomic::Ordering;
+
+use super::servers::Server;
+use super::*;
+use crate::store::conformance::ledger as suite;
+use crate::store::ledger::{Durability, Preflight};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_ledger_does_what_every_ledger_does() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let empty = async || {
+        server.run(&["FLUSHALL"]).await;
+        let store = Arc::new(open(&server.address()));
+        let clock = Arc::clone(&store);
+        let set_time = move |now| clock.ledger_now.store(now, Ordering::SeqCst);
+        suite::Subject { store, set_time: Box::new(set_time), _keeps: Box::new(()) }
+    };
+    suite::run(empty).await;
+}
+
+#[tokio::test]
+async fn what_loses_events_is_refused_or_told_before_any_comes() {
+    let evicts = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
+    let Some(server) = Server::start(&evicts).await else { return };
+    let preflight = open(&server.address()).ledger().preflight().await.unwrap();
+    assert!(preflight.refusals[0].contains("set maxmemory-policy to noeviction"), "{preflight:?}");
+    assert!(preflight.warnings[0].contains("set appendonly to yes"), "{preflight:?}");
+    let Some(server) = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]).await else { return };
+    let store = open(&server.address());
+    let preflight = store.ledger().preflight().await.unwrap();
+    assert_eq!(preflight, Preflight { durability: Durability::Synced, ..Preflight::default() });
+    assert_eq!(store.ledger().confirm().await.unwrap(), Durability::Synced);
+}
+
+#[tokio::test]
+async fn many_who_wait_for_the_disk_share_one_wait() {
+    let Some(server) = Server::start(&["--appendonly", "yes", "--appendfsync", "everysec"]).await else { return };
+    let store = Arc::new(open(&server.address()));
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let store = Arc::clone(&store);
+        waiting.spawn(async move { store.ledger().confirm().await.unwrap() });
+    }
+    // Redis before 7.2 cannot tell.
+    let expected = match store.ledger().preflight().await.unwrap().durability {
+        Durability::Soon => Durability::Synced,
+        other => other,
+    };
+    while let Some(confirmed) = waiting.join_next().await {
+        assert_eq!(confirmed.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_ask_is_warned_and_a_wrong_type_is_told() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let rights = ["~crossfade:*", "&crossfade:*", "+@all", "-@admin", "-@dangerous", "+role"];
+    server.run(&[&["ACL", "SETUSER", "crossfade", "on", ">p"][..], &rights].concat()).await;
+    let store = open(&format!("redis://crossfade:p@127.0.0.1:{}", server.port));
+    let preflight = store.ledger().preflight().await.unwrap();
+    assert!(preflight.refusals.is_empty() && preflight.warnings[0].contains("allow INFO"), "{preflight:?}");
+    server.run(&["SET", "crossfade:{e}:issues:m:n", "text"]).await;
+    let refused = store.ledger().totals(&id("m")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
+    server.run(&["DEL", "crossfade:{e}:issues:m:n"]).await;
+    assert_eq!(store.ledger().totals(&id("m")).await.unwrap().waiting, 0);
+}

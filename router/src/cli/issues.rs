@@ -1,0 +1,247 @@
+//! `crossfade issues`: what is where in the ledger and why, and what people do about it.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::change::reason;
+use super::client::{Call, Connection, encoded};
+use super::exit::Failure;
+use super::output::{Output, cell, print, print_json, seconds, table};
+
+/// Looks at issues that arrived as webhooks, and handles those that wait for a person.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Command {
+    List(ListArgs),
+    Show(ShowArgs),
+    Replay(TouchArgs),
+    Discard(TouchArgs),
+    Handoff(HandoffArgs),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Common {
+    /// Whose issues; the default migration unless said, or the only one.
+    #[arg(long, value_name = "ID")]
+    migration: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Lists issues that have not ended, or with --dead the events that wait for a person.
+#[derive(Clone, Debug, clap::Args)]
+struct ListArgs {
+    /// Only those in this state.
+    #[arg(long, value_parser = ["parked", "sending", "moving", "waiting", "unsure", "running", "idle"])]
+    state: Option<String>,
+    /// Only those of this side.
+    #[arg(long, value_parser = ["legacy", "new"])]
+    owner: Option<String>,
+    /// Only those whose id begins so, such as a repository.
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+    /// How many, 1 to 200.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
+    limit: u16,
+    /// Events that wait for a person.
+    #[arg(long, conflicts_with_all = ["state", "owner", "prefix"])]
+    dead: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Shows all of one issue: whose it is and why, what waits, what happened.
+#[derive(Clone, Debug, clap::Args)]
+struct ShowArgs {
+    /// Such as owner/repo#123.
+    issue: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Lets an event that waits for a person be tried again (replay), or gives it up for good (discard).
+#[derive(Clone, Debug, clap::Args)]
+struct TouchArgs {
+    /// Such as owner/repo#123.
+    #[arg(required_unless_present = "all")]
+    issue: Option<String>,
+    /// All that wait, 200 with one call.
+    #[arg(long, conflicts_with = "issue")]
+    all: bool,
+    /// With --all, only those that wait for this reason.
+    #[arg(long, requires = "all", value_parser = ["rejected", "dead", "rolled_back"])]
+    why: Option<String>,
+    /// Why: the audit keeps it.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Tells what would be touched and changes nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Gives an issue to a side, as soon as nobody can be working on it.
+#[derive(Clone, Debug, clap::Args)]
+struct HandoffArgs {
+    /// Such as owner/repo#123.
+    issue: String,
+    #[arg(value_parser = ["legacy", "new"])]
+    to: String,
+    /// Of the issue as it was looked at; the present one unless said.
+    #[arg(long, value_name = "N")]
+    epoch: Option<u64>,
+    /// Nobody works on it: move it at once.
+    #[arg(long)]
+    force: bool,
+    /// Why: the audit keeps it.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Tells what would happen and changes nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::List(args) => list(args),
+        Command::Show(args) => show(args),
+        Command::Replay(args) => touch(args, "replay"),
+        Command::Discard(args) => touch(args, "discard"),
+        Command::Handoff(args) => handoff(args),
+    }
+}
+
+impl Common {
+    fn get(&self, path: &str) -> Call {
+        let mut call = Call::get(path);
+        call.query.extend(self.migration.clone().map(|migration| ("migration", migration)));
+        call
+    }
+
+    fn post(&self, path: String, dry_run: bool, body: Value) -> Call {
+        let mut call = Call { method: Method::POST, body: Some(body), ..self.get(&path) };
+        if dry_run {
+            call.query.push(("dry_run", "true".to_owned()));
+        }
+        call
+    }
+
+    /// Calls, and prints the answer or what a person reads of it.
+    fn run(&self, call: Call, text: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+        let answer = self.connection.call(call)?;
+        if self.output.is_json() {
+            print_json(&answer)?
+        } else {
+            print(&text(&answer))?
+        }
+        Ok(())
+    }
+}
+
+fn rows(answer: &Value, name: &str, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+    answer[name].as_array().map(|all| all.iter().map(row).collect()).unwrap_or_default()
+}
+
+const LETTERS: [&str; 5] = ["ISSUE", "SIDE", "DELIVERY", "WHY", "SINCE"];
+
+fn letter(letter: &Value) -> Vec<String> {
+    let [issue, owner, delivery, why] = ["issue", "owner", "delivery", "why"].map(|name| cell(&letter[name]));
+    vec![issue, owner, delivery, why, seconds(&letter["since"])]
+}
+
+fn list(args: &ListArgs) -> Result<(), Failure> {
+    if args.dead {
+        let call = args.common.get("/issues/dead-letters");
+        return args.common.run(call, |answer| table(&LETTERS, rows(answer, "dead_letters", letter)));
+    }
+    let mut call = args.common.get("/issues");
+    call.query.push(("limit", args.limit.to_string()));
+    for (name, value) in [("state", &args.state), ("owner", &args.owner), ("prefix", &args.prefix)] {
+        call.query.extend(value.clone().map(|value| (name, value)));
+    }
+    args.common.run(call, |answer| {
+        if answer["next"].is_string() {
+            eprintln!("there are more: narrow the list with --prefix, --state or --owner, or raise --limit");
+        }
+        table(&["ISSUE", "LANE", "STATE", "OWNER", "EPOCH", "WAITING", "OLDEST"], rows(answer, "issues", issue))
+    })
+}
+
+fn issue(issue: &Value) -> Vec<String> {
+    let mut row: Vec<_> = ["id", "lane", "state", "owner", "epoch", "waiting"].map(|name| cell(&issue[name])).to_vec();
+    row.push(if issue["oldest"].is_null() { String::new() } else { seconds(&issue["oldest"]) });
+    row
+}
+
+fn show(args: &ShowArgs) -> Result<(), Failure> {
+    let call = args.common.get(&format!("/issues/{}", encoded(&args.issue)));
+    args.common.run(call, |answer| {
+        let mut text = String::new();
+        for record in answer["records"].as_array().into_iter().flatten() {
+            let [id, state, owner, fence] = ["id", "state", "owner", "fence"].map(|name| cell(&record[name]));
+            let (why, waiting) = (cell(&record["why"]), cell(&record["waiting"]));
+            text.push_str(&format!("{id}: {state}, {owner}'s, fence {fence}, {waiting} waiting\n  {why}\n"));
+            for delivery in record["deliveries"].as_array().into_iter().flatten() {
+                text.push_str(&format!("  waits: {}\n", cell(delivery)));
+            }
+        }
+        let event = |event: &Value| {
+            let [what, detail, actor, reason] = ["what", "detail", "actor", "reason"]
+                .map(|name| event[name].as_str().map_or(String::new(), |_| cell(&event[name])));
+            vec![seconds(&event["time"]), what, detail, actor, reason]
+        };
+        text.push_str(&table(&["TIME", "WHAT", "DETAIL", "ACTOR", "REASON"], rows(answer, "events", event)));
+        text
+    })
+}
+
+fn touch(args: &TouchArgs, how: &'static str) -> Result<(), Failure> {
+    let mut body = json!({ "reason": args.reason });
+    let path = match &args.issue {
+        Some(issue) => format!("/issues/{}/{how}", encoded(issue)),
+        None => {
+            if let Some(why) = &args.why {
+                body["why"] = json!(why);
+            }
+            format!("/issues/{how}")
+        }
+    };
+    let call = args.common.post(path, args.dry_run, body);
+    args.common.run(call, |answer| {
+        if answer["more"] == true {
+            eprintln!("there are more: repeat the command");
+        }
+        table(&LETTERS, rows(answer, "events", letter))
+    })
+}
+
+fn handoff(args: &HandoffArgs) -> Result<(), Failure> {
+    let path = format!("/issues/{}", encoded(&args.issue));
+    let epoch = match args.epoch {
+        Some(epoch) => json!(epoch),
+        None => args.common.connection.call(args.common.get(&path))?["records"][0]["epoch"].clone(),
+    };
+    let body = json!({ "to": args.to, "epoch": epoch, "force": args.force, "reason": args.reason });
+    let call = args.common.post(format!("{path}/handoff"), args.dry_run, body);
+    args.common.run(call, |answer| {
+        let (issue, to) = (cell(&answer["issue"]), cell(&answer["to"]));
+        match answer["status"].as_str() {
+            Some("waiting") => format!(
+                "{issue} goes to {to} when its owner reports the end, or 5 s after its lease: {}\n",
+                seconds(&answer["lease_until"])
+            ),
+            Some("already") => format!("{issue} is {to}'s already\n"),
+            _ => format!("{issue} is {to}'s now, epoch {}\n", cell(&answer["epoch"])),
+        }
+    })
+}

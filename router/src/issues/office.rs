@@ -1,0 +1,189 @@
+//! Everything that one migration's issues need on this router: the route as it is now, the ledger, the journal.
+//!
+//! # The two ways in
+//!
+//! As a rule a delivery goes to the ledger at once, and its sender hears whose its issue is. When the ledger does not
+//! answer, the office is [`Office::is_away`]: from then on every delivery goes to the journal alone, and comes to the
+//! ledger in the order of the journal (`drain`). The way back is taken with the door closed, so that no delivery
+//! overtakes one that came before it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use flags::ledger::Accepted;
+use flags::store::StoreError;
+use flags::store::ledger::{Durability, Ledger};
+use flags::watch::Watch;
+use flags::{MigrationId, Snapshot};
+use tokio::sync::{Notify, RwLock};
+
+use super::journal::{Entry, Journal, NotKept};
+use super::limiter::Limiter;
+use super::payload::Fields;
+use super::placing::placement;
+use super::told::Told;
+use crate::config::issues::IssueRoute;
+
+/// How long the ledger may take for a delivery before the journal has to do. Whoever waits has seconds, not minutes.
+const ACCEPT_MAX: Duration = Duration::from_millis(1_500);
+
+pub(crate) struct Office {
+    pub(crate) migration: MigrationId,
+    pub(crate) route: ArcSwap<IssueRoute>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) journal: Journal,
+    pub(crate) limiter: ArcSwap<Option<Limiter>>,
+    pub(crate) told: Told,
+    /// Something may be ready to be sent.
+    pub(crate) news: Notify,
+    /// The journal has something to do.
+    pub(crate) journalled: Notify,
+    /// Held for reading while a delivery is kept, for writing while the way in changes.
+    pub(crate) door: RwLock<()>,
+    away: AtomicBool,
+    durability: AtomicU8,
+}
+
+impl std::fmt::Debug for Office {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Office")
+            .field("migration", &self.migration)
+            .field("away", &self.is_away())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a delivery is now.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    Ledger(Accepted),
+    Journal,
+}
+
+impl Office {
+    /// One whose journal holds something begins away, so that what is in it goes first.
+    pub(crate) fn new(route: Arc<IssueRoute>, watch: Arc<Watch>, journal: Journal, told: Told) -> Self {
+        let away = !journal.is_sent();
+        Self {
+            migration: route.migration.clone(),
+            limiter: ArcSwap::from_pointee(route.rate.map(Limiter::new)),
+            route: ArcSwap::new(route),
+            watch,
+            journal,
+            told,
+            news: Notify::new(),
+            journalled: Notify::new(),
+            door: RwLock::new(()),
+            away: AtomicBool::new(away),
+            durability: AtomicU8::new(Durability::Soon as u8),
+        }
+    }
+
+    /// Takes the route of another file; the journal stays the one of the start.
+    pub(crate) fn take(&self, route: Arc<IssueRoute>) {
+        let same = match (self.limiter.load().as_ref(), route.rate) {
+            (Some(limiter), Some(rate)) => limiter.is_of(rate),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !same {
+            self.limiter.store(Arc::new(route.rate.map(Limiter::new)));
+        }
+        self.route.store(route);
+    }
+
+    pub(crate) fn ledger(&self) -> &dyn Ledger {
+        self.watch.store().ledger()
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.watch.current()
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.away.load(Ordering::Acquire)
+    }
+
+    /// The ledger has everything that came before; only with the door closed.
+    pub(crate) fn come_back(&self) {
+        if self.away.swap(false, Ordering::AcqRel) {
+            self.told.back();
+        }
+    }
+
+    /// The ledger may not have what it was given.
+    pub(crate) fn go_away(&self, error: &StoreError) {
+        self.journal.distrust();
+        if !self.away.swap(true, Ordering::AcqRel) {
+            self.told.away(error);
+        }
+        self.journalled.notify_one();
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        [Durability::Synced, Durability::Soon, Durability::Memory]
+            .into_iter()
+            .find(|own| *own as u8 == self.durability.load(Ordering::Relaxed))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn set_durability(&self, durability: Durability) {
+        self.durability.store(durability as u8, Ordering::Relaxed);
+    }
+
+    /// Keeps a delivery for good: when this answers, neither a crash of this router nor one of the store loses it.
+    pub(crate) async fn keep(&self, entry: &Entry) -> Result<Kept, NotKept> {
+        let _open = self.door.read().await;
+        if self.is_away() {
+            return self.to_journal(entry).await;
+        }
+        if self.durability() == Durability::Synced {
+            return match self.accept(entry).await {
+                Ok(accepted) => Ok(Kept::Ledger(accepted)),
+                Err(error) => {
+                    self.go_away(&error);
+                    self.to_journal(entry).await
+                }
+            };
+        }
+        let (accepted, journalled) = tokio::join!(self.accept(entry), self.journal.append(entry));
+        match (accepted, journalled) {
+            (Ok(accepted), Ok(())) => Ok(Kept::Ledger(accepted)),
+            // Without room for what is not synced yet, the sender waits until it is.
+            (Ok(accepted), Err(problem)) => match tokio::time::timeout(2 * ACCEPT_MAX, self.ledger().confirm()).await {
+                Ok(Ok(_)) => Ok(Kept::Ledger(accepted)),
+                Ok(Err(_)) | Err(_) => Err(problem),
+            },
+            (Err(error), journalled) => {
+                self.go_away(&error);
+                journalled.map(|()| Kept::Journal)
+            }
+        }
+    }
+
+    async fn to_journal(&self, entry: &Entry) -> Result<Kept, NotKept> {
+        self.journal.append(entry).await?;
+        self.journalled.notify_one();
+        Ok(Kept::Journal)
+    }
+
+    /// Gives a delivery to the ledger, placed by the state as it is now.
+    pub(crate) async fn accept(&self, entry: &Entry) -> Result<Accepted, StoreError> {
+        let fields = Fields::from_list(entry.delivery.headers.clone());
+        let now = self.watch.store_time().as_second();
+        let snapshot = self.snapshot();
+        let place = placement(&snapshot, &self.route.load(), (&fields, &entry.delivery.body), &entry.key, now);
+        let place = place.ok_or_else(|| StoreError::unavailable("the file no longer has the migration"))?;
+        drop(snapshot);
+        let accepting = self.ledger().accept(&self.migration, &entry.delivery, &place);
+        match tokio::time::timeout(ACCEPT_MAX, accepting).await {
+            Ok(accepted) => {
+                self.news.notify_one();
+                accepted
+            }
+            Err(_) => Err(StoreError::unavailable("it did not answer in time")),
+        }
+    }
+}

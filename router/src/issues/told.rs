@@ -1,0 +1,224 @@
+//! What the log and the counters are told of the issues of one migration.
+//!
+//! Text that somebody else chose is written so that it cannot forge a line; what a stranger can cause at will is counted and
+//! not written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flags::control::ControlError;
+use flags::ledger::rules::Parked;
+use flags::ledger::view::{DeadLetter, Totals};
+use flags::ledger::{Answer, Claimed, DeliveryId, IssueId, Settled};
+use flags::store::StoreError;
+use flags::{MigrationId, Side};
+use metrics::events::Untrusted;
+use metrics::events::{IssueHandedOver, IssueParked};
+use metrics::observe::{Arrival, Observer, Turn, Unsigned, WebhookCells};
+use tracing::{debug, error, info, warn};
+
+use super::journal::{NotKept, Recovered};
+use super::reconcile;
+
+pub(crate) struct Told {
+    migration: MigrationId,
+    observer: Arc<Observer>,
+    cells: Arc<WebhookCells>,
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Told").field("migration", &self.migration).finish_non_exhaustive()
+    }
+}
+
+impl Told {
+    pub(crate) fn new(migration: MigrationId, observer: Arc<Observer>) -> Self {
+        let cells = observer.declare_webhooks(&migration);
+        Self { migration, observer, cells }
+    }
+
+    pub(crate) fn came(&self, what: Arrival) {
+        self.observer.issues().arrived(&self.migration, what);
+    }
+
+    /// How the ledger stands, for all routers.
+    pub(crate) fn stands(&self, totals: &Totals) {
+        self.observer.issues().stands(&self.migration, totals);
+    }
+
+    /// Anybody can send these, so they leave no line.
+    pub(crate) fn unsigned(&self, why: Unsigned) {
+        self.came(Arrival::Unsigned);
+        self.cells.unsigned(why);
+    }
+
+    pub(crate) fn journal(&self, bytes: u64, away: bool) {
+        self.cells.journal(bytes, away);
+    }
+
+    pub(crate) fn same_body(&self, delivery: &DeliveryId) {
+        self.came(Arrival::SameBody);
+        let delivery = Untrusted(delivery.as_str());
+        info!(migration = %self.migration, %delivery, "a webhook had the body of another one, and is not delivered twice");
+    }
+
+    pub(crate) fn full(&self, what: &str) {
+        self.came(Arrival::Refused);
+        warn!(migration = %self.migration, what, "no further webhook is taken: as much waits as may");
+    }
+
+    pub(crate) fn quarantined(&self, reason: &str, detail: &str, delivery: Option<&str>) {
+        self.came(if reason == "conflict" { Arrival::Conflict } else { Arrival::Quarantined });
+        let (detail, delivery) = (Untrusted(detail), Untrusted(delivery.unwrap_or_default()));
+        warn!(migration = %self.migration, reason, %detail, %delivery, "a webhook is in quarantine: crossfade issues quarantine");
+    }
+
+    pub(crate) fn not_quarantined(&self, error: &StoreError) {
+        error!(migration = %self.migration, %error, "what belongs in quarantine could not be kept there");
+    }
+
+    pub(crate) fn not_kept(&self, problem: &NotKept) {
+        self.came(Arrival::Failed);
+        error!(migration = %self.migration, %problem, "a webhook could be kept nowhere and was answered with 503");
+    }
+
+    pub(crate) fn away(&self, error: &StoreError) {
+        warn!(migration = %self.migration, %error, "webhooks go to the journal until the store answers, and none is sent on");
+    }
+
+    pub(crate) fn still_away(&self, error: &StoreError) {
+        debug!(migration = %self.migration, %error, "the journal waits for the store");
+    }
+
+    pub(crate) fn back(&self) {
+        info!(migration = %self.migration, "the store has all of the journal: webhooks go to it again");
+    }
+
+    pub(crate) fn drained(&self, new: u64) {
+        if new > 0 {
+            info!(migration = %self.migration, new, "webhooks of the journal are in the store");
+        }
+    }
+
+    pub(crate) fn found_lost(&self, lost: u64) {
+        error!(migration = %self.migration, lost, "the store had lost webhooks that it had taken; they are there again");
+    }
+
+    pub(crate) fn unreadable(&self, error: &std::io::Error) {
+        error!(migration = %self.migration, %error, "the journal cannot be read or removed: look at its disk");
+    }
+
+    pub(crate) fn recovered(&self, recovered: &Recovered) {
+        let Recovered { entries, damaged, torn } = recovered;
+        if *entries > 0 || *torn > 0 {
+            info!(migration = %self.migration, entries, torn, "the journal of an earlier run goes to the store first");
+        }
+        for path in damaged {
+            error!(
+                migration = %self.migration, file = %path.display(),
+                "a part of the journal was damaged on its disk: what could be read goes to the store, the file is kept for you"
+            );
+        }
+    }
+
+    pub(crate) fn refused(&self, refusal: &str) {
+        error!(migration = %self.migration, refusal, "the store may not hold issues");
+    }
+
+    pub(crate) fn warned(&self, warning: &str) {
+        warn!(migration = %self.migration, warning, "the store and issues");
+    }
+
+    pub(crate) fn tried(&self, claimed: &Claimed, answer: Answer, words: &str, took: Duration) {
+        let Claimed { owner, attempt, delivery, .. } = claimed;
+        self.observer.issues().answered(&self.migration, *owner, answer);
+        let (id, issue) = (Untrusted(delivery.id.as_str()), Untrusted(delivery.issue.as_str()));
+        let answer_name = answer.name();
+        let took_ms = took.as_millis();
+        match answer {
+            Answer::Accepted | Answer::InProgress => {
+                debug!(migration = %self.migration, side = owner.name(), delivery = %id, %issue, attempt, took_ms, "delivered");
+            }
+            Answer::NotAccepted | Answer::Rejected | Answer::Ambiguous => {
+                let words = Untrusted(words);
+                warn!(
+                    migration = %self.migration, side = owner.name(), delivery = %id, %issue, attempt, took_ms,
+                    answer = answer_name, %words, "not delivered yet"
+                );
+            }
+        }
+    }
+
+    pub(crate) fn settled(&self, claimed: &Claimed, settled: Settled) {
+        let parked = |why| {
+            let (at, delivery) = (claimed.claim.at.clone(), claimed.delivery.id.clone());
+            self.parked(&DeadLetter { at, owner: claimed.owner, delivery, why, since_ms: claimed.received_ms });
+        };
+        match settled {
+            Settled::Delivered | Settled::Again { .. } => {}
+            Settled::Reassigned { to, epoch } => self.moved(&claimed.delivery.issue, to, epoch),
+            Settled::Dead => parked(Parked::Dead),
+            Settled::Parked => parked(Parked::Rejected),
+            Settled::Fenced => {
+                let issue = Untrusted(claimed.delivery.issue.as_str());
+                warn!(migration = %self.migration, %issue, "an answer came too late: the delivery is somebody else's by now");
+            }
+        }
+    }
+
+    pub(crate) fn parked(&self, letter: &DeadLetter) {
+        IssueParked { migration: &self.migration, letter }.emit(self.observer.issues());
+    }
+
+    pub(crate) fn moved(&self, issue: &IssueId, to: Side, epoch: u64) {
+        IssueHandedOver { migration: &self.migration, issue, to, epoch }.emit(self.observer.issues());
+    }
+
+    /// Moves that waited and have become safe.
+    pub(crate) fn moved_on(&self, to: Side) {
+        info!(migration = %self.migration, to = to.name(), "an issue went to the other side: nobody works on it any more");
+        self.observer.issues().turned(&self.migration, to, Turn::Handoff, 1);
+    }
+
+    pub(crate) fn reassigned(&self, moved: u64, waiting: u64) {
+        warn!(migration = %self.migration, moved, waiting, "after the rollback issues went to legacy, or wait until nobody works on them");
+    }
+
+    pub(crate) fn unsettled(&self, delivery: &DeliveryId, error: &StoreError) {
+        let delivery = Untrusted(delivery.as_str());
+        warn!(migration = %self.migration, %delivery, %error, "what came of a delivery could not be told to the store: it is sent again");
+    }
+
+    pub(crate) fn undispatched(&self, error: &StoreError) {
+        debug!(migration = %self.migration, %error, "nothing is sent on while the store does not answer");
+    }
+
+    pub(crate) fn redelivered(&self, guid: &str, status: u16) {
+        let delivery = Untrusted(guid);
+        info!(migration = %self.migration, %delivery, status, "a delivery that never arrived was asked for again");
+    }
+
+    pub(crate) fn unknown(&self, issue: &IssueId) {
+        let issue = Untrusted(issue.as_str());
+        warn!(migration = %self.migration, %issue, "an issue was changed that no webhook has told of: look at the webhook's settings");
+    }
+
+    pub(crate) fn reconciled(&self, turn: reconcile::Turn) {
+        debug!(migration = %self.migration, redelivered = turn.redelivered, unknown = turn.unknown, "compared with the sender");
+    }
+
+    pub(crate) fn unreconciled(&self, error: &str) {
+        let error = Untrusted(error);
+        warn!(migration = %self.migration, %error, "the sender could not be asked for what never arrived");
+    }
+
+    pub(crate) fn rolled_back(&self, why: &str) {
+        let why = Untrusted(why);
+        warn!(migration = %self.migration, %why, "rolled back: new did not accept its issues");
+    }
+
+    pub(crate) fn not_rolled_back(&self, error: &ControlError) {
+        error!(migration = %self.migration, %error, "new does not accept its issues, and the rollback failed");
+    }
+}
