@@ -9,7 +9,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::{GRACE_MS, LEASE_MS, Record, Taken};
+use super::super::{GRACE_MS, LEASE_MS, Record, Taken};
 use crate::bucket::BasisPoints;
 use crate::ledger::{Answer, DeliveryId, IssueId, Lane, Report, Reported, Settled, Why, Word};
 use crate::migration::Side;
