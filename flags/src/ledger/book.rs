@@ -7,11 +7,12 @@
 //!
 //! Not here: a clock, and what makes a step durable.
 
+mod letters;
 #[cfg(test)]
 pub(crate) mod memory;
 
-use super::rules::{Parked, Record, Rolled, Taken};
-use super::view::{Choice, DeadLetter, Event, PAGE_MAX, Touched, What};
+use super::rules::{Record, Rolled, Taken};
+use super::view::{DeadLetter, Event, What};
 use super::{
     Accepted, Answer, Claim, Claimed, Delivery, DeliveryId, Fence, Handed, IssueId, IssueLane, Lane, Ownership, Placed,
     Placement, QUEUE_MAX, Report, Reported, Settled, Standing, WAITING_MAX, Why, Word,
@@ -379,57 +380,6 @@ impl<S: Shelf> Book<'_, S> {
         Ok((counted, next))
     }
 
-    /// Lets events that wait for a person be tried again.
-    pub fn replay(&mut self, choice: &Choice, by: By<'_>, dry_run: bool) -> Result<Touched, S::Error> {
-        let touched = self.chosen(choice)?;
-        for letter in touched.letters.iter().filter(|_| !dry_run) {
-            let Some(before) = self.shelf.record(&letter.at)? else { continue };
-            let mut after = before.clone();
-            if after.replay(self.now_ms) {
-                self.tell(&letter.at, What::Replayed, letter.delivery.to_string(), by)?;
-                self.shelf.put(&letter.at, Some(&before), Some(&after))?;
-            }
-        }
-        Ok(touched)
-    }
-
-    /// Gives up events that wait for a person.
-    pub fn discard(&mut self, choice: &Choice, by: By<'_>, dry_run: bool) -> Result<Touched, S::Error> {
-        let touched = self.chosen(choice)?;
-        for letter in touched.letters.iter().filter(|_| !dry_run) {
-            let Some(before) = self.shelf.record(&letter.at)? else { continue };
-            let mut after = before.clone();
-            if after.discard(self.now_ms) {
-                self.shelf.pop(&letter.at)?;
-                self.shelf.let_go(&letter.delivery, self.now_ms)?;
-                self.tell(&letter.at, What::Discarded, letter.delivery.to_string(), by)?;
-                self.shelf.put(&letter.at, Some(&before), Some(&after))?;
-            }
-        }
-        Ok(touched)
-    }
-
-    fn chosen(&mut self, choice: &Choice) -> Result<Touched, S::Error> {
-        let lanes = match choice {
-            Choice::Issue(issue) => Lane::ALL.map(|lane| at(issue, lane)).to_vec(),
-            Choice::All(_) => self.shelf.parked(LETTERS_MAX)?,
-        };
-        let mut touched = Touched::default();
-        for at in lanes {
-            let Some(record) = self.shelf.record(&at)? else { continue };
-            let Some(letter) = self.letter(&at, &record)? else { continue };
-            if matches!(choice, Choice::All(Some(why)) if *why != letter.why) {
-                continue;
-            }
-            if touched.letters.len() == PAGE_MAX {
-                touched.more = true;
-                break;
-            }
-            touched.letters.push(letter);
-        }
-        Ok(touched)
-    }
-
     /// Whose an issue is now.
     pub fn standing(&mut self, issue: &IssueId) -> Result<Vec<Standing>, S::Error> {
         let generation = self.shelf.generation(self.now_ms)?;
@@ -446,17 +396,6 @@ impl<S: Shelf> Book<'_, S> {
             }
         }
         Ok(owners)
-    }
-
-    /// The first event of a record that waits for a person.
-    pub fn letter(&mut self, at: &IssueLane, record: &Record) -> Result<Option<DeadLetter>, S::Error> {
-        let (Some(why), Some(delivery)) = (record.parked, self.shelf.first(at)?) else { return Ok(None) };
-        Ok(Some(DeadLetter { at: at.clone(), owner: record.owner, delivery, why, since_ms: record.changed_ms }))
-    }
-
-    fn tell_parked(&mut self, at: &IssueLane, letter: &DeadLetter, detail: &str) -> Result<(), S::Error> {
-        let what = if letter.why == Parked::Dead { What::Dead } else { What::Parked };
-        self.tell(at, what, format!("{} {}: {detail}", letter.delivery, letter.why.name()), None)
     }
 
     fn tell_moved(&mut self, at: &IssueLane, record: &Record, by: By<'_>) -> Result<(), S::Error> {

@@ -181,10 +181,7 @@ pub struct Redis {
     prefix: String,
     tasks: [JoinHandle<()>; 4],
     beats: AtomicU64,
-    confirming: ledger::Confirming,
-    /// The time of the ledger in a test that has its own; 0 is the server's.
-    #[cfg(test)]
-    pub(super) ledger_now: AtomicU64,
+    own_ledger: ledger::Own,
 }
 
 impl std::fmt::Debug for Redis {
@@ -218,16 +215,7 @@ impl Redis {
             tokio::spawn(link::listen(Arc::clone(&link), channel)),
             tokio::spawn(mirror::keep(Arc::clone(&mirror))),
         ];
-        Self {
-            link,
-            mirror,
-            prefix,
-            tasks,
-            beats: AtomicU64::new(0),
-            confirming: ledger::Confirming::default(),
-            #[cfg(test)]
-            ledger_now: AtomicU64::new(0),
-        }
+        Self { link, mirror, prefix, tasks, beats: AtomicU64::new(0), own_ledger: ledger::Own::default() }
     }
 
     fn key(&self, name: &str) -> String {

@@ -128,8 +128,8 @@ impl Common {
         call
     }
 
-    fn post(&self, path: String, dry_run: bool, body: Value) -> Call {
-        let mut call = Call { method: Method::POST, body: Some(body), ..self.get(&path) };
+    fn post(&self, path: &str, dry_run: bool, body: Value) -> Call {
+        let mut call = Call { method: Method::POST, body: Some(body), ..self.get(path) };
         if dry_run {
             call.query.push(("dry_run", "true".to_owned()));
         }
@@ -216,7 +216,7 @@ fn touch(args: &TouchArgs, how: &'static str) -> Result<(), Failure> {
             format!("/issues/{how}")
         }
     };
-    let call = args.common.post(path, args.dry_run, body);
+    let call = args.common.post(&path, args.dry_run, body);
     args.common.run(call, |answer| {
         if answer["more"] == true {
             eprintln!("there are more: repeat the command");
@@ -232,7 +232,7 @@ fn handoff(args: &HandoffArgs) -> Result<(), Failure> {
         None => args.common.connection.call(args.common.get(&path))?["records"][0]["epoch"].clone(),
     };
     let body = json!({ "to": args.to, "epoch": epoch, "force": args.force, "reason": args.reason });
-    let call = args.common.post(format!("{path}/handoff"), args.dry_run, body);
+    let call = args.common.post(&format!("{path}/handoff"), args.dry_run, body);
     args.common.run(call, |answer| {
         let (issue, to) = (cell(&answer["issue"]), cell(&answer["to"]));
         match answer["status"].as_str() {

@@ -207,22 +207,23 @@ async fn check_generation(
     }
 }
 
-async fn said(
-    shared: &Shared,
-    id: &str,
-    of: &Of,
-    side: &str,
-    fence: &str,
+/// What a heartbeat and an end have in common.
+struct Said {
+    side: String,
+    fence: String,
+    delivery: Option<String>,
+    workflow: Option<String>,
     word: Word,
-    name: Option<String>,
-    about: Option<String>,
-) -> Result<Json<ReportedView>, Problem> {
+}
+
+async fn said(shared: &Shared, id: &str, of: &Of, said: Said) -> Result<Json<ReportedView>, Problem> {
+    let Said { side, fence, delivery, workflow: name, word } = said;
     let (_, migration) = ledger(shared, of.migration.as_deref())?;
-    let (issue, side, fence) = (issue(id)?, values::side(side)?, fence_of(fence)?);
-    check_generation(shared, &migration, &issue, side, fence).await?;
-    let delivery = about.map(|about| DeliveryId::new(&about)).transpose();
+    let (issue, side, fence) = (issue(id)?, values::side(&side)?, fence_of(&fence)?);
+    let delivery = delivery.map(|delivery| DeliveryId::new(&delivery)).transpose();
     let delivery = delivery.map_err(|error| impossible(error.to_string()))?;
     let report = Report { issue, side, epoch: fence.epoch, word, delivery, workflow: workflow(name)? };
+    check_generation(shared, &migration, &report.issue, side, fence).await?;
     let (status, lease_until) = match tell(shared, &migration, &report).await? {
         Reported::Renewed { until_ms } => ("renewed", Some(time(until_ms))),
         Reported::HandedOver { .. } => ("handed_over", None),
@@ -244,7 +245,8 @@ pub(crate) async fn heartbeat(
     JsonBody(body): JsonBody<HeartbeatBody>,
 ) -> Result<Json<ReportedView>, Problem> {
     let word = Word::Heartbeat { max_ms: body.silent_seconds.map(silence).transpose()? };
-    said(&shared, &id, &of, &body.side, &body.fence, word, body.workflow, body.delivery).await
+    let (side, fence, delivery, workflow) = (body.side, body.fence, body.delivery, body.workflow);
+    said(&shared, &id, &of, Said { side, fence, delivery, workflow, word }).await
 }
 
 /// Says that the work on an issue has ended. A move that waited for it is made.
@@ -260,7 +262,8 @@ pub(crate) async fn finish(
     JsonBody(body): JsonBody<FinishBody>,
 ) -> Result<Json<ReportedView>, Problem> {
     let word = Word::Ended { success: body.success };
-    said(&shared, &id, &of, &body.side, &body.fence, word, body.workflow, body.delivery).await
+    let (side, fence, delivery, workflow) = (body.side, body.fence, body.delivery, body.workflow);
+    said(&shared, &id, &of, Said { side, fence, delivery, workflow, word }).await
 }
 
 /// Gives an issue to a side: as soon as nobody can be working on it, or with `force` at once.

@@ -1,6 +1,10 @@
+mod explore;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::bucket::{BasisPoints, Bucket};
+use crate::mode::Mode;
 
 fn pinned(owner: Side) -> Record {
     let pin = (Mode::Gradual, BasisPoints::new(2_500).unwrap(), Some(Bucket::from_hash(0)), 7);

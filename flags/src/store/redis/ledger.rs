@@ -37,9 +37,9 @@ use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use redis::{Script, Value};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use self::read::{letters, misread, number, of, parts, side, text};
+use self::read::{Meta, claimed, letters, misread, number, of, owners, parts, side, standing, text};
 use super::Redis;
 use crate::ledger::book::mark;
 use crate::ledger::view::{
@@ -47,8 +47,8 @@ use crate::ledger::view::{
     Touched,
 };
 use crate::ledger::{
-    Accepted, Answer, Claim, Claimed, Delivery, DeliveryId, Fence, Handed, IssueId, IssueLane, Ownership, Placed,
-    Placement, QUEUE_MAX, Report, Reported, Settled, Standing, WAITING_MAX, Why, Word,
+    Accepted, Answer, Claim, Delivery, DeliveryId, Handed, IssueId, Placed, Placement, QUEUE_MAX, Report, Reported,
+    Settled, Standing, WAITING_MAX, Why, Word,
 };
 use crate::migration::{MigrationId, Side};
 use crate::mode::Mode;
@@ -58,7 +58,16 @@ use crate::store::ledger::{
     Preflight, STEP_MAX, Step, Taking,
 };
 
-pub(super) use self::confirm::Confirming;
+use self::confirm::Confirming;
+
+/// What a store keeps for its ledger alone.
+#[derive(Default)]
+pub(super) struct Own {
+    confirming: Confirming,
+    /// The time in a test that has its own; 0 is the server's.
+    #[cfg(test)]
+    pub(super) now: std::sync::atomic::AtomicU64,
+}
 
 static LEDGER: LazyLock<Script> = LazyLock::new(|| {
     // The time is the server's; tests say another.
@@ -73,14 +82,8 @@ static LEDGER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(&[clock, rules, shelf, include_str!("ledger/calls.lua")].concat())
 });
 
-/// An event's headers, beside its body.
-#[derive(Serialize, Deserialize)]
-struct Meta {
-    issue: IssueId,
-    action: String,
-    sha256: [u8; 32],
-    headers: Vec<(String, String)>,
-}
+/// An entry of a stream: its id, and its fields.
+type Row = (String, Vec<(String, Vec<u8>)>);
 
 #[derive(Serialize)]
 struct Pin {
@@ -139,7 +142,7 @@ impl Redis {
 
     #[cfg(test)]
     fn ledger_clock(&self) -> u64 {
-        self.ledger_now.load(std::sync::atomic::Ordering::SeqCst)
+        self.own_ledger.now.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     async fn stream(
@@ -151,8 +154,8 @@ impl Redis {
     ) -> Result<Vec<(String, String, u64)>, StoreError> {
         let mut command = redis::cmd("XREVRANGE");
         command.arg(format!("{}:{name}", self.key_of("issues", migration))).arg("+").arg("-").arg("COUNT").arg(limit);
-        let rows: Vec<(String, Vec<(String, Vec<u8>)>)> = self.link.query(&command).await?;
-        let row = |(id, fields): (String, Vec<(String, Vec<u8>)>)| {
+        let rows: Vec<Row> = self.link.query(&command).await?;
+        let row = |(id, fields): Row| {
             let at = id.split('-').next().and_then(|at| at.parse().ok()).unwrap_or_default();
             let text = fields.into_iter().find(|(name, _)| name == field).map(|(_, text)| text)?;
             Some((id, String::from_utf8_lossy(&text).into_owned(), at))
@@ -435,37 +438,4 @@ impl Ledger for Redis {
         let next = text(of(&answer, 1)?)?;
         Ok((number(of(&answer, 0)?)?, (!next.is_empty()).then(|| next.to_owned())))
     }
-}
-
-fn owners(value: &Value) -> Result<Vec<Ownership>, StoreError> {
-    let one = |value: &Value| {
-        let Standing { lane, owner, epoch, .. } = standing(value, 0)?;
-        Ok(Ownership { lane, owner, epoch })
-    };
-    parts(value)?.iter().map(one).collect()
-}
-
-fn standing(value: &Value, generation: u64) -> Result<Standing, StoreError> {
-    let one = parts(value)?;
-    let lane = read::lane(of(one, 0)?)?;
-    Ok(Standing { lane, owner: side(of(one, 1)?)?, epoch: number(of(one, 2)?)?, generation })
-}
-
-fn claimed(value: &Value, generation: u64) -> Result<Claimed, StoreError> {
-    let one = parts(value)?;
-    let at = IssueLane::parse(text(of(one, 0)?)?).ok_or_else(|| misread("the name of a record"))?;
-    let meta: Meta = serde_json::from_str(text(of(one, 6)?)?).map_err(StoreError::corrupt)?;
-    let Value::BulkString(body) = of(one, 7)? else { return Err(misread("a body")) };
-    let Meta { issue, action, sha256, headers } = meta;
-    let id = DeliveryId::new(text(of(one, 5)?)?).map_err(StoreError::corrupt)?;
-    let delivery = Delivery { id, issue, action, body_sha256: sha256, headers, body: body.clone() };
-    let attempt = u32::try_from(number(of(one, 4)?)?).unwrap_or(u32::MAX);
-    Ok(Claimed {
-        claim: Claim { at, token: number(of(one, 3)?)? },
-        owner: side(of(one, 1)?)?,
-        fence: Fence { generation, epoch: number(of(one, 2)?)? },
-        attempt,
-        delivery,
-        received_ms: number(of(one, 8)?)?,
-    })
 }

@@ -26,7 +26,7 @@ const SYNC_TIMEOUT: Duration = Duration::from_millis(SYNC_MS + 500);
 
 /// Who waits for what was written.
 #[derive(Default)]
-pub(in crate::store::redis) struct Confirming {
+pub(super) struct Confirming {
     /// Waits that were asked for.
     asked: AtomicU64,
     shared: Mutex<Shared>,
@@ -44,12 +44,12 @@ struct Shared {
 
 impl Redis {
     pub(super) async fn confirm_writes(&self) -> Result<Durability, StoreError> {
-        let own = self.confirming.asked.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut shared = self.confirming.shared.lock().await;
+        let own = self.own_ledger.confirming.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut shared = self.own_ledger.confirming.shared.lock().await;
         if shared.done >= own {
             return Ok(shared.last);
         }
-        let covered = self.confirming.asked.load(Ordering::SeqCst);
+        let covered = self.own_ledger.confirming.asked.load(Ordering::SeqCst);
         let known = match shared.known {
             Some(known) => known,
             None => self.ledger_preflight().await?.durability,

@@ -1,12 +1,22 @@
 //! What the script of the ledger answers, read part by part.
 
 use redis::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::ledger::rules::{Parked, Record, State};
 use crate::ledger::view::{DeadLetter, Listed, ShownLane, Totals};
-use crate::ledger::{DeliveryId, IssueLane, Lane};
+use crate::ledger::{Claim, Claimed, Delivery, DeliveryId, Fence, IssueId, IssueLane, Lane, Ownership, Standing};
 use crate::migration::Side;
 use crate::store::StoreError;
+
+/// An event's headers, beside its body.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Meta {
+    pub(super) issue: IssueId,
+    pub(super) action: String,
+    pub(super) sha256: [u8; 32],
+    pub(super) headers: Vec<(String, String)>,
+}
 
 pub(super) fn misread(what: &str) -> StoreError {
     StoreError::corrupt(format!("the ledger of issues in Redis answers what no router reads: {what}"))
@@ -111,4 +121,37 @@ pub(super) fn totals(answer: &[Value]) -> Result<Totals, StoreError> {
     totals.lapsed = number(of(answer, 5)?)?;
     totals.now_ms = number(of(answer, 6)?)?;
     Ok(totals)
+}
+
+pub(super) fn owners(value: &Value) -> Result<Vec<Ownership>, StoreError> {
+    let one = |value: &Value| {
+        let Standing { lane, owner, epoch, .. } = standing(value, 0)?;
+        Ok(Ownership { lane, owner, epoch })
+    };
+    parts(value)?.iter().map(one).collect()
+}
+
+pub(super) fn standing(value: &Value, generation: u64) -> Result<Standing, StoreError> {
+    let one = parts(value)?;
+    let lane = lane(of(one, 0)?)?;
+    Ok(Standing { lane, owner: side(of(one, 1)?)?, epoch: number(of(one, 2)?)?, generation })
+}
+
+pub(super) fn claimed(value: &Value, generation: u64) -> Result<Claimed, StoreError> {
+    let one = parts(value)?;
+    let at = IssueLane::parse(text(of(one, 0)?)?).ok_or_else(|| misread("the name of a record"))?;
+    let meta: Meta = serde_json::from_str(text(of(one, 6)?)?).map_err(StoreError::corrupt)?;
+    let Value::BulkString(body) = of(one, 7)? else { return Err(misread("a body")) };
+    let Meta { issue, action, sha256, headers } = meta;
+    let id = DeliveryId::new(text(of(one, 5)?)?).map_err(StoreError::corrupt)?;
+    let delivery = Delivery { id, issue, action, body_sha256: sha256, headers, body: body.clone() };
+    let attempt = u32::try_from(number(of(one, 4)?)?).unwrap_or(u32::MAX);
+    Ok(Claimed {
+        claim: Claim { at, token: number(of(one, 3)?)? },
+        owner: side(of(one, 1)?)?,
+        fence: Fence { generation, epoch: number(of(one, 2)?)? },
+        attempt,
+        delivery,
+        received_ms: number(of(one, 8)?)?,
+    })
 }

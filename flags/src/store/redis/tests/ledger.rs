@@ -14,7 +14,7 @@ async fn its_ledger_does_what_every_ledger_does() {
         server.run(&["FLUSHALL"]).await;
         let store = Arc::new(open(&server.address()));
         let clock = Arc::clone(&store);
-        let set_time = move |now| clock.ledger_now.store(now, Ordering::SeqCst);
+        let set_time = move |now| clock.own_ledger.now.store(now, Ordering::SeqCst);
         suite::Subject { store, set_time: Box::new(set_time), _keeps: Box::new(()) }
     };
     suite::run(empty).await;
