@@ -2,8 +2,8 @@
 
 mod decided;
 mod freeze;
-mod mismatches;
 pub(crate) mod issues;
+mod mismatches;
 mod replicas;
 
 use flags::decide::Decision;

@@ -259,18 +259,6 @@ impl App {
     }
 }
 
-/// The listeners of the data plane, of each address one a worker, and the addresses that they got.
-fn bind(config: &Config) -> Result<(Vec<Vec<std::net::TcpListener>>, Vec<SocketAddr>), StartError> {
-    let (mut listeners, mut data) = (Vec::new(), Vec::new());
-    for address in &config.listen {
-        let bound = listener::bind(*address, config.workers)
-            .map_err(|source| StartError::Bind { address: *address, source })?;
-        data.push(bound[0].local_addr()?);
-        listeners.push(bound);
-    }
-    Ok((listeners, data))
-}
-
 /// What the admin side needs of the rest.
 fn admin_state(
     shared: &Arc<Shared>,

@@ -7,8 +7,8 @@ mod changes;
 mod events;
 mod freeze;
 mod guard;
-mod mismatches;
 mod issues;
+mod mismatches;
 mod ofrep;
 mod outcomes;
 

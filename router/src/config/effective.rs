@@ -3,8 +3,8 @@
 //! It is a file again: read back, it means the same. The part that a fleet must share is hashed;
 //! what may differ from host to host (addresses, paths, limits, tokens) and every secret is not.
 
-mod parallel;
 mod issues;
+mod parallel;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
