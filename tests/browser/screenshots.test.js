@@ -40,8 +40,11 @@ async function take(tab, world, name, { height = 800 } = {}) {
 
 test("pictures", { skip: !asked && "SCREENSHOTS=1 asks for them" }, async (t) => {
   mkdirSync(FOLDER, { recursive: true });
-  const more = [{ id: "search", labels: { legacy: "Solr", new: "Tantivy" } }, { id: "invoices", labels: { legacy: "Monolith", new: "Service" } }, { id: "sessions" }];
-  const world = await World.start(t, { routers: 3, more, environment: "production" });
+  const more = [{ id: "search", labels: { legacy: "Solr", new: "Tantivy" }, parallel: { noise: "20%" } }, { id: "invoices", labels: { legacy: "Monolith", new: "Service" } }, { id: "sessions" }];
+  const world = await World.start(t, { routers: 3, more, environment: "production", issues: { actions: ["opened"] } });
+  const page = (fields) => () => ({ took_at: new Date().toISOString(), page: 1, total: 3, currency: "EUR", items: [{ id: 17, name: "Lamp" }], ...fields });
+  world.legacy.body = page({ price: 12.5 });
+  world.new.body = page({ price: "12.50", currency: undefined });
   world.load({ rate: 160, paths: ["/", "/", "/search/x", "/invoices/x", "/sessions/x"] });
   await world.api.mode(MIGRATION, "gradual", "the first users, with the team beside");
   for (const [percent, reason] of [[1, "one in a hundred"], [5, "no complaints"], [10, "a good night"]]) await world.api.rollout(MIGRATION, percent, reason);
@@ -97,6 +100,22 @@ test("pictures", { skip: !asked && "SCREENSHOTS=1 asks for them" }, async (t) =>
   await tab.show("/history");
   await tab.page.locator("main ol.entries > li").nth(1).locator("summary").click();
   await take(tab, world, "history", { height: 1000 });
+
+  await tab.show("/migrations/search/mismatches");
+  await tab.by("mismatches").locator("li.entry").nth(2).waitFor();
+  await tab.by("mismatches").locator("summary").first().click();
+  await tab.by("examples").waitFor();
+  await take(tab, world, "mismatches", { height: 1000 });
+
+  await world.legacy.set("refusing", /webhooks/);
+  for (const number of [81, 82, 83]) {
+    if (number === 83) await world.legacy.set("well");
+    assert.equal((await world.webhook(number)).status, 202);
+    await until("the ledger has it", async () => (await world.api.get(`/issues?migration=${MIGRATION}`)).issues.some(({ id, state }) => id.endsWith(`#${number}`) && ["parked", "running"].includes(state)));
+  }
+  await tab.show("/issues");
+  await tab.by("dead-letters").waitFor();
+  await take(tab, world, "issues", { height: 1000 });
 
   const phone = await world.operator("operator", "/", { width: 390, height: 844, motion: "reduce" });
   await phone.by(`migration-card-${MIGRATION}`).filter({ hasText: /\d ms/ }).waitFor();

@@ -15,7 +15,7 @@ import { app, issues as text } from "../strings.js";
 const EVERY_MS = 3000;
 
 /** @type {Record<string, [string, Ui.Tone]>} */
-const LOOKS = { parked: ["✋", "bad"], unsure: ["?", "warn"], moving: ["⇄", "warn"], sending: ["→", "blue"], running: ["▶", "good"] };
+const LOOKS = { parked: ["■", "bad"], unsure: ["?", "warn"], moving: ["⇄", "warn"], sending: ["→", "blue"], running: ["▶", "good"] };
 
 /** @param {string} name */
 const words = (name) => name.replaceAll("_", " ");
@@ -64,8 +64,8 @@ function Ledger({ id }) {
       <div class="buttons"><${Action} needs="operator" testid="replay-all" onClick=${() => touch("replay", id, null, refresh)}>${text.replayAll}<//></div></div>
       <${Table} caption=${text.deadTitle} columns=${headings([text.issue, text.owner, text.why, text.since, ""])} testid="dead-letters">${dead.map((/** @type {Api.DeadLetter} */ one) => html`
         <tr key=${one.lane + one.issue}><th scope="row" class="wrap"><code>${one.issue}</code><br /><code class="small dim">${one.delivery}</code></th><td>${label(one.owner)}</td><td>${text.reasons[one.why] ?? words(one.why)}</td><td><${Time} time=${one.since} form="ago" /></td>
-          <td class="nowrap"><${Action} needs="operator" kind="small" label=${`${text.replay} ${one.issue}`} testid="replay" onClick=${() => touch("replay", id, one.issue, refresh)}>${text.replay}<//>
-            <${Action} needs="operator" kind="small" label=${`${text.discard} ${one.issue}`} testid="discard" onClick=${() => touch("discard", id, one.issue, refresh)}>${text.discard}<//></td></tr>`)}<//></section>`}
+          <td><div class="buttons"><${Action} needs="operator" kind="small" label=${`${text.replay} ${one.issue}`} testid="replay" onClick=${() => touch("replay", id, one.issue, refresh)}>${text.replay}<//>
+            <${Action} needs="operator" kind="small" label=${`${text.discard} ${one.issue}`} testid="discard" onClick=${() => touch("discard", id, one.issue, refresh)}>${text.discard}<//></div></td></tr>`)}<//></section>`}
     <form class="filters card" role="search" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
       <label>${text.state}<select onChange=${set("state")}><option value="">${text.all}</option>${text.states.map((state) => html`<option key=${state} value=${state}>${words(state)}</option>`)}</select></label>
       <label>${text.owner}<select onChange=${set("owner")}><option value="">${text.all}</option><option value="legacy">${labels.legacy}</option><option value="new">${labels.new}</option></select></label>

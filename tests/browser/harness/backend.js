@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 
 import { after } from "./after.js";
 
-/** @typedef {"well" | "failing" | "slow" | "off"} Fault */
+/** @typedef {"well" | "failing" | "refusing" | "slow" | "off"} Fault */
 
 export class Backend {
   static async start(t, name) {
@@ -23,7 +23,7 @@ export class Backend {
     /** Which paths the fault is for; none is for all of them. @type {RegExp | null} */
     this.faultAt = null;
     this.slowMs = 400;
-    /** Makes what it answers, as JSON, in place of its name. @type {null | (() => unknown)} */
+    /** Makes what it answers to a path, as JSON, in place of its name. @type {null | ((path: string) => unknown)} */
     this.body = null;
     /** Requests so far, checks of its health left out. */
     this.served = 0;
@@ -62,8 +62,8 @@ export class Backend {
     const isCheck = request.url === "/health";
     if (!isCheck) this.served += 1;
     const fault = this.faultAt && !this.faultAt.test(request.url) ? "well" : this.fault;
-    const status = fault === "failing" ? 500 : 200;
-    const body = this.body ? JSON.stringify(this.body()) : `${this.name}\n`;
+    const status = { failing: 500, refusing: 422 }[fault] ?? 200;
+    const body = this.body ? JSON.stringify(this.body(request.url)) : `${this.name}\n`;
     const send = () => {
       response.writeHead(status, { "Content-Type": this.body ? "application/json" : "text/plain", "Content-Length": Buffer.byteLength(body) });
       response.end(body);

@@ -2,7 +2,7 @@
 
 import { MIGRATION } from "./world.js";
 
-export const PAGES = ["/", `/migrations/${MIGRATION}`, `/migrations/${MIGRATION}/mismatches`, "/explain", "/history", "/upstreams", "/replicas", "/access"];
+export const PAGES = ["/", `/migrations/${MIGRATION}`, `/migrations/${MIGRATION}/mismatches`, "/issues", "/explain", "/history", "/upstreams", "/replicas", "/access"];
 
 /** Where the story's people look. */
 export const STORY = "/migration/dashboard";

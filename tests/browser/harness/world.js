@@ -1,5 +1,7 @@
 // What most tests are about: two systems, routers in front of them, people who use them.
 
+import { createHmac, randomUUID } from "node:crypto";
+
 import { Api } from "./api.js";
 import { Backend } from "./backend.js";
 import { Profile } from "./browser.js";
@@ -10,6 +12,10 @@ import { Router } from "./router.js";
 
 /** The one migration of most tests. */
 export const MIGRATION = "shop";
+
+/** Where webhooks arrive, and what signs them. */
+export const WEBHOOKS = "/webhooks/github";
+const WEBHOOK_SECRET = "a secret of webhooks";
 
 const HEALTH = { path: "/health", interval: "1s", timeout: "1s" };
 
@@ -23,8 +29,9 @@ export class World {
    * @param {object[]} options.more further migrations, on paths `/ID/**`
    * @param {string} options.environment the fleet's name
    * @param {string} options.url `admin.url`
+   * @param {object} options.issues members of a route that receives issues at {@link WEBHOOKS}
    */
-  static async start(t, { routers = 1, redis = routers > 1, migration = {}, more = [], environment = "test", url } = {}) {
+  static async start(t, { routers = 1, redis = routers > 1, migration = {}, more = [], environment = "test", url, issues } = {}) {
     const world = new World();
     world.t = t;
     [world.legacy, world.new] = [await Backend.start(t, "legacy"), await Backend.start(t, "new")];
@@ -38,7 +45,7 @@ export class World {
         fresh: { endpoints: [world.new.address], health: HEALTH },
       },
       migrations: [{ id: MIGRATION, ...sides, default: true, ...migration }, ...more.map((one) => ({ ...sides, ...one }))],
-      routes: [...more.map(({ id }) => ({ migration: id, path: `/${id}/**` })), { migration: MIGRATION, path: "/**" }],
+      routes: [...(issues ? [{ path: WEBHOOKS, issues: { migration: MIGRATION, secret: WEBHOOK_SECRET, ...issues } }] : []), ...more.map(({ id }) => ({ migration: id, path: `/${id}/**` })), { migration: MIGRATION, path: "/**" }],
       environment,
       url,
     });
@@ -51,6 +58,15 @@ export class World {
   /** Traffic of many users through all routers. */
   load(options) {
     return Load.start(this.t, this.routers.map((router) => router.data), options);
+  }
+
+  /** Says that something happened to an issue, as GitHub would. */
+  async webhook(number, { action = "opened", repository = "octo/shop" } = {}) {
+    const body = JSON.stringify({ action, issue: { number, title: "<b>It breaks</b>" }, repository: { full_name: repository } });
+    const signature = `sha256=${createHmac("sha256", WEBHOOK_SECRET).update(body).digest("hex")}`;
+    const headers = { "Content-Type": "application/json", "X-GitHub-Event": "issues", "X-GitHub-Delivery": randomUUID(), "X-Hub-Signature-256": signature };
+    const answer = await fetch(this.router.data + WEBHOOKS, { method: "POST", headers, body });
+    return { status: answer.status, body: await answer.json() };
   }
 
   /** A browser profile at the first router, or at another address. */
