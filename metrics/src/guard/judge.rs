@@ -335,16 +335,16 @@ impl Case<'_> {
         let (legacy, new) = (whole(block.legacy), whole(block.new));
         let keys = self.streams.keys();
         let evidence = if self.is_about_rollback() { self.rollback } else { self.hold };
-        let counts = format!(
-            "{} {} of {} on new and {} of {} on legacy were bad, evidence {}",
-            span.words(),
-            new.bad,
-            new.total,
-            legacy.bad,
-            legacy.total,
-            shown(evidence)
-        );
-        let why = format!("{}: {counts}.", self.sentence(action, measure));
+        let counts = if measure == Measure::Mismatch {
+            format!("{} in {} requests, the other way round in {}", span.words(), new.bad, legacy.bad)
+        } else {
+            let (on_new, on_legacy) = (
+                format!("{} of {} on new", new.bad, new.total),
+                format!("{} of {} on legacy", legacy.bad, legacy.total),
+            );
+            format!("{} {on_new} and {on_legacy} were bad", span.words())
+        };
+        let why = format!("{}: {counts}, evidence {}.", self.sentence(action, measure), shown(evidence));
         Some(Record {
             measure,
             legacy,
@@ -362,7 +362,11 @@ impl Case<'_> {
 
     /// What happened and what to do, without the counts.
     fn sentence(&self, action: Action, measure: Measure) -> String {
-        let complaint = measure.complaint();
+        let complaint = if self.streams.is_by_content(measure) {
+            "new answers something else where legacy answers the same twice"
+        } else {
+            measure.complaint()
+        };
         match action {
             Action::None => String::new(),
             Action::ReleaseHold => "evidence against new is gone, so progress may go on".into(),

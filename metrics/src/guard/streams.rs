@@ -33,6 +33,9 @@ pub(super) fn hold_mean(parts: &Parts) -> Evidence {
     Evidence::mean(parts.map(|(measure, says, _)| (measure.weight(), says)))
 }
 
+/// How much of the pairs of a block ago is still shown: about the last 500 blocks.
+const FADE: f64 = 1.0 - 1.0 / 500.0;
+
 /// One measure of success against the floor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Floor {
@@ -62,6 +65,9 @@ pub struct Streams {
     /// By content: new differs where legacy does not differ from itself.
     #[serde(default, skip_serializing_if = "is_unused")]
     content: OneSample,
+    /// Pairs of late in which one side stood out, and those of them in which new did; by outcome and by content. To be shown.
+    #[serde(default, skip_serializing_if = "is_unused")]
+    unlike: [Count; 2],
     #[serde(default, skip_serializing_if = "is_unused")]
     quality: Cohorts,
     #[serde(default, skip_serializing_if = "is_unused")]
@@ -116,10 +122,15 @@ impl Streams {
         self.floor_of_requests.fold(seen.requests.new, requests.as_ref(), seen, settings);
         self.floor_of_work.fold(seen.work.new, work.as_ref(), seen, settings);
         self.duration.fold(&seen.durations, settings.mean_duration_limit_seconds(), deff);
-        let (only_new, only_legacy) = (f64::from(seen.pairs.only_new), f64::from(seen.pairs.only_legacy));
-        self.mismatch.fold(Count::new(only_new + only_legacy, only_new), 0.5, &PAIRED, deff, None);
-        let (only_new, only_legacy) = (f64::from(seen.twins.only_new), f64::from(seen.twins.only_legacy));
-        self.content.fold(Count::new(only_new + only_legacy, only_new), 0.5, &PAIRED, deff, None);
+        let unlike = [&seen.pairs, &seen.twins].map(|pairs| {
+            let (only_new, only_legacy) = (f64::from(pairs.only_new), f64::from(pairs.only_legacy));
+            Count::new(only_new + only_legacy, only_new)
+        });
+        self.mismatch.fold(unlike[0], 0.5, &PAIRED, deff, None);
+        self.content.fold(unlike[1], 0.5, &PAIRED, deff, None);
+        for (sum, own) in self.unlike.iter_mut().zip(unlike).filter(|(_, own)| own.is_valid()) {
+            *sum = Count::new(sum.total * FADE + own.total, sum.bad * FADE + own.bad);
+        }
         self.quality.fold(&seen.matured, margin, deff);
     }
 
@@ -147,6 +158,12 @@ impl Streams {
     /// Forgets what answers that differ have shown: a person has accepted, or taken back, what may differ.
     pub fn forget_content(&mut self) {
         self.content = OneSample::default();
+        self.unlike[1] = Count::default();
+    }
+
+    /// Whether answers that differ say more than outcomes that differ.
+    pub(super) fn is_by_content(&self, measure: Measure) -> bool {
+        measure == Measure::Mismatch && self.content.evidence().value() > self.mismatch.evidence().value()
     }
 
     /// What one measure alone says.
@@ -206,6 +223,10 @@ impl Streams {
 
     /// Counts to show for a measure, and of how long. A measure without sides of its own shows requests.
     pub(super) fn counts(&self, measure: Measure) -> (Block, Span) {
+        if measure == Measure::Mismatch {
+            let Count { total, bad } = self.unlike[usize::from(self.is_by_content(measure))];
+            return (Block { new: Count::new(total, bad), legacy: Count::new(total, total - bad) }, Span::LastMinutes);
+        }
         let now = self.window.sum();
         let shows_requests = matches!(measure, Measure::Requests | Measure::Floor);
         if shows_requests && now.new.total > 0.0 && now.legacy.total > 0.0 {

@@ -55,6 +55,9 @@ fn what_differs_where_legacy_does_not_is_held_and_never_rolled_back() {
     let verdict = judge(&streams, &GuardSettings::default(), &standing());
     assert!(matches!(verdict.action, Action::Hold { .. }), "{verdict:#?}");
     assert!(verdict.rollback_evidence < 20.0, "{verdict:#?}");
+    let why = verdict.record.as_ref().map(|record| record.why.clone()).unwrap_or_default();
+    let said = "progress stopped, because new answers something else where legacy answers the same twice: lately in ";
+    assert!(why.starts_with(said) && why.contains(" requests, the other way round in 0, evidence "), "{why}");
     streams.forget_content();
     let verdict = judge(&streams, &GuardSettings::default(), &standing());
     assert_eq!(verdict.action, Action::None, "what was accepted is no evidence any more");
