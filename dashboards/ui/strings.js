@@ -219,7 +219,7 @@ export const card = {
   failed: "Failed",
   p95: "p95",
   trendOf: (side) => `Requests of ${side} in the last two minutes, failed ones in red`,
-  evidence: "Evidence against new",
+  evidence: "Evidence for a rollback",
   guardOff: "Guard off: nothing is judged",
   thresholds: (hold, brake, rollback) => `${hold} holds · ${brake} brakes · ${rollback} rolls back`,
   routers: "Routers",
