@@ -9,15 +9,17 @@
 //! What depends on the file is a [`Tables`] of one generation, rebuilt when a snapshot of another generation arrives; the
 //! two are always used as a pair.
 
+mod draining;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+pub(crate) use draining::Draining;
 use flags::Side;
 use flags::fallback::Fallback;
 use flags::route::{self, Route, Target};
@@ -194,33 +196,6 @@ impl Tables {
         let limits = &generation.limits;
         let head_limits = HeadLimits { bytes: limits.head_bytes, fields: limits.fields, target: limits.target_bytes };
         Self { number, upstreams, migrations, head_limits, generation }
-    }
-}
-
-/// Whether and how far the router is going down; shared by all workers.
-#[derive(Debug, Default)]
-pub(crate) struct Draining {
-    begun: AtomicBool,
-    closes_idle: AtomicBool,
-}
-
-impl Draining {
-    /// Answers ask their callers to close; new connections are still taken.
-    pub(crate) fn begin(&self) {
-        self.begun.store(true, Ordering::Relaxed);
-    }
-
-    /// Connections that wait for a request close, tunnels soon.
-    pub(crate) fn close_idle(&self) {
-        self.closes_idle.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_on(&self) -> bool {
-        self.begun.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn closes_idle(&self) -> bool {
-        self.closes_idle.load(Ordering::Relaxed)
     }
 }
 
