@@ -11,6 +11,7 @@ use flags::{Migration, Mode, Reason, Revision};
 use super::*;
 use crate::events::MigrationChanged;
 use crate::outcome::Outcome;
+use crate::outcome::{CodeClass, Failure};
 
 const CODES: &[&str] = &["no_route", "upstream_timeout"];
 
