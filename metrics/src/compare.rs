@@ -239,6 +239,9 @@ pub fn compare_digested(
     if let Some(why) = not_comparable(legacy).or_else(|| not_comparable(new)) {
         return Comparison::NotCompared { why };
     }
+    if is_the_same(legacy, new) {
+        return Comparison::Matched { ignored: 0, notations: Vec::new() };
+    }
     let mut report = Report::new(limits);
     if legacy.status != new.status {
         if let Some(RuleKind::Ignore) = rules.status() {
@@ -255,13 +258,19 @@ pub fn compare_digested(
     report.close(why)
 }
 
+/// Byte by byte, which no rule can make a difference of. Most answers of two sound systems are, and are not read then.
+fn is_the_same(legacy: &Answer, new: &Answer) -> bool {
+    let is_whole = !legacy.truncated && !new.truncated;
+    is_whole && legacy.status == new.status && legacy.headers == new.headers && legacy.body == new.body
+}
+
 fn not_comparable(answer: &Answer) -> Option<NotCompared> {
     match answer.status {
         304 => Some(NotCompared::NotModified),
         429 => Some(NotCompared::TooManyRequests),
         206 | 416 => Some(NotCompared::Range),
-        _ if headers::joined(answer, "content-range").is_some() => Some(NotCompared::Range),
-        _ if headers::content_type(answer).0 == "text/event-stream" => Some(NotCompared::EventStream),
+        _ if headers::has(answer, "content-range") => Some(NotCompared::Range),
+        _ if headers::is_event_stream(answer) => Some(NotCompared::EventStream),
         _ => None,
     }
 }

@@ -59,6 +59,10 @@ families! {
         "Copies that were not sent, or whose answer was not compared for lack of room, by reason.";
     MIRROR_BREAKER_OPENED = Counter "crossfade_mirror_breaker_opened_total" ["migration"]
         "How often copies were stopped because most of them got no answer.";
+    MIRRORS_IN_FLIGHT = Gauge "crossfade_mirrors_in_flight" ["migration"]
+        "Copies under way now, of which `parallel.budget.in_flight` are allowed.";
+    MIRROR_BUDGET = Gauge "crossfade_mirror_budget_bytes" ["migration"]
+        "Bodies that are kept for copies and comparisons now, of which `parallel.budget.memory` are allowed.";
     COMPARISONS = Counter "crossfade_comparisons_total" ["migration", "result"]
         "Requests that were to be compared by what both sides answered, by what became of them.";
     COMPARISONS_NOT_MADE = Counter "crossfade_comparisons_not_made_total" ["migration", "reason"]

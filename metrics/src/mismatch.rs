@@ -133,9 +133,10 @@ struct OfMigration {
     missing: BTreeSet<String>,
 }
 
-/// What one route's answers are compared with.
+/// What one route's answers are compared with, and counted by.
 #[derive(Debug)]
 struct Ready {
+    cells: Arc<RouteCells>,
     rules: Rules,
     /// For legacy with itself.
     own: Rules,
@@ -157,7 +158,7 @@ pub fn day_of(time: Timestamp) -> Date {
 }
 
 impl OfMigration {
-    fn ready(&mut self, route: &Arc<str>, today: Date) -> Arc<Ready> {
+    fn ready(&mut self, route: &Arc<str>, today: Date, cells: impl FnOnce() -> Arc<RouteCells>) -> Arc<Ready> {
         if self.today != today || self.ready.len() > ROUTES_MAX {
             self.today = today;
             self.ready.clear();
@@ -165,10 +166,12 @@ impl OfMigration {
         if let Some(ready) = self.ready.get(route) {
             return Arc::clone(ready);
         }
-        let accepted = self.accepted.iter().filter_map(entry).collect();
-        let rules = self.settings.rules.with(accepted).as_of(today).for_route(route);
+        // One that is over must not keep one of the file from holding.
+        let accepted = self.accepted.iter().filter_map(entry).filter(|own| !own.is_expired(today)).collect();
+        let rules = self.settings.rules.as_of(today).with(accepted).for_route(route);
         let CompareSettings { raw_paths, limits, version_header, .. } = self.settings.clone();
-        let ready = Arc::new(Ready { own: rules.of_one_side(), rules, limits, raw_paths, version_header });
+        let own = rules.of_one_side();
+        let ready = Arc::new(Ready { cells: cells(), own, rules, limits, raw_paths, version_header });
         self.ready.insert(Arc::clone(route), Arc::clone(&ready));
         ready
     }
@@ -190,6 +193,8 @@ impl Mismatches {
             let of = before.remove(&id).unwrap_or_default();
             known.migrations.insert(id, OfMigration { settings, ready: HashMap::new(), ..of });
         }
+        // With them go what they have of the counters of their routes.
+        drop(before);
         let is_named = |id: &MigrationId| known.migrations.contains_key(id);
         lock(&self.routes).retain(|(id, _), cells| is_named(id) || Arc::strong_count(cells) > 1);
     }
@@ -215,12 +220,12 @@ impl Mismatches {
 
     /// Compares one pair and counts what comes of it; on the comparing thread.
     pub fn compare(&self, pair: &Pair) {
-        let cells = self.route(&pair.migration, &pair.route);
         let ready = {
             let mut known = lock(&self.known);
             let of = known.migrations.entry(pair.migration.clone()).or_default();
-            of.ready(&pair.route, day_of(pair.at))
+            of.ready(&pair.route, day_of(pair.at), || self.route(&pair.migration, &pair.route))
         };
+        let cells = &ready.cells;
         let seen = Seen::of(pair, &ready, self.secret);
         if let Some(twin) = seen.twin() {
             cells.migration().twin(twin);

@@ -42,7 +42,6 @@ pub use notifications::{Delivery, NotificationCells};
 pub use process::{OutcomeResult, ProcessCells};
 pub use recent::RecentKeys;
 use recent::Taken;
-use totals::add;
 pub use totals::{MigrationTotals, SideTotals};
 pub use webhooks::{Unsigned, WebhookCells};
 
@@ -57,6 +56,19 @@ const TICKS_MAX: usize = 128;
 
 /// Names of one endpoint: its upstream and its address.
 type EndpointName = (String, String);
+
+/// What the copies of one migration have of their budget now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InUse {
+    pub bytes: u64,
+    pub in_flight: u64,
+}
+
+/// Whoever makes copies of requests.
+pub trait CopiesInUse: std::fmt::Debug + Send + Sync {
+    /// By migration; of one that is not named nothing is in use.
+    fn in_use(&self) -> Vec<(MigrationId, InUse)>;
+}
 
 /// Everything this process has seen; one per process.
 #[derive(Debug)]
@@ -75,6 +87,7 @@ pub struct Observer {
     dispersion: Mutex<Dispersion>,
     taken: Mutex<BTreeMap<MigrationId, Taken>>,
     comparisons: Mutex<BTreeMap<MigrationId, Arc<ComparisonCells>>>,
+    copies: OnceLock<Arc<dyn CopiesInUse>>,
     /// Weak, because whoever knows of mismatches counts here.
     mismatches: OnceLock<Weak<Mismatches>>,
 }
@@ -154,6 +167,7 @@ impl Observer {
             dispersion: Mutex::default(),
             taken: Mutex::default(),
             comparisons: Mutex::default(),
+            copies: OnceLock::new(),
             mismatches: OnceLock::new(),
         });
         registry.register(Box::new(exposition::Exposition::of(&observer)?))?;
@@ -176,6 +190,11 @@ impl Observer {
     /// Whose findings are told with the metrics; the first that is given is.
     pub fn tell_findings_of(&self, mismatches: &Arc<Mismatches>) {
         self.mismatches.get_or_init(|| Arc::downgrade(mismatches));
+    }
+
+    /// Who knows what copies of requests use; the first that is given is asked by each scrape.
+    pub fn tell_copies_of(&self, copies: Arc<dyn CopiesInUse>) {
+        self.copies.get_or_init(|| copies);
     }
 
     fn mismatches(&self) -> Option<Arc<Mismatches>> {

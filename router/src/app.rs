@@ -160,6 +160,7 @@ impl App {
         }
         let catalog = Arc::new(Catalog::default());
         catalog.insert(watch.current().generation(), Arc::clone(&generation));
+        observer.tell_copies_of(Arc::clone(&catalog) as _);
         let ledger = Arc::<Ledger>::default();
         watch.set_tallies(Arc::clone(&ledger) as _);
         let shared = Arc::new(Shared {

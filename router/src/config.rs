@@ -281,14 +281,28 @@ impl Default for Mirroring {
     }
 }
 
+/// What a file is read for, where that decides whether something is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A router runs by it. That a day has passed, after which a rule does not hold, is no reason not to serve.
+    Run,
+    /// A person asks whether it is right.
+    Check,
+}
+
 impl Config {
-    /// Reads and checks a file; relative paths in it are relative to its folder.
+    /// Reads a file to run by it; relative paths in it are relative to its folder.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::load_for(Purpose::Run, path)
+    }
+
+    pub fn load_for(purpose: Purpose, path: &Path) -> Result<Self, ConfigErrors> {
         let name = path.display().to_string();
         let unreadable = |error: std::io::Error| ConfigErrors::of_file(&name, format!("cannot be read: {error}"));
         let base = std::path::absolute(path).map_err(unreadable)?;
         let text = read_bounded(path).map_err(unreadable)?;
-        Self::parse(&name, &text, base.parent().unwrap_or(Path::new("/")))
+        let base = base.parent().unwrap_or(Path::new("/"));
+        Self::parse_for(purpose, &name, &text, base, &|variable| std::env::var(variable).ok())
     }
 
     /// Checks a text; `name` is what messages call it, `base` what relative paths are relative to.
@@ -303,6 +317,16 @@ impl Config {
         base: &Path,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigErrors> {
+        Self::parse_for(Purpose::Check, name, text, base, environment)
+    }
+
+    fn parse_for(
+        purpose: Purpose,
+        name: &str,
+        text: &str,
+        base: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigErrors> {
         let mut problems = Vec::new();
         let Some(mut root) = tree::parse(text, environment, &mut problems) else {
             return Err(ConfigErrors::new(name, text, problems));
@@ -311,7 +335,7 @@ impl Config {
             root.value = tree::Value::Map(Vec::new());
         }
         match read::read::<File>(&root, &mut problems) {
-            Some(file) => build::build(file, text, base, problems),
+            Some(file) => build::build(file, text, base, (purpose, problems)),
             None => Err(problems),
         }
         .map_err(|problems| ConfigErrors::new(name, text, problems))

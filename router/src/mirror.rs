@@ -30,6 +30,7 @@ pub(crate) mod pipeline;
 mod send;
 mod tee;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -185,7 +186,7 @@ impl Shadow {
         if uploaded && self.unsent.is_some() {
             self.leave(original);
         }
-        self.joint.announced(answer.framing);
+        self.joint.announced(answer);
         if self.joint.is_open() {
             let held = self.joint.pipeline.budget.nothing();
             let tee = if wants_body(answer) { Tee::of_answer(answer, held) } else { Tee::of_nothing(held) };
@@ -288,6 +289,7 @@ impl Shadow {
             pass,
             place,
             since,
+            waits: Cell::new(false),
         };
         tokio::task::spawn_local(sending.run());
     }

@@ -20,12 +20,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 pub(crate) use draining::Draining;
-use flags::Side;
 use flags::fallback::Fallback;
 use flags::route::{self, Route, Target};
 use flags::snapshot::{MigrationIndex, Snapshot};
+use flags::{MigrationId, Side};
 use ipnet::IpNet;
-use metrics::observe::{MigrationCells, Shard};
+use metrics::observe::{CopiesInUse, InUse, MigrationCells, Shard};
 use tokio::time::Instant;
 
 use crate::attempts::Attempts;
@@ -117,6 +117,14 @@ impl Catalog {
 
     pub(crate) fn newest(&self) -> Option<Arc<Generation>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).last_key_value().map(|(_, newest)| Arc::clone(newest))
+    }
+}
+
+impl CopiesInUse for Catalog {
+    fn in_use(&self) -> Vec<(MigrationId, InUse)> {
+        let newest = self.newest();
+        let pipelines = newest.iter().flat_map(|generation| &generation.pipelines);
+        pipelines.map(|own| (own.id.clone(), own.budget.in_use())).collect()
     }
 }
 

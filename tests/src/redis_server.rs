@@ -87,6 +87,17 @@ impl RedisServer {
         assert!(self.try_start().await, "redis-server does not come back on {}", self.address);
     }
 
+    /// Everything that was ever written to it, as its log on disk has it.
+    ///
+    /// # Panics
+    ///
+    /// When it has no log.
+    pub fn written(&self) -> Vec<u8> {
+        let folder = std::fs::read_dir(self.directory.path().join("appendonlydir")).expect("it keeps a log");
+        let files = folder.map(|entry| entry.expect("the folder can be read").path());
+        files.flat_map(|path| std::fs::read(path).expect("its log can be read")).collect()
+    }
+
     /// Starts it again on the same port, having lost everything.
     pub async fn restart_empty(&mut self) {
         let kept = self.directory.path().join("appendonlydir");

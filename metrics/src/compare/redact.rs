@@ -10,7 +10,7 @@ use super::{HashKey, Redaction};
 const SHOWN_MAX: usize = 120;
 
 /// What names of places whose values are nobody's business contain.
-const SECRET: [&str; 15] = [
+const SECRET: [&str; 20] = [
     "authorization",
     "cookie",
     "token",
@@ -26,6 +26,11 @@ const SECRET: [&str; 15] = [
     "private",
     "email",
     "e-mail",
+    "card",
+    "iban",
+    "cvv",
+    "cvc",
+    "ssn",
 ];
 
 /// Whether values at a place of this name are never shown.
@@ -46,9 +51,32 @@ pub(super) fn is_secret_text(text: &str) -> bool {
         || lower.contains("basic ")
         || lower.contains("-----begin")
         || SECRET.iter().any(|word| lower.contains(word))
-        || words().any(|word| is_token(word) || is_email(word.as_bytes()))
+        || words().any(|word| is_token(word) || is_email(word.as_bytes()) || is_key(word) || is_card(word))
         // Credentials in a URL, and anything else with an address in it.
         || text.contains('@')
+}
+
+/// Characters from which on a word of letters of both cases and digits is taken for a key.
+const KEY_CHARS_MIN: usize = 20;
+
+/// A word as keys are made: long, without a meaning, of all kinds of characters.
+fn is_key(word: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| word.as_bytes().iter().any(|byte| is(byte));
+    word.len() >= KEY_CHARS_MIN
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+/".contains(&byte))
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_digit)
+}
+
+/// The number of a payment card: 13 to 19 digits whose last one is right (Luhn's sum, ISO/IEC 7812-1).
+fn is_card(word: &str) -> bool {
+    let digits = word.bytes().filter(|byte| *byte != b'-').map(|byte| byte.wrapping_sub(b'0'));
+    let sum = digits.clone().rev().enumerate().map(|(at, digit)| {
+        let doubled = u32::from(digit) * (1 + (at as u32) % 2);
+        doubled / 10 + doubled % 10
+    });
+    (13..=19).contains(&digits.clone().count()) && digits.clone().all(|digit| digit < 10) && sum.sum::<u32>() % 10 == 0
 }
 
 /// Whether a key is shown as `*`, also where places are exact.

@@ -149,6 +149,20 @@ fn accepted_rules_hold_until_they_end_and_on_top_of_those_of_the_file() {
     assert_eq!(mismatches.findings(&id()).totals().ignored, 1, "{:?}", mismatches.findings(&id()));
     traffic(&mismatches, 86_401..86_402, make);
     assert_eq!(mismatches.findings(&id()).totals().mismatched, 1, "the day after");
+
+    // One of the file for the same path holds again when the accepted one is over.
+    let rule = |path: &str| RuleEntry {
+        path: path.into(),
+        kind: RuleKind::Ignore,
+        owner: "ann".into(),
+        reason: "r".into(),
+        expires: None,
+        route: None,
+    };
+    let rules = Rules::parse(vec![rule("$.a"), rule("$.b")]).unwrap();
+    mismatches.configure(vec![(id(), CompareSettings { rules, ..CompareSettings::default() })]);
+    traffic(&mismatches, 86_402..86_403, make);
+    assert_eq!(mismatches.findings(&id()).totals().ignored, 2);
 }
 
 #[test]

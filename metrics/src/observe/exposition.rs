@@ -12,13 +12,14 @@ use jiff::Timestamp;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::cells::{CLASSES, Fallback, MirrorDrop, TUNNEL_ENDS, TunnelEnd, UpstreamCells, WorkerCells};
+use super::cells::{Fallback, MirrorDrop, TunnelEnd};
 use super::histogram::{ADDED, BucketTotals, DURATION};
 use super::issues::{self, Arrival, IssueCells, Turn};
 use super::notifications::Delivery;
 use super::process::{OutcomeResult, ProcessTotals};
+use super::totals::{EndpointTotals, WorkerTotals};
 use super::webhooks::Unsigned;
-use super::{EndpointName, MigrationTotals, Observer, add, lock};
+use super::{EndpointName, InUse, MigrationTotals, Observer, lock};
 use crate::events::GuardActed;
 use crate::families::{self, Family, Kind};
 use crate::guard::Measure;
@@ -54,6 +55,7 @@ impl Collector for Exposition {
         let Some(observer) = self.observer.upgrade() else { return Vec::new() };
         let mut page = Page::default();
         page.migrations(&observer);
+        page.copies(&observer);
         page.findings(&observer);
         page.upstreams(&observer);
         page.worker(&observer);
@@ -179,6 +181,16 @@ impl Page {
         }
         let coverage = Totals::from(totals).coverage().unwrap_or(f64::NAN);
         self.gauge(&families::COMPARISON_COVERAGE, &[id], coverage);
+    }
+
+    fn copies(&mut self, observer: &Observer) {
+        let in_use = observer.copies.get().map(|copies| copies.in_use()).unwrap_or_default();
+        for id in lock(&observer.resident.migrations).keys() {
+            let InUse { bytes, in_flight } =
+                in_use.iter().find(|(own, _)| own == id).map(|(_, own)| *own).unwrap_or_default();
+            self.gauge(&families::MIRRORS_IN_FLIGHT, &[id.as_str()], in_flight as f64);
+            self.gauge(&families::MIRROR_BUDGET, &[id.as_str()], bytes as f64);
+        }
     }
 
     fn findings(&mut self, observer: &Observer) {
@@ -384,64 +396,4 @@ impl Page {
 /// never less than nothing.
 fn open(started: u64, finished: u64) -> f64 {
     started.saturating_sub(finished) as f64
-}
-
-/// Counts of one endpoint, summed over workers.
-#[derive(Debug, Default)]
-struct EndpointTotals {
-    connected: u64,
-    reused: u64,
-    connect_failed: u64,
-    started: u64,
-    finished: u64,
-    ejected: u64,
-    shed: u64,
-    down: bool,
-}
-
-impl EndpointTotals {
-    fn add(&mut self, cells: &UpstreamCells) {
-        self.connected += cells.connected.get();
-        self.reused += cells.reused.get();
-        self.connect_failed += cells.connect_failed.get();
-        self.finished += cells.finished.get();
-        self.started += cells.started.get();
-        self.ejected += cells.ejected.get();
-        self.shed += cells.shed.get();
-        self.down |= !cells.up.load(std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
-/// Counts that belong to no migration, summed over workers.
-#[derive(Debug, Default)]
-struct WorkerTotals {
-    connections_opened: u64,
-    connections_closed: u64,
-    handed_over: u64,
-    limit_reached: u64,
-    tunnels_opened: u64,
-    tunnels_closed: [u64; TUNNEL_ENDS],
-    refused: Vec<u64>,
-    unrouted: [u64; CLASSES],
-    other: [u64; CLASSES],
-    other_duration: BucketTotals,
-    access_log_dropped: u64,
-}
-
-impl WorkerTotals {
-    fn add(&mut self, cells: &WorkerCells) {
-        self.connections_closed += cells.connections_closed.get();
-        self.connections_opened += cells.connections_opened.get();
-        self.handed_over += cells.handed_over.get();
-        self.limit_reached += cells.limit_reached.get();
-        add(&mut self.tunnels_closed, &cells.tunnels_closed);
-        self.tunnels_opened += cells.tunnels_opened.get();
-        for (total, counter) in self.refused.iter_mut().zip(cells.refused.iter()) {
-            *total += counter.get();
-        }
-        add(&mut self.unrouted, &cells.unrouted);
-        add(&mut self.other, &cells.other);
-        cells.other_duration.add_to(&mut self.other_duration);
-        self.access_log_dropped += cells.access_log_dropped.get();
-    }
 }

@@ -3,7 +3,10 @@
 use flags::Side;
 
 use super::attempts::AttemptTotals;
-use super::cells::{self, CLASSES, DROPS, FAILURES, FALLBACKS, Fallback, MigrationCells, PAIRS, Pair, REASONS};
+use super::cells::{
+    self, CLASSES, DROPS, FAILURES, FALLBACKS, Fallback, MigrationCells, PAIRS, Pair, REASONS, TUNNEL_ENDS,
+    UpstreamCells, WorkerCells,
+};
 use super::histogram::BucketTotals;
 use crate::mismatch::ComparisonTotals;
 use crate::outcome::{CodeClass, Failure};
@@ -104,5 +107,65 @@ impl SideTotals {
 pub(super) fn add<const N: usize>(totals: &mut [u64; N], counters: &[cells::Counter; N]) {
     for (total, counter) in totals.iter_mut().zip(counters) {
         *total += counter.get();
+    }
+}
+
+/// Counts of one endpoint, summed over workers.
+#[derive(Debug, Default)]
+pub(super) struct EndpointTotals {
+    pub(super) connected: u64,
+    pub(super) reused: u64,
+    pub(super) connect_failed: u64,
+    pub(super) started: u64,
+    pub(super) finished: u64,
+    pub(super) ejected: u64,
+    pub(super) shed: u64,
+    pub(super) down: bool,
+}
+
+impl EndpointTotals {
+    pub(super) fn add(&mut self, cells: &UpstreamCells) {
+        self.connected += cells.connected.get();
+        self.reused += cells.reused.get();
+        self.connect_failed += cells.connect_failed.get();
+        self.finished += cells.finished.get();
+        self.started += cells.started.get();
+        self.ejected += cells.ejected.get();
+        self.shed += cells.shed.get();
+        self.down |= !cells.up.load(std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Counts that belong to no migration, summed over workers.
+#[derive(Debug, Default)]
+pub(super) struct WorkerTotals {
+    pub(super) connections_opened: u64,
+    pub(super) connections_closed: u64,
+    pub(super) handed_over: u64,
+    pub(super) limit_reached: u64,
+    pub(super) tunnels_opened: u64,
+    pub(super) tunnels_closed: [u64; TUNNEL_ENDS],
+    pub(super) refused: Vec<u64>,
+    pub(super) unrouted: [u64; CLASSES],
+    pub(super) other: [u64; CLASSES],
+    pub(super) other_duration: BucketTotals,
+    pub(super) access_log_dropped: u64,
+}
+
+impl WorkerTotals {
+    pub(super) fn add(&mut self, cells: &WorkerCells) {
+        self.connections_closed += cells.connections_closed.get();
+        self.connections_opened += cells.connections_opened.get();
+        self.handed_over += cells.handed_over.get();
+        self.limit_reached += cells.limit_reached.get();
+        add(&mut self.tunnels_closed, &cells.tunnels_closed);
+        self.tunnels_opened += cells.tunnels_opened.get();
+        for (total, counter) in self.refused.iter_mut().zip(cells.refused.iter()) {
+            *total += counter.get();
+        }
+        add(&mut self.unrouted, &cells.unrouted);
+        add(&mut self.other, &cells.other);
+        cells.other_duration.add_to(&mut self.other_duration);
+        self.access_log_dropped += cells.access_log_dropped.get();
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Exit, Failure};
 use super::output::{Output, colour_on_stderr, print, print_json};
-use crate::config::{Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors, Purpose};
 
 /// Checks a configuration file.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(crate) fn load(path: &std::path::Path) -> Result<Config, Failure> {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let json = args.output.is_json();
-    let config = match Config::load(&args.config) {
+    let config = match Config::load_for(Purpose::Check, &args.config) {
         Ok(config) => config,
         Err(errors) => {
             if json {

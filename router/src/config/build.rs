@@ -28,7 +28,7 @@ use super::errors::Problem;
 use super::file::File;
 use super::read::At;
 use super::units::{Period, Size};
-use super::{Config, effective};
+use super::{Config, Purpose, effective};
 
 /// Files that hold one secret or one key set are not larger than this.
 const SECRET_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -39,6 +39,7 @@ const WARNINGS_MAX: usize = 100;
 /// What all parts of building share.
 pub(super) struct Building<'a> {
     base: &'a Path,
+    purpose: Purpose,
     /// The text of the file, in which lines are counted.
     source: &'a str,
     pub(super) problems: Vec<Problem>,
@@ -49,9 +50,14 @@ pub(super) struct Building<'a> {
 }
 
 /// Builds; the configuration is none where there are problems.
-pub(super) fn build(file: File, source: &str, base: &Path, problems: Vec<Problem>) -> Result<Config, Vec<Problem>> {
-    let mut building =
-        Building { base, source, problems, warnings: Vec::new(), without_effect: Vec::new(), store_is_shared: false };
+pub(super) fn build(
+    file: File,
+    source: &str,
+    base: &Path,
+    (purpose, problems): (Purpose, Vec<Problem>),
+) -> Result<Config, Vec<Problem>> {
+    let (warnings, without_effect) = (Vec::new(), Vec::new());
+    let mut building = Building { base, purpose, source, problems, warnings, without_effect, store_is_shared: false };
     let config = building.config(file);
     match config {
         Some(config) if building.problems.is_empty() => {

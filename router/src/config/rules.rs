@@ -47,24 +47,33 @@ fn parse(name: &str, text: &str) -> Result<Rules, ConfigErrors> {
     let written = tree::parse(text, &|variable| std::env::var(variable).ok(), &mut problems)
         .filter(|root| root.value != tree::Value::Null)
         .map(|root| read::<Vec<At<Written>>>(&root, &mut problems).unwrap_or_default());
-    let rules = checked(written.unwrap_or_default(), None, &mut problems);
+    let rules = checked(written.unwrap_or_default(), &mut problems);
     if problems.is_empty() { Ok(rules) } else { Err(ConfigErrors::new(name, text, problems)) }
 }
 
-/// Rules that are sound together; what is wrong with them is told, and what has expired where `today` is given.
-pub(super) fn checked(written: Vec<At<Written>>, today: Option<Date>, problems: &mut Vec<Problem>) -> Rules {
+/// A rule that holds no longer: where the file says so, and how it is told.
+pub(super) struct Lapsed {
+    pub(super) at: Range<usize>,
+    pub(super) message: String,
+}
+
+/// Rules of which the last day is over.
+pub(super) fn lapsed(written: &[At<Written>], today: Date) -> Vec<Lapsed> {
+    let lapsed = |item: &At<Written>| {
+        let expires = item.value.as_ref()?.expires.as_ref()?;
+        let last = expires.get()?.parse::<Date>().ok().filter(|last| *last < today)?;
+        Some(Lapsed { at: expires.at.clone(), message: format!("this rule has expired: it held through {last}") })
+    };
+    written.iter().filter_map(lapsed).collect()
+}
+
+/// Rules that are sound together; what is wrong with them is told.
+pub(super) fn checked(written: Vec<At<Written>>, problems: &mut Vec<Problem>) -> Rules {
     let mut entries = Vec::new();
     let mut places = Vec::new();
     for item in written {
         let Some(written) = &item.value else { continue };
         let Some(entry) = entry(written, &item.at, problems) else { continue };
-        if let Some(last) = entry.expires
-            && today.is_some_and(|today| entry.is_expired(today))
-        {
-            let at = written.expires.as_ref().map_or(&item.at, |field| &field.at);
-            let help = "remove it, or give it a new day if somebody still answers for it";
-            problems.push(Problem::new(at, format!("this rule has expired: it held through {last}")).help(help));
-        }
         places.push(written.path.as_ref().map_or(item.at, |path| path.at.clone()));
         entries.push(entry);
     }

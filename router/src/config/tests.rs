@@ -317,6 +317,30 @@ fn files_beside_the_file_are_found() {
 }
 
 #[test]
+fn a_rule_that_has_ended_is_an_error_to_who_checks_and_a_warning_to_who_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("crossfade.yaml");
+    let of = |expires: &str| {
+        let rule = format!("{{path: $.a, kind: ignore, owner: ann, reason: r, expires: {expires}}}");
+        let migration =
+            format!("{{id: m, legacy: a, new: a, key: [client_ip], parallel: {{compare: {{rules: [{rule}]}}}}}}");
+        format!("upstreams: {{a: {{endpoints: [http://h:1]}}}}\nmigrations:\n  - {migration}\n")
+    };
+    std::fs::write(&path, of("2020-01-31")).unwrap();
+    let errors = Config::load_for(Purpose::Check, &path).unwrap_err();
+    let found: Vec<_> = errors.findings().map(|finding| (finding.line, finding.message)).collect();
+    assert_eq!(found, [(3, "this rule has expired: it held through 2020-01-31".to_owned())]);
+    let config = Config::load(&path).unwrap();
+    let warning = "line 3: this rule has expired: it held through 2020-01-31, and does not hold any more; remove it";
+    assert!(config.warnings.iter().any(|own| own.starts_with(warning)), "{:?}", config.warnings);
+    assert_eq!(config.mirroring[0].rules.entries().len(), 1, "it is listed, as one that is over");
+    std::fs::write(&path, of("9999-01-31")).unwrap();
+    assert!(Config::load_for(Purpose::Check, &path).is_ok());
+    std::fs::write(&path, of("soon")).unwrap();
+    assert!(Config::load(&path).is_err(), "what cannot be read is wrong for everybody");
+}
+
+#[test]
 fn secrets_of_targets_may_stand_in_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("crossfade.yaml");

@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use metrics::observe::InUse;
+
 /// A count that does not exceed its limit, which a reload may move.
 #[derive(Debug)]
 struct Bounded {
@@ -52,6 +54,12 @@ impl Budget {
     /// A place among the copies under way; `None` where all are taken.
     pub(crate) fn place(self: &Arc<Self>) -> Option<Place> {
         self.in_flight.take(1).then(|| Place(Arc::clone(self)))
+    }
+
+    /// What is in use at this moment.
+    pub(crate) fn in_use(&self) -> InUse {
+        let now = |own: &Bounded| own.now.load(Ordering::Relaxed) as u64;
+        InUse { bytes: now(&self.memory), in_flight: now(&self.in_flight) }
     }
 
     /// No memory yet.

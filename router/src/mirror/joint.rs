@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use flags::Side;
 use jiff::Timestamp;
@@ -20,8 +21,9 @@ use super::budget::Held;
 use super::comparer::Work;
 use super::pipeline::Pipeline;
 use super::tee::{ANSWER, Body, Lost};
+use crate::buffers::BUFFER_BYTES;
 use crate::h1::framing::Framing;
-use crate::h1::head::ResponseHead;
+use crate::h1::head::{Name, ResponseHead};
 use crate::worker::Worker;
 
 /// What of an answer's fields is handed over: what callers live by, and how the body is to be read.
@@ -83,6 +85,45 @@ pub(crate) struct Asked {
     pub(crate) conditional: bool,
 }
 
+/// An answer so many times as long as the caller's is not the same, as what is unpacked may not be more either.
+const TIMES_LONGER: u64 = 8;
+
+/// What is little enough to be read whatever the caller's answer is; where that is packed, it may be this much unpacked.
+const LITTLE: u64 = BUFFER_BYTES as u64;
+const LITTLE_OF_PACKED: u64 = 64 << 10;
+
+/// How far an answer is read while nothing is known of the caller's.
+const AHEAD: u64 = 256 << 10;
+
+/// How much of a copy's answer is worth reading: it takes time from callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worth {
+    /// The caller's answer has not begun.
+    Unknown,
+    UpTo(u64),
+    /// As much as anything is made of.
+    Whatever,
+}
+
+impl Worth {
+    /// Beside an answer of this length.
+    fn beside(length: u64, is_packed: bool) -> Self {
+        if length > ANSWER.kept as u64 {
+            return Self::Whatever;
+        }
+        let little = if is_packed { LITTLE_OF_PACKED } else { LITTLE };
+        Self::UpTo(length.saturating_mul(TIMES_LONGER).max(little).min(ANSWER.kept as u64))
+    }
+}
+
+/// Whether to read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    On,
+    /// More would tell nothing.
+    Enough,
+}
+
 /// One request of which two answers are awaited.
 #[derive(Debug)]
 pub(crate) struct Joint {
@@ -97,8 +138,11 @@ pub(crate) struct Joint {
     why: Cell<Option<NotPaired>>,
     /// It counts as one to be compared.
     eligible: Cell<bool>,
-    /// The caller's answer is no longer than is kept.
-    is_short: Cell<bool>,
+    worth: Cell<Worth>,
+    /// The caller's answer is packed.
+    is_packed: Cell<bool>,
+    /// Copies that wait until there is something of the caller's answer: the other side's, and legacy's once more.
+    waiting: RefCell<Vec<Waker>>,
 }
 
 impl Joint {
@@ -120,7 +164,9 @@ impl Joint {
             answers: RefCell::default(),
             why: Cell::new(None),
             eligible: Cell::new(false),
-            is_short: Cell::new(false),
+            worth: Cell::new(Worth::Unknown),
+            is_packed: Cell::new(false),
+            waiting: RefCell::default(),
         })
     }
 
@@ -132,18 +178,33 @@ impl Joint {
     }
 
     /// The head of the caller's answer has told how long it will be.
-    pub(crate) fn announced(&self, framing: Framing) {
-        let is_short = match framing {
-            Framing::None => true,
-            Framing::Length(length) => length <= ANSWER.kept as u64,
-            Framing::Chunked | Framing::UntilClose => false,
-        };
-        self.is_short.set(is_short);
+    pub(crate) fn announced(&self, answer: &ResponseHead) {
+        self.is_packed.set(answer.get(Name::ContentEncoding).is_some());
+        self.is_worth(match answer.framing {
+            Framing::None => Worth::beside(0, self.is_packed.get()),
+            Framing::Length(length) => Worth::beside(length, self.is_packed.get()),
+            Framing::Chunked | Framing::UntilClose => Worth::Whatever,
+        });
     }
 
-    /// Whether an answer that is longer than is kept cannot be the same: reading on would only take time from callers.
-    pub(crate) fn is_short(&self) -> bool {
-        self.is_short.get()
+    fn is_worth(&self, worth: Worth) {
+        self.worth.set(worth);
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether an answer of which so much was read is to be read on; pending while only the caller's could tell.
+    pub(crate) fn poll_worth(&self, cx: &Context<'_>, read: u64) -> Poll<Reading> {
+        match self.worth.get() {
+            Worth::Unknown if read >= AHEAD => {
+                let mut waiting = self.waiting.borrow_mut();
+                if !waiting.iter().any(|own| own.will_wake(cx.waker())) {
+                    waiting.push(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            Worth::UpTo(most) if read > most => Poll::Ready(Reading::Enough),
+            Worth::Unknown | Worth::UpTo(_) | Worth::Whatever => Poll::Ready(Reading::On),
+        }
     }
 
     pub(crate) fn arrive(&self, part: Part, answer: Option<Given>) {
@@ -159,7 +220,11 @@ impl Joint {
             }
         }
         if part == Part::Of(self.serves) {
-            self.is_short.set(answer.as_ref().is_none_or(|own| !own.kept.truncated));
+            self.is_worth(match &answer {
+                Some(own) if own.kept.truncated => Worth::Whatever,
+                Some(own) => Worth::beside(own.kept.body.len() as u64, self.is_packed.get()),
+                None => Worth::UpTo(0),
+            });
         }
         self.answers.borrow_mut()[at] = answer;
     }
@@ -167,6 +232,7 @@ impl Joint {
     /// One of both answers will not come, or must not count. What is said first stays.
     pub(crate) fn miss(&self, why: NotPaired) {
         self.why.set(self.why.get().or(Some(why)));
+        self.is_worth(Worth::UpTo(0));
     }
 
     /// Whether a pair can still come of it.
@@ -220,5 +286,28 @@ impl Drop for Joint {
             self.dropped(MirrorDrop::ComparerBusy);
             self.route.not_compared(NotPaired::ComparerBusy);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(length: u64, is_packed: bool, expected: Option<u64>) {
+        let expected = expected.map_or(Worth::Whatever, Worth::UpTo);
+        assert_eq!(Worth::beside(length, is_packed), expected, "beside {length} bytes");
+    }
+
+    #[test]
+    fn a_copys_answer_is_read_as_far_as_it_can_be_the_same() {
+        check(0, false, Some(LITTLE));
+        check(0, true, Some(LITTLE_OF_PACKED));
+        check(512, false, Some(LITTLE));
+        check(10_000, false, Some(80_000));
+        check(10_000, true, Some(80_000));
+        check(1 << 20, false, Some(1 << 20));
+        check((1 << 20) + 1, false, None);
+        check(u64::MAX, true, None);
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! Nothing here touches what is known of endpoints: a copy ejects nobody, so that a mirror that fails cannot take an endpoint from callers.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -23,7 +24,7 @@ use metrics::outcome::Failure;
 use super::breaker::Pass;
 use super::budget::Place;
 use super::copy::Copy;
-use super::joint::{Given, Joint, Part};
+use super::joint::{Given, Joint, Part, Reading};
 use super::tee::Tee;
 use super::wants_body;
 use crate::attempts::Attempt;
@@ -41,7 +42,7 @@ use crate::worker::{Tables, Worker};
 const INTERIM_ANSWERS_MAX: u8 = 16;
 
 /// What is read and hashed of an answer before callers have their turn.
-const TURN_BYTES: u64 = 4 * BUFFER_BYTES as u64;
+const TURN_BYTES: u64 = BUFFER_BYTES as u64;
 
 /// A copy with all that it needs to be sent by a task of its own.
 pub(crate) struct Sending {
@@ -58,6 +59,8 @@ pub(crate) struct Sending {
     pub(crate) pass: Option<Pass>,
     pub(crate) place: Place,
     pub(crate) since: Instant,
+    /// Its answer waits for the caller's.
+    pub(crate) waits: Cell<bool>,
 }
 
 /// How a copy ended without an answer.
@@ -84,7 +87,7 @@ impl Sending {
             Ok(answered) => answered,
             Err(_) => Err(Unanswered::GivenUp),
         };
-        let Self { side, part, joint, attempt, pass, place, .. } = self;
+        let Self { side, part, joint, attempt, pass, place, waits, .. } = self;
         let (now, cells) = (Instant::now(), &joint.cells);
         let was_sent = !matches!(answered, Err(Unanswered::Aged | Unanswered::Failed(Failure::NoEndpoint)));
         if was_sent {
@@ -93,7 +96,9 @@ impl Sending {
         if let Some(pass) = pass
             && (was_sent || pass == Pass::Try)
         {
-            let opens = joint.pipeline.breaker.ended(pass, answered.is_err(), joint.pipeline.now());
+            // A side that had to wait for the other one has answered.
+            let is_silent = answered.is_err() && !waits.get();
+            let opens = joint.pipeline.breaker.ended(pass, is_silent, joint.pipeline.now());
             if opens {
                 super::opened(&joint);
             }
@@ -225,9 +230,17 @@ impl Sending {
         let held = self.joint.pipeline.budget.nothing();
         let tee = if wants_body(answer) { Tee::of_answer(answer, held) } else { Tee::of_nothing(held) };
         let (head, mut seen) = (Instant::now(), 0);
+        // What is said to be too long is not read at all.
+        let announced = if let Framing::Length(length) = answer.framing { length } else { 0 };
         let reading = poll_fn(|cx| {
             let begun = seen;
             loop {
+                let worth = self.joint.poll_worth(cx, if seen == 0 { announced } else { seen });
+                self.waits.set(worth.is_pending());
+                if std::task::ready!(worth) == Reading::Enough {
+                    tee.leave();
+                    return Poll::Ready(Ok(()));
+                }
                 match std::task::ready!(conn.poll_fill(cx))? {
                     Filled::End => return Poll::Ready(Ok(())),
                     Filled::Data => {
@@ -240,9 +253,6 @@ impl Sending {
                 }
                 if seen > BUFFER_BYTES as u64 {
                     self.attempt.iter().for_each(|attempt| attempt.stop(head));
-                }
-                if self.joint.is_short() {
-                    tee.stop_if_long();
                 }
                 if tee.is_done() {
                     return Poll::Ready(Ok(()));

@@ -137,10 +137,10 @@ impl Tee {
         Keeping::Digest(Box::new(digester))
     }
 
-    /// Lets go of a body that is longer than is kept: no digest of it would tell anything.
-    pub(crate) fn stop_if_long(&self) {
+    /// Lets go of a body of which more would tell nothing.
+    pub(crate) fn leave(&self) {
         let State { keeping, held, .. } = &mut *self.state.borrow_mut();
-        if let Keeping::Digest(_) = keeping {
+        if let Keeping::Bytes(_) | Keeping::Digest(_) = keeping {
             *keeping = Keeping::Truncated;
             held.hold(0);
         }

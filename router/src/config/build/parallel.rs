@@ -13,8 +13,9 @@ use metrics::compare::{RuleEntry, RuleKind, Rules};
 
 use super::super::errors::{Problem, quoted, suggestion};
 use super::super::read::At;
+use super::super::rules::{self, Lapsed};
 use super::super::units::OneOf;
-use super::super::{Mirroring, file, rules};
+use super::super::{Mirroring, Purpose, file};
 use super::migrations::Migrations;
 use super::routes::Placed;
 use super::{Building, section};
@@ -134,7 +135,10 @@ impl Building<'_> {
     fn compare(&mut self, file: file::Compare) -> Mirroring {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let rules = file.rules.and_then(|rules| rules.value).unwrap_or_default();
-        let rules = rules::checked(rules, Some(today), &mut self.problems);
+        for lapsed in rules::lapsed(&rules, today) {
+            self.lapsed(&lapsed);
+        }
+        let rules = rules::checked(rules, &mut self.problems);
         let mut raw_paths = Vec::new();
         if let Some(At { at, value: Some(list) }) = file.raw_paths {
             self.bounded(&at, &list, "paths", RAW_PATHS_MAX);
@@ -153,6 +157,15 @@ impl Building<'_> {
             Some(name)
         });
         Mirroring { rules, raw_paths, version_header, ..Mirroring::default() }
+    }
+
+    /// A rule that holds no longer. It is an error to whoever checks the file, and must not keep a router from starting.
+    fn lapsed(&mut self, lapsed: &Lapsed) {
+        let help = "remove it, or give it a new day if somebody still answers for it";
+        match self.purpose {
+            Purpose::Check => self.tell(Problem::new(&lapsed.at, &lapsed.message).help(help)),
+            Purpose::Run => self.warn(&lapsed.at, &format!("{}, and does not hold any more; {help}", lapsed.message)),
+        }
     }
 
     /// A path that no rule could have would never show anything.
