@@ -91,7 +91,9 @@ async fn drain(store: &Arc<Redis>, migration: &MigrationId, events: u64, ends: b
     let begun = Instant::now();
     let mut done = 0;
     while done < events {
-        let Taking::Taken { claims, .. } = store.claim(migration, u64::MAX, 256).await.unwrap() else { continue };
+        let Taking::Taken { claims, .. } = store.claim(migration, u64::MAX, Side::New, 256).await.unwrap() else {
+            continue;
+        };
         done += claims.len() as u64;
         let mut running = JoinSet::new();
         for claimed in claims {

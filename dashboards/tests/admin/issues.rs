@@ -31,7 +31,7 @@ async fn accept(world: &World, event: &str, to: Placed) {
 }
 
 async fn claim(world: &World) -> Claimed {
-    let taking = world.control.ledger(&agents()).unwrap().claim(&agents(), u64::MAX, 1).await.unwrap();
+    let taking = world.control.ledger(&agents()).unwrap().claim(&agents(), u64::MAX, Side::New, 1).await.unwrap();
     let Taking::Taken { mut claims, .. } = taking else { panic!("{taking:?}") };
     claims.remove(0)
 }

@@ -55,8 +55,8 @@ pub trait Shelf {
     /// One record is done with a delivery; after the last it is kept for a while.
     fn let_go(&mut self, delivery: &DeliveryId, now_ms: u64) -> Result<(), Self::Error>;
 
-    /// Records that something is to be sent of, the earliest first.
-    fn ready(&mut self, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Self::Error>;
+    /// Records of a side that something is to be sent of, the earliest first.
+    fn ready(&mut self, side: Side, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Self::Error>;
     /// Records that are to go to the other side and may by now.
     fn movable(&mut self, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Self::Error>;
     /// Records whose first event waits for a person, the first parked first.
@@ -189,11 +189,11 @@ impl<S: Shelf> Book<'_, S> {
         }
     }
 
-    /// Takes events whose time has come, of as many issues.
-    pub fn claim(&mut self, limit: usize, bytes_max: usize) -> Result<Batch, S::Error> {
+    /// Takes events whose time has come, of as many issues of one side.
+    pub fn claim(&mut self, side: Side, limit: usize, bytes_max: usize) -> Result<Batch, S::Error> {
         let generation = self.shelf.generation(self.now_ms)?;
         let (mut batch, mut bytes) = (Batch::default(), 0);
-        for at in self.shelf.ready(self.now_ms, limit)? {
+        for at in self.shelf.ready(side, self.now_ms, limit)? {
             let Some(before) = self.shelf.record(&at)? else { continue };
             let Some(first) = self.shelf.first(&at)? else { continue };
             let kept = self.shelf.kept(&first)?;
@@ -216,7 +216,7 @@ impl<S: Shelf> Book<'_, S> {
                     }
                 },
                 Taken::Parked(_) => self.parked(&at, &after, &mut batch)?,
-                Taken::Nothing => {}
+                Taken::Nothing | Taken::Moved => {}
             }
             if after.epoch != before.epoch {
                 self.tell_moved(&at, &after, None)?;

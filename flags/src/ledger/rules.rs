@@ -49,6 +49,8 @@ pub enum Taken {
     Send { token: u64, attempt: u32 },
     /// Not now.
     Nothing,
+    /// It went to the other side, with which it is taken from now on.
+    Moved,
     /// It waits for a person from now on.
     Parked(Parked),
 }
@@ -83,9 +85,13 @@ impl Record {
         if self.waiting == 0 || self.parked.is_some() || now_ms < self.claim_ms {
             return Taken::Nothing;
         }
+        let epoch = self.epoch;
         self.expire(lane, now_ms);
         if let Some(parked) = self.parked {
             return Taken::Parked(parked);
+        }
+        if self.epoch != epoch {
+            return Taken::Moved;
         }
         if let Some(to) = self.moving {
             if !self.may_move(now_ms) {
@@ -96,6 +102,7 @@ impl Record {
                 return Taken::Parked(Parked::RolledBack);
             }
             self.give(to, now_ms);
+            return Taken::Moved;
         }
         if now_ms < self.due_ms {
             return Taken::Nothing;

@@ -140,8 +140,16 @@ pub trait Ledger: Send + Sync {
         placement: &Placement,
     ) -> Result<Accepted, StoreError>;
 
-    /// Takes events whose time has come, of as many issues, for a router at this revision of the whole state.
-    async fn claim(&self, migration: &MigrationId, revision: u64, limit: usize) -> Result<Taking, StoreError>;
+    /// Takes events whose time has come, of as many issues of one side, for a router at this revision of the whole state.
+    ///
+    /// By side, so that a caller whose places are taken by one that hangs still takes for the other.
+    async fn claim(
+        &self,
+        migration: &MigrationId,
+        revision: u64,
+        side: Side,
+        limit: usize,
+    ) -> Result<Taking, StoreError>;
 
     /// Says what a system answered to what was claimed; `detail` is for screens, without secrets.
     async fn settle(

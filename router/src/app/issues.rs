@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use flags::Side;
 use flags::control::Control;
 use metrics::rollback::Hand;
 use tokio::sync::mpsc;
@@ -93,7 +94,9 @@ impl Issues {
         let asking = Arc::clone(&office);
         self.spawn(async move { reconcile::run(&asking).await });
         self.spawn(async move { drain::run(&office).await });
-        self.spawn(Arc::clone(&dispatch).run());
+        for side in Side::ALL {
+            self.spawn(Arc::clone(&dispatch).run(side));
+        }
         self.spawn(Arc::clone(&dispatch).tend());
         self.dispatches.lock().unwrap_or_else(PoisonError::into_inner).push(dispatch);
         Ok(())

@@ -6,6 +6,11 @@
 //! settled. So any router may die at any moment, and another goes on after the claim has run out. A state that this router
 //! does not know yet is one that it must not send by, which the ledger refuses too.
 //!
+//! # What keeps two sides apart
+//!
+//! Each side has places and a taker of its own, and the ledger answers by side: one that hangs until its time-out takes
+//! all of its places and none of the other's.
+//!
 //! While the ledger is away nothing is sent, because nobody can prove that an issue is not being worked on elsewhere.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +24,7 @@ use flags::store::ledger::{CLAIMS_MAX, Policy, Taking};
 use flags::{Mode, Side};
 use metrics::rollback::Hand;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::MissedTickBehavior;
 
 use super::classes::Tried;
 use super::office::Office;
@@ -27,7 +33,7 @@ use super::strikes::Strikes;
 use crate::config::issues::SideTarget;
 use crate::worker::Catalog;
 
-/// Deliveries that are under way at once, of one migration on this router.
+/// Deliveries that are under way at once, to one side of one migration on this router.
 pub(crate) const IN_FLIGHT_MAX: usize = 256;
 
 /// How long the ledger is left alone when it had nothing, unless there is news.
@@ -56,7 +62,8 @@ pub(crate) struct Dispatch {
     catalog: Arc<Catalog>,
     hand: Hand,
     sender: Sender,
-    places: Arc<Semaphore>,
+    /// By side, in the order of [`Side::ALL`].
+    places: [Arc<Semaphore>; 2],
     strikes: Mutex<Strikes>,
     /// Nothing more is taken.
     stopped: AtomicBool,
@@ -64,7 +71,7 @@ pub(crate) struct Dispatch {
 
 impl Dispatch {
     pub(crate) fn new(office: Arc<Office>, catalog: Arc<Catalog>, hand: Hand) -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+        let places = Side::ALL.map(|_| Arc::new(Semaphore::new(IN_FLIGHT_MAX)));
         let sender = Sender::new(CONNECT_MAX);
         let stopped = AtomicBool::new(false);
         Arc::new(Self { office, catalog, hand, sender, places, strikes: Mutex::default(), stopped })
@@ -75,20 +82,26 @@ impl Dispatch {
         self.stopped.store(true, Ordering::Relaxed);
         let all = u32::try_from(IN_FLIGHT_MAX).unwrap_or(u32::MAX);
         // The one that waits for news holds no event, but a place.
-        self.office.news.notify_one();
-        let _ = self.places.acquire_many(all - 1).await;
+        self.office.has_news();
+        for places in &self.places {
+            let _ = places.acquire_many(all - 1).await;
+        }
     }
 
-    /// Runs until the router ends.
-    pub(crate) async fn run(self: Arc<Self>) {
+    fn places(&self, side: Side) -> &Arc<Semaphore> {
+        &self.places[side as usize]
+    }
+
+    /// Sends to one side until the router ends.
+    pub(crate) async fn run(self: Arc<Self>, side: Side) {
         let mut pause = PAUSE;
         loop {
-            let Ok(first) = Arc::clone(&self.places).acquire_owned().await else { return };
-            match self.take(first).await {
+            let Ok(first) = Arc::clone(self.places(side)).acquire_owned().await else { return };
+            match self.take(side, first).await {
                 Some(taken) if taken > 0 => pause = PAUSE,
                 Some(_) => {
                     tokio::select! {
-                        () = self.office.news.notified() => pause = PAUSE,
+                        () = self.office.news(side) => pause = PAUSE,
                         () = tokio::time::sleep(pause) => pause = (2 * pause).min(PAUSE_MAX),
                     }
                 }
@@ -98,22 +111,25 @@ impl Dispatch {
     }
 
     /// Takes as much as there is room for and sends it; how much that was, none where the ledger is away.
-    async fn take(self: &Arc<Self>, first: OwnedSemaphorePermit) -> Option<usize> {
+    async fn take(self: &Arc<Self>, side: Side, first: OwnedSemaphorePermit) -> Option<usize> {
         let office = &self.office;
         if office.snapshot().find(&office.migration).is_none() || self.stopped.load(Ordering::Relaxed) {
             return Some(0);
         }
         let mut places = vec![first];
         while places.len() < CLAIMS_MAX
-            && let Ok(place) = Arc::clone(&self.places).try_acquire_owned()
+            && let Ok(place) = Arc::clone(self.places(side)).try_acquire_owned()
         {
             places.push(place);
         }
         let revision = office.snapshot().revision().0;
-        let claims = match office.ledger().claim(&office.migration, revision, places.len()).await {
+        let claims = match office.ledger().claim(&office.migration, revision, side, places.len()).await {
             Ok(Taking::Taken { claims, parked, moved }) => {
                 parked.iter().for_each(|letter| office.told.parked(letter));
                 moved.iter().for_each(|standing| office.told.moved_on(standing.owner));
+                if !moved.is_empty() {
+                    office.has_news();
+                }
                 claims
             }
             Ok(Taking::Stale { .. }) => {
@@ -133,7 +149,7 @@ impl Dispatch {
             tokio::spawn(async move {
                 own.deliver(&claimed, revision).await;
                 drop(place);
-                own.office.news.notify_one();
+                own.office.has_news_for(side);
             });
         }
         Some(taken)
@@ -154,8 +170,10 @@ impl Dispatch {
             Err(error) => return office.told.unsettled(&claimed.delivery.id, &error),
         };
         office.told.settled(claimed, settled);
-        if settled == Settled::Delivered {
-            self.declare(claimed, &claimed.claim.at).await;
+        match settled {
+            Settled::Delivered => self.declare(claimed, &claimed.claim.at).await,
+            Settled::Reassigned { to, .. } => office.has_news_for(to),
+            Settled::Again { .. } | Settled::Dead | Settled::Parked | Settled::Fenced => {}
         }
         let snapshot = office.snapshot();
         let mode = snapshot.find(&office.migration).map(|at| snapshot.effective_mode(at));
@@ -253,16 +271,12 @@ impl Dispatch {
         let office = &self.office;
         let mut swapped = office.watch.subscribe();
         let (mut rolled_back, mut trimmed) = (None, Instant::now());
+        let mut turns = tokio::time::interval(SWEEP);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 changed = swapped.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(SWEEP) => {
-                    // Of use only where it succeeds, and it is tried again soon.
-                    let _ = office.ledger().sweep(&office.migration).await;
-                    if let Ok(totals) = office.ledger().totals(&office.migration).await {
-                        office.told.stands(&totals);
-                    }
-                }
+                _ = turns.tick() => self.sweep().await,
             }
             let snapshot = office.snapshot();
             let at = snapshot.find(&office.migration);
@@ -279,6 +293,19 @@ impl Dispatch {
                 trimmed = Instant::now();
                 self.trim().await;
             }
+        }
+    }
+
+    /// Of use only where it succeeds, and it is tried again soon.
+    async fn sweep(&self) {
+        let office = &self.office;
+        if let Ok(step) = office.ledger().sweep(&office.migration).await
+            && step.moved > 0
+        {
+            office.has_news();
+        }
+        if let Ok(totals) = office.ledger().totals(&office.migration).await {
+            office.told.stands(&totals);
         }
     }
 
@@ -300,7 +327,7 @@ impl Dispatch {
             }
             if after.is_none() {
                 office.told.reassigned(moved, waiting);
-                office.news.notify_one();
+                office.has_news();
                 return true;
             }
         }

@@ -16,7 +16,7 @@ use flags::ledger::Accepted;
 use flags::store::StoreError;
 use flags::store::ledger::{Durability, Ledger};
 use flags::watch::Watch;
-use flags::{MigrationId, Snapshot};
+use flags::{MigrationId, Side, Snapshot};
 use tokio::sync::{Notify, RwLock};
 
 use super::journal::{Entry, Journal, NotKept};
@@ -36,8 +36,8 @@ pub(crate) struct Office {
     pub(crate) journal: Journal,
     pub(crate) limiter: ArcSwap<Option<Limiter>>,
     pub(crate) told: Told,
-    /// Something may be ready to be sent.
-    pub(crate) news: Notify,
+    /// Something may be ready to be sent to a side, in the order of [`Side::ALL`].
+    news: [Notify; 2],
     /// The journal has something to do.
     pub(crate) journalled: Notify,
     /// Held for reading while a delivery is kept, for writing while the way in changes.
@@ -73,7 +73,7 @@ impl Office {
             watch,
             journal,
             told,
-            news: Notify::new(),
+            news: [Notify::new(), Notify::new()],
             journalled: Notify::new(),
             door: RwLock::new(()),
             away: AtomicBool::new(away),
@@ -100,6 +100,19 @@ impl Office {
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.watch.current()
+    }
+
+    /// Whatever sends looks into the ledger at once.
+    pub(crate) fn has_news(&self) {
+        Side::ALL.into_iter().for_each(|side| self.has_news_for(side));
+    }
+
+    pub(crate) fn has_news_for(&self, side: Side) {
+        self.news[side as usize].notify_one();
+    }
+
+    pub(crate) async fn news(&self, side: Side) {
+        self.news[side as usize].notified().await;
     }
 
     pub(crate) fn is_away(&self) -> bool {
@@ -180,7 +193,9 @@ impl Office {
         let accepting = self.ledger().accept(&self.migration, &entry.delivery, &place);
         match tokio::time::timeout(ACCEPT_MAX, accepting).await {
             Ok(accepted) => {
-                self.news.notify_one();
+                if let Ok(Accepted::New(owners)) = &accepted {
+                    owners.iter().for_each(|own| self.has_news_for(own.owner));
+                }
                 accepted
             }
             Err(_) => Err(StoreError::unavailable("it did not answer in time")),

@@ -86,6 +86,27 @@ async fn a_time_out_of_new_never_goes_to_legacy() {
 }
 
 #[tokio::test]
+async fn a_system_that_hangs_holds_up_none_but_itself() {
+    let hooks = Hooks::with(", rollback_after: 0, new: {timeout: 20s}", |setup| setup).await;
+    hooks.router.rollout(50.0).await;
+    hooks.router.mode("gradual").await;
+    hooks.new.on(PATH, [Step::ReadBody, Step::AwaitClose]);
+    // Of each hundred the first half is new's: more than may be under way at once.
+    for number in (0..700).filter(|number| number % 100 < 50) {
+        let systems = hooks.route(&Hook::new(&format!("d-{number}"), "opened", number)).await["systems"].clone();
+        assert_eq!(systems, json!(["python"]), "{number}");
+    }
+    wait_until("new has as much as it may", || hooks.new.count() >= 256).await;
+    let ids: Vec<String> = (50..80).map(|number| format!("d-{number}")).collect();
+    for (id, number) in ids.iter().zip(50..) {
+        hooks.route(&Hook::new(id, "opened", number)).await;
+    }
+    wait_until("what is legacy's is delivered meanwhile", || Hooks::got(&hooks.legacy).len() == ids.len()).await;
+    assert_eq!(hooks.new.count(), 256);
+    assert!(!hooks.router.printed().contains("did not answer in time"), "new hangs all the while");
+}
+
+#[tokio::test]
 async fn a_rejected_event_waits_for_a_person_and_holds_up_its_issue_alone() {
     let hooks = Hooks::start().await;
     hooks.legacy.once(PATH, answers(response("422 No", "")));

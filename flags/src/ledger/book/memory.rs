@@ -7,6 +7,7 @@ use super::{BodyMark, Kept, Shelf};
 use crate::ledger::rules::{GRACE_MS, Record};
 use crate::ledger::view::{Event, Listed, Totals};
 use crate::ledger::{Delivery, DeliveryId, IssueLane};
+use crate::migration::Side;
 use crate::store::ledger::Policy;
 
 /// Deliveries are known for three periods of 4 days.
@@ -140,8 +141,8 @@ impl Shelf for Memory {
         Ok(())
     }
 
-    fn ready(&mut self, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Infallible> {
-        Ok(self.found(Record::ready_at, now_ms, limit))
+    fn ready(&mut self, side: Side, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Infallible> {
+        Ok(self.found(|record| record.ready_at().filter(|_| record.owner == side), now_ms, limit))
     }
 
     fn movable(&mut self, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Infallible> {

@@ -36,11 +36,16 @@ impl Subject {
         self.store.ledger()
     }
 
+    /// For both sides, and what goes to the other side meanwhile.
     async fn claim(&self, after_ms: u64) -> Vec<Claimed> {
-        match self.at(after_ms).claim(&id("m"), 100, 10).await.unwrap() {
-            Taking::Taken { claims, .. } => claims,
-            Taking::Stale { actual } => panic!("revision {actual}"),
+        let mut all = Vec::new();
+        for side in [Side::Legacy, Side::New, Side::Legacy] {
+            match self.at(after_ms).claim(&id("m"), 100, side, 10).await.unwrap() {
+                Taking::Taken { claims, .. } => all.extend(claims),
+                Taking::Stale { actual } => panic!("revision {actual}"),
+            }
         }
+        all
     }
 
     async fn one(&self, after_ms: u64) -> Claimed {
@@ -239,9 +244,11 @@ async fn a_stale_router_takes_nothing(subject: &Subject) {
     let loaded = subject.store.load().await.unwrap();
     subject.store.replace(loaded.revision, super::next_write(&loaded, &id("m"), 100)).await.unwrap();
     subject.accept(0, "d", "i", NEW).await;
-    let taking = subject.at(0).claim(&id("m"), 0, 10).await.unwrap();
+    let taking = subject.at(0).claim(&id("m"), 0, Side::New, 10).await.unwrap();
     assert_eq!(taking, Taking::Stale { actual: 1 });
-    let Taking::Taken { claims, .. } = subject.at(0).claim(&id("m"), 1, 10).await.unwrap() else { panic!("current") };
+    let Taking::Taken { claims, .. } = subject.at(0).claim(&id("m"), 1, Side::New, 10).await.unwrap() else {
+        panic!("current")
+    };
     assert_eq!(claims.len(), 1);
 }
 
@@ -359,7 +366,8 @@ async fn racing_routers_take_each_event_once(subject: &Subject) {
         routers.spawn(async move {
             let mut taken = Vec::new();
             for _ in 0..ISSUES {
-                let Taking::Taken { claims, .. } = store.ledger().claim(&id("m"), 0, 3).await.unwrap() else {
+                let Taking::Taken { claims, .. } = store.ledger().claim(&id("m"), 0, Side::New, 3).await.unwrap()
+                else {
                     panic!("current")
                 };
                 for claimed in claims {

@@ -230,14 +230,20 @@ impl Ledger for Embedded {
         self.on_ledger(migration, move |book| book.accept(&delivery, &placement)).await
     }
 
-    async fn claim(&self, migration: &MigrationId, revision: u64, limit: usize) -> Result<Taking, StoreError> {
+    async fn claim(
+        &self,
+        migration: &MigrationId,
+        revision: u64,
+        side: Side,
+        limit: usize,
+    ) -> Result<Taking, StoreError> {
         let actual = self.revision.borrow().0;
         if actual > revision {
             return Ok(Taking::Stale { actual });
         }
         let limit = limit.min(CLAIMS_MAX);
         let Batch { claims, parked, moved } =
-            self.on_ledger(migration, move |book| book.claim(limit, CLAIM_BYTES_MAX)).await?;
+            self.on_ledger(migration, move |book| book.claim(side, limit, CLAIM_BYTES_MAX)).await?;
         Ok(Taking::Taken { claims, parked, moved })
     }
 

@@ -14,7 +14,7 @@
 //! | `:q:<lane>:<issue>` | list: its events, each with the time when it came |
 //! | `:b:<delivery>` | hash: an event's headers and body, until it is delivered and a day besides |
 //! | `:d:<period>:<n>` | hash: deliveries and bodies that were there, by 4 days, kept for 12 |
-//! | `:ready`, `:lease`, `:move`, `:dlq`, `:waits` | sorted sets: when to send, until when leased, when movable, since when parked, and since when waiting |
+//! | `:ready:<side>`, `:lease`, `:move`, `:dlq`, `:waits` | sorted sets: when to send, until when leased, when movable, since when parked, and since when waiting |
 //! | `:all` | sorted set: every issue that has not ended, by name |
 //! | `:n` | hash: how many are in which state |
 //! | `:ev`, `:audit` | streams: the newest that happened, and that people did |
@@ -246,10 +246,16 @@ impl Ledger for Redis {
         })
     }
 
-    async fn claim(&self, migration: &MigrationId, revision: u64, limit: usize) -> Result<Taking, StoreError> {
-        let arguments = [revision.to_string(), limit.min(CLAIMS_MAX).to_string(), CLAIM_BYTES_MAX.to_string()];
-        let answer =
-            self.ledger_call(migration, "claim", &arguments.each_ref().map(|argument| argument.as_bytes())).await?;
+    async fn claim(
+        &self,
+        migration: &MigrationId,
+        revision: u64,
+        side: Side,
+        limit: usize,
+    ) -> Result<Taking, StoreError> {
+        let numbers = [revision.to_string(), limit.min(CLAIMS_MAX).to_string(), CLAIM_BYTES_MAX.to_string()];
+        let arguments = [&numbers[0], side.name(), &numbers[1], &numbers[2]].map(str::as_bytes);
+        let answer = self.ledger_call(migration, "claim", &arguments).await?;
         if text(of(&answer, 0)?)? == "stale" {
             return Ok(Taking::Stale { actual: number(of(&answer, 1)?)? });
         }

@@ -200,13 +200,17 @@ impl State {
         if record.token < TOKENS_MAX && self.sent.is_none() {
             let mut state = self.clone();
             let record = state.record.as_mut().unwrap();
-            if let Some(first) = self.queue.front()
-                && let Taken::Send { token, .. } = record.claim(Lane::Only, &name(*first), self.now_ms)
-            {
-                let (to, epoch, until_ms) = (record.owner, record.epoch, record.claim_ms);
-                let event = state.queue[0];
-                state.sent = Some(Sent { event, to, epoch, token, until_ms, has_arrived: false, is_answered: false });
-                next.push((format!("{event} is claimed for {to}"), state));
+            let taken = self.queue.front().map(|first| record.claim(Lane::Only, &name(*first), self.now_ms));
+            let (to, epoch, until_ms) = (record.owner, record.epoch, record.claim_ms);
+            match taken {
+                Some(Taken::Send { token, .. }) => {
+                    let event = state.queue[0];
+                    state.sent =
+                        Some(Sent { event, to, epoch, token, until_ms, has_arrived: false, is_answered: false });
+                    next.push((format!("{event} is claimed for {to}"), state));
+                }
+                Some(Taken::Moved) => next.push((format!("it goes to {to} instead of being claimed"), state)),
+                Some(Taken::Nothing | Taken::Parked(_)) | None => {}
             }
         }
         let Some(sent) = self.sent else { return };

@@ -30,6 +30,7 @@ enum Call {
         revision: u64,
     },
     Claim {
+        side: Side,
         limit: usize,
     },
     /// The answer to one of the claims so far, perhaps long outdated.
@@ -86,7 +87,7 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         6 => (any::<u8>(), 0..40u8, issue.clone(), 0..5u8, 9..13u64)
             .prop_map(|(event, body, issue, to, revision)| Call::Accept { event: event % 40, body, issue, to, revision }),
-        8 => (1..4usize).prop_map(|limit| Call::Claim { limit }),
+        8 => (side(), 1..4usize).prop_map(|(side, limit)| Call::Claim { side, limit }),
         8 => (0..3usize, prop::sample::select(Answer::ALL.to_vec()))
             .prop_map(|(claim, answer)| Call::Settle { claim, answer }),
         5 => (issue.clone(), side(), 1..4u64, word(), prop::option::of(0..40u8))
@@ -174,10 +175,10 @@ impl Pair<'_> {
                 let found = ledger.accept(migration, &delivery, &placed(to, revision)).await.unwrap();
                 assert_eq!(found, expected, "{told}");
             }
-            Call::Claim { limit } => {
-                let Batch { claims, parked, moved } = book.claim(limit, CLAIM_BYTES_MAX).unwrap();
+            Call::Claim { side, limit } => {
+                let Batch { claims, parked, moved } = book.claim(side, limit, CLAIM_BYTES_MAX).unwrap();
                 self.claims.extend(claims.iter().map(|claimed| claimed.claim.clone()));
-                let found = ledger.claim(migration, 1_000, limit).await.unwrap();
+                let found = ledger.claim(migration, 1_000, side, limit).await.unwrap();
                 assert_eq!(found, Taking::Taken { claims, parked, moved }, "{told}");
             }
             Call::Settle { claim, answer } => {

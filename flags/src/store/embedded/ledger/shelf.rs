@@ -10,6 +10,7 @@ use crate::ledger::book::{BodyMark, Kept};
 use crate::ledger::rules::{GRACE_MS, Record};
 use crate::ledger::view::Event;
 use crate::ledger::{Delivery, DeliveryId, IssueId, IssueLane};
+use crate::migration::Side;
 use crate::store::ledger::{BODY_KEPT_S, EVENTS_MAX};
 
 /// A migration, and what was there.
@@ -22,7 +23,9 @@ type Timed = (&'static str, u64, &'static str);
 const RECORDS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("issues");
 /// A few words of those that have.
 const ENDED: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("issues_ended");
-const READY: TableDefinition<'_, Timed, ()> = TableDefinition::new("issues_ready");
+/// By side, in the order of [`Side::ALL`].
+const READY: [TableDefinition<'_, Timed, ()>; 2] =
+    [TableDefinition::new("issues_ready_legacy"), TableDefinition::new("issues_ready_new")];
 const MOVE: TableDefinition<'_, Timed, ()> = TableDefinition::new("issues_move");
 const LEASE: TableDefinition<'_, Timed, ()> = TableDefinition::new("issues_lease");
 const PARKED: TableDefinition<'_, Timed, ()> = TableDefinition::new("issues_parked");
@@ -56,7 +59,7 @@ const BEHIND_ALL: &str = "\u{10ffff}";
 pub(super) struct Tables<'t> {
     records: Table<'t, (&'static str, &'static str), &'static [u8]>,
     ended: Table<'t, (&'static str, &'static str), &'static str>,
-    ready: Table<'t, Timed, ()>,
+    ready: [Table<'t, Timed, ()>; 2],
     movable: Table<'t, Timed, ()>,
     lease: Table<'t, Timed, ()>,
     parked: Table<'t, Timed, ()>,
@@ -115,7 +118,7 @@ impl<'t> Tables<'t> {
         Ok(Self {
             records: transaction.open_table(RECORDS)?,
             ended: transaction.open_table(ENDED)?,
-            ready: transaction.open_table(READY)?,
+            ready: [transaction.open_table(READY[0])?, transaction.open_table(READY[1])?],
             movable: transaction.open_table(MOVE)?,
             lease: transaction.open_table(LEASE)?,
             parked: transaction.open_table(PARKED)?,
@@ -206,7 +209,10 @@ impl crate::ledger::book::Shelf for Shelf<'_, '_> {
         let active = |record: &&Record| !record.is_finished();
         let (was, is) = (before.filter(active), after.filter(active));
         let tables = &mut *self.tables;
-        index(&mut tables.ready, id, name, was.and_then(Record::ready_at), is.and_then(Record::ready_at))?;
+        for (side, ready) in Side::ALL.into_iter().zip(&mut tables.ready) {
+            let of = |record: Option<&Record>| record.filter(|own| own.owner == side).and_then(Record::ready_at);
+            index(ready, id, name, of(was), of(is))?;
+        }
         let moves = |record: &Record| movable_at(at, record);
         index(&mut tables.movable, id, name, was.and_then(moves), is.and_then(moves))?;
         index(&mut tables.lease, id, name, was.and_then(Record::leased_until), is.and_then(Record::leased_until))?;
@@ -317,8 +323,10 @@ impl crate::ledger::book::Shelf for Shelf<'_, '_> {
         Ok(())
     }
 
-    fn ready(&mut self, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Error> {
-        earliest(&self.tables.ready, self.id, now_ms, limit)
+    fn ready(&mut self, side: Side, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Error> {
+        let [of_legacy, of_new] = &self.tables.ready;
+        let ready = if side == Side::Legacy { of_legacy } else { of_new };
+        earliest(ready, self.id, now_ms, limit)
     }
 
     fn movable(&mut self, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Error> {

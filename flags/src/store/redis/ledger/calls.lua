@@ -82,17 +82,17 @@ function calls.accept(id, issue, mark, meta, body, pin, waiting_max, queue_max)
     return {'new', told}
 end
 
--- revision, most events, most bytes
-function calls.claim(revision, limit, bytes_max)
+-- revision, side, most events, most bytes
+function calls.claim(revision, side, limit, bytes_max)
     local actual = tonumber(redis.call('GET', KEYS[2]) or '0')
     if actual and actual > tonumber(revision) then return {'stale', number(actual)} end
     local generation = generation()
     local claims, parked, moved, bytes = {}, {}, {}, 0
-    local ready = redis.call('ZRANGEBYSCORE', P .. ':ready', '-inf', number(now), 'LIMIT', 0, limit)
-    for _, at in ipairs(ready) do
+    local ready = P .. ':ready:' .. side
+    for _, at in ipairs(redis.call('ZRANGEBYSCORE', ready, '-inf', number(now), 'LIMIT', 0, limit)) do
         local r, old = get(at)
         if not r or not first(at) then
-            redis.call('ZREM', P .. ':ready', at)
+            redis.call('ZREM', ready, at)
         else
             local id = first(at)
             local key = P .. ':b:' .. id

@@ -140,8 +140,10 @@ fn judge(info: &str, fsync: Option<&str>) -> Preflight {
     let version = value("redis_version").or_else(|| value("valkey_version")).unwrap_or_default();
     let mut numbers = version.split('.').map(|part| part.parse::<u64>().unwrap_or_default());
     let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    // What is on the disk of this server is not yet at the replica that may take over from it.
+    let is_alone = value("connected_slaves").is_none_or(|count| count == "0");
     preflight.durability = match fsync {
-        Some("always") => Durability::Synced,
+        Some("always") if is_alone => Durability::Synced,
         Some("no") => {
             preflight.warnings.push(
                 "Redis (`store.redis`) leaves it to the system when its append-only file is synced; set appendfsync to everysec or always".into(),
@@ -186,6 +188,8 @@ mod tests {
         check(&good, Some("no"), "", "set appendfsync", Durability::Memory);
         check(&of("noeviction", 1, "7.0.15"), Some("everysec"), "", "older than 7.2", Durability::Memory);
         check(&of("noeviction", 1, "7.0.15"), Some("always"), "", "", Durability::Synced);
+        check(&format!("{good}connected_slaves:0\r\n"), Some("always"), "", "", Durability::Synced);
+        check(&format!("{good}connected_slaves:1\r\n"), Some("always"), "", "", Durability::Soon);
         check(&of("noeviction", 0, "7.4.1"), Some("always"), "", "set appendonly", Durability::Memory);
         check(&of("allkeys-lru", 1, "8.0.0"), None, "to noeviction", "", Durability::Soon);
     }

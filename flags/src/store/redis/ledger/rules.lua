@@ -131,11 +131,13 @@ local function expire(r, lane)
     if r.claim_ms > 0 and now >= r.claim_ms then settle(r, lane, r.token, 'ambiguous') end
 end
 
--- Answers 'send', 'parked' or nothing.
+-- Answers 'send', 'parked', 'moved' or nothing.
 local function claim(r, lane, first_id)
     if r.waiting == 0 or r.parked or now < r.claim_ms then return nil end
+    local epoch = r.epoch
     expire(r, lane)
     if r.parked then return 'parked' end
+    if r.epoch ~= epoch then return 'moved' end
     if r.moving then
         if not may_move(r) then return nil end
         if lane ~= 'o' then
@@ -143,6 +145,7 @@ local function claim(r, lane, first_id)
             return 'parked'
         end
         give(r, r.moving)
+        return 'moved'
     end
     if now < r.due_ms then return nil end
     r.token = r.token + 1

@@ -67,6 +67,14 @@ end
 
 local NONE = {waiting = 0}
 
+-- What is to be sent is kept by side, so that a side that hangs holds up none but itself.
+local function index_ready(at, before, after)
+    for _, side in ipairs({'legacy', 'new'}) do
+        local was, is = before.owner == side and before.ready or nil, after.owner == side and after.ready or nil
+        index('ready:' .. side, at, was, is)
+    end
+end
+
 -- Writes a record, or removes it, and moves it in every index.
 local function put(at, old, r)
     local before, after = old or NONE, r and indexed(at, r) or NONE
@@ -82,7 +90,7 @@ local function put(at, old, r)
     local was_active, is_active = old and not before.ended, r and not after.ended
     index('all', at, was_active and 0 or nil, is_active and 0 or nil)
     if is_active then
-        index('ready', at, before.ready, after.ready)
+        index_ready(at, before, after)
         index('lease', at, before.lease, after.lease)
         index('move', at, before.move, after.move)
         index('dlq', at, before.parked, after.parked)
@@ -94,7 +102,7 @@ local function put(at, old, r)
         return
     end
     if was_active then
-        index('ready', at, before.ready, nil)
+        index_ready(at, before, NONE)
         index('lease', at, before.lease, nil)
         index('move', at, before.move, nil)
         index('dlq', at, before.parked, nil)
