@@ -82,10 +82,11 @@ fn every_error_code_is_explained_once_in_order_and_with_its_status() {
     }
 }
 
-/// The words of a command line of the documentation; quotes hold words together.
+/// The words of a command line of the documentation; quotes hold words together, and a comment ends it.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
+    let line = line.split_once(" #").map_or(line, |(command, _)| command.trim_end());
     for character in line.chars() {
         match character {
             '"' => quoted = !quoted,

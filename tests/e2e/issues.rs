@@ -2,6 +2,7 @@
 
 mod agents;
 mod chaos;
+mod commands;
 mod hook;
 mod keeping;
 mod receiving;

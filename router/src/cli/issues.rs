@@ -22,6 +22,7 @@ enum Command {
     Replay(TouchArgs),
     Discard(TouchArgs),
     Handoff(HandoffArgs),
+    Quarantine(QuarantineArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -111,6 +112,13 @@ struct HandoffArgs {
     common: Common,
 }
 
+/// Lists what came as a webhook and could not become an event, the newest first, each with its reason.
+#[derive(Clone, Debug, clap::Args)]
+struct QuarantineArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::List(args) => list(args),
@@ -118,6 +126,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Command::Replay(args) => touch(args, "replay"),
         Command::Discard(args) => touch(args, "discard"),
         Command::Handoff(args) => handoff(args),
+        Command::Quarantine(args) => quarantine(args),
     }
 }
 
@@ -139,12 +148,8 @@ impl Common {
     /// Calls, and prints the answer or what a person reads of it.
     fn run(&self, call: Call, text: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
         let answer = self.connection.call(call)?;
-        if self.output.is_json() {
-            print_json(&answer)?
-        } else {
-            print(&text(&answer))?
-        }
-        Ok(())
+        let printed = if self.output.is_json() { print_json(&answer) } else { print(&text(&answer)) };
+        Ok(printed?)
     }
 }
 
@@ -222,6 +227,18 @@ fn touch(args: &TouchArgs, how: &'static str) -> Result<(), Failure> {
             eprintln!("there are more: repeat the command");
         }
         table(&LETTERS, rows(answer, "events", letter))
+    })
+}
+
+fn quarantine(args: &QuarantineArgs) -> Result<(), Failure> {
+    let call = args.common.get("/issues/quarantine");
+    args.common.run(call, |answer| {
+        let row = |one: &Value| {
+            let [reason, detail, bytes] = ["reason", "detail", "body_bytes"].map(|name| cell(&one[name]));
+            let delivery = one["delivery"].as_str().map_or(String::new(), |_| cell(&one["delivery"]));
+            vec![seconds(&one["time"]), reason, delivery, bytes, detail]
+        };
+        table(&["TIME", "REASON", "DELIVERY", "BYTES", "DETAIL"], rows(answer, "quarantined", row))
     })
 }
 

@@ -11,7 +11,7 @@ fn the_definition_of_the_command_line_is_sound() {
 
 /// What scripts may call. A line that goes away breaks somebody.
 const COMMANDS: &str = "\
-demo serve check schema status mode rollout rollback acknowledge pin unpin explain history counts mismatches rule undo freeze thaw simulate replay diff reseed notify token completions";
+demo serve check schema status mode rollout rollback acknowledge pin unpin explain history issues counts mismatches rule undo freeze thaw simulate replay diff reseed notify token completions";
 
 #[test]
 fn the_commands_are_pinned_and_documented() {
@@ -102,7 +102,31 @@ fn questions_need_no_reason() {
     check("diff http://a http://b -f r.har --timeout 11m", false);
     check("diff http://a http://b -f r.har --concurrency 65", false);
     check("diff http://a http://b -f r.har --limit 0", false);
-    check("issues list", false);
+}
+
+#[test]
+fn changes_of_issues_need_a_reason_and_an_issue() {
+    check("issues", false);
+    check("issues list --state waiting --owner new --prefix o/ --limit 200 -o json", true);
+    check("issues list --state ended", false);
+    check("issues list --limit 201", false);
+    check("issues list --dead", true);
+    check("issues list --dead --state parked", false);
+    check("issues show o/r#1 --migration m", true);
+    check("issues show", false);
+    for how in ["replay", "discard"] {
+        check(&format!("issues {how} o/r#1 --reason why --dry-run"), true);
+        check(&format!("issues {how} o/r#1"), false);
+        check(&format!("issues {how} --reason why"), false);
+        check(&format!("issues {how} --all --why dead --reason why -o json"), true);
+        check(&format!("issues {how} o/r#1 --all --reason why"), false);
+        check(&format!("issues {how} o/r#1 --why dead --reason why"), false);
+    }
+    check("issues handoff o/r#1 legacy --reason why", true);
+    check("issues handoff o/r#1 new --epoch 3 --force --dry-run --reason why", true);
+    check("issues handoff o/r#1 both --reason why", false);
+    check("issues handoff o/r#1 legacy", false);
+    check("issues quarantine -o json", true);
 }
 
 #[track_caller]

@@ -1,14 +1,29 @@
-//! Two systems that work on issues and behave badly, and one log of what reached them.
+//! Two systems that work on issues and behave badly, each a process of its own, and one log of what reached them.
+//!
+//! A system is this test binary again, started with [`SIDE`] in its environment, so that `kill -9` ends it as it would any
+//! other. Both append to one file, a line with one write, before they answer: what has reached a system is known however
+//! it ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use harness::backend::refused_address;
+use harness::wait_for;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::process::{Child, Command};
+
+/// What makes a system of this binary: its side, its log, its address.
+const SIDE: &str = "CROSSFADE_AGENT_SIDE";
+const LOG: &str = "CROSSFADE_AGENT_LOG";
+const ADDRESS: &str = "CROSSFADE_AGENT_ADDRESS";
 
 /// One delivery as it reached a system, in the order of the log.
 #[derive(Clone, Debug)]
@@ -22,21 +37,76 @@ pub(crate) struct Reached {
     pub(crate) worked: bool,
 }
 
+impl Reached {
+    fn line(&self) -> String {
+        let Self { side, issue, delivery, fence: (generation, epoch), worked } = self;
+        format!("{side} {issue} {delivery} {generation} {epoch} {worked}\n")
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [side, issue, delivery, generation, epoch, worked] = words[..] else { return None };
+        Some(Self {
+            side: if side == "new" { "new" } else { "legacy" },
+            issue: issue.into(),
+            delivery: delivery.into(),
+            fence: (generation.parse().ok()?, epoch.parse().ok()?),
+            worked: worked == "true",
+        })
+    }
+}
+
 /// The log of both systems: the oracle.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<Reached>>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    folder: Arc<TempDir>,
+    read: Arc<Mutex<SoFar>>,
+}
+
+/// What of the file has been read.
+#[derive(Debug, Default)]
+struct SoFar {
+    bytes: u64,
+    all: Vec<Reached>,
+    done: HashSet<String>,
+}
 
 impl Log {
+    pub(crate) fn new() -> Self {
+        let folder = Arc::new(TempDir::new().unwrap());
+        let log = Self { folder, read: Arc::default() };
+        File::create(log.path()).unwrap();
+        log
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("reached")
+    }
+
+    fn so_far<T>(&self, look: impl FnOnce(&SoFar) -> T) -> T {
+        let mut read = self.read.lock().unwrap();
+        let mut file = File::open(self.path()).unwrap();
+        file.seek(SeekFrom::Start(read.bytes)).unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        read.bytes += whole.len() as u64;
+        for one in whole.lines().map(|line| Reached::parse(line).unwrap()) {
+            if one.worked {
+                read.done.insert(one.delivery.clone());
+            }
+            read.all.push(one);
+        }
+        look(&read)
+    }
+
     pub(crate) fn all(&self) -> Vec<Reached> {
-        self.0.lock().unwrap().clone()
+        self.so_far(|read| read.all.clone())
     }
 
     /// Deliveries that a system has worked on.
     pub(crate) fn done(&self) -> usize {
-        let all = self.0.lock().unwrap();
-        let ids: std::collections::HashSet<&str> =
-            all.iter().filter(|one| one.worked).map(|one| one.delivery.as_str()).collect();
-        ids.len()
+        self.so_far(|read| read.done.len())
     }
 
     /// What of the promises was broken, given the deliveries of each issue in the order in which they were sent.
@@ -83,10 +153,14 @@ impl Log {
 enum Mood {
     Well,
     Slow,
+    /// Later than the router waits.
+    TooSlow,
     Fails,
     Resets,
     Vanishes,
     Declines,
+    /// Answers once more than it was asked.
+    Twice,
 }
 
 fn mood(delivery: &str, attempt: &str) -> Mood {
@@ -95,63 +169,66 @@ fn mood(delivery: &str, attempt: &str) -> Mood {
         .chain(attempt.bytes())
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     // Each goes well at the second try at the latest, so that the run is short.
-    match (attempt, (hash >> 20) % 100) {
-        ("1", 0..=2) => Mood::Fails,
-        ("1", 3..=4) => Mood::Resets,
-        ("1", 5..=6) => Mood::Vanishes,
-        ("1", 7..=8) => Mood::Declines,
-        (_, 9..=12) => Mood::Slow,
+    match (attempt, (hash >> 20) % 1_000) {
+        ("1", 0..=29) => Mood::Fails,
+        ("1", 30..=49) => Mood::Resets,
+        ("1", 50..=69) => Mood::Vanishes,
+        ("1", 70..=89) => Mood::Declines,
+        ("1", 90..=91) => Mood::TooSlow,
+        (_, 92..=119) => Mood::Slow,
+        (_, 120..=139) => Mood::Twice,
         _ => Mood::Well,
     }
 }
 
-/// One system; it refuses connections and cuts the open ones while it is down.
+/// One system.
 #[derive(Debug)]
 pub(crate) struct Agent {
     pub(crate) address: SocketAddr,
-    up: Arc<AtomicBool>,
-    open: Arc<Mutex<Vec<JoinHandle<()>>>>,
-    accepting: JoinHandle<()>,
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        self.accepting.abort();
-        self.cut();
-    }
+    side: &'static str,
+    log: PathBuf,
+    child: Child,
 }
 
 impl Agent {
     pub(crate) async fn start(side: &'static str, log: &Log) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (up, open) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<Vec<JoinHandle<()>>>>::default());
-        let (is_up, connections, log) = (Arc::clone(&up), Arc::clone(&open), log.clone());
-        let accepting = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                if is_up.load(Ordering::SeqCst) {
-                    let task = tokio::spawn(serve(stream, side, log.clone()));
-                    let mut connections = connections.lock().unwrap();
-                    connections.retain(|task: &JoinHandle<()>| !task.is_finished());
-                    connections.push(task);
-                }
-            }
-        });
-        Self { address, up, open, accepting }
+        let address = refused_address();
+        let child = spawn(side, &log.path(), address);
+        let agent = Self { address, side, log: log.path(), child };
+        agent.listens().await;
+        agent
     }
 
-    fn cut(&self) {
-        self.open.lock().unwrap().drain(..).for_each(|task| task.abort());
+    async fn listens(&self) {
+        wait_for("the system listens", || async { TcpStream::connect(self.address).await.ok().map(drop) }).await;
     }
 
-    /// As `kill -9` would: nothing is answered any more.
-    pub(crate) fn kill(&self) {
-        self.up.store(false, Ordering::SeqCst);
-        self.cut();
+    /// `kill -9`, and another process at the same place.
+    pub(crate) async fn kill_and_start(&mut self) {
+        self.child.kill().await.unwrap();
+        self.child = spawn(self.side, &self.log, self.address);
+        self.listens().await;
     }
+}
 
-    pub(crate) fn revive(&self) {
-        self.up.store(true, Ordering::SeqCst);
+fn spawn(side: &str, log: &std::path::Path, address: SocketAddr) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "issues::agents::a_system_in_a_process_of_its_own", "--nocapture"]);
+    command.env(SIDE, side).env(LOG, log).env(ADDRESS, address.to_string());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+}
+
+/// No test: what [`spawn`] runs.
+#[tokio::test]
+async fn a_system_in_a_process_of_its_own() {
+    let (Ok(side), Ok(log), Ok(address)) = (std::env::var(SIDE), std::env::var(LOG), std::env::var(ADDRESS)) else {
+        return;
+    };
+    let side = if side == "new" { "new" } else { "legacy" };
+    let listener = TcpListener::bind(address).await.unwrap();
+    let log = Arc::new(OpenOptions::new().append(true).open(log).unwrap());
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(serve(stream, side, Arc::clone(&log)));
     }
 }
 
@@ -175,7 +252,7 @@ async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<BTreeMa
     }
 }
 
-async fn serve(mut stream: TcpStream, side: &'static str, log: Log) {
+async fn serve(mut stream: TcpStream, side: &'static str, log: Arc<File>) {
     let _ = stream.set_nodelay(true);
     let mut buffer = Vec::new();
     while let Some(fields) = request(&mut stream, &mut buffer).await {
@@ -186,12 +263,13 @@ async fn serve(mut stream: TcpStream, side: &'static str, log: Log) {
         let mood = mood(&delivery, &attempt);
         let worked = !matches!(mood, Mood::Declines);
         let issue = field("crossfade-issue");
-        log.0.lock().unwrap().push(Reached { side, issue, delivery, fence: fence.unwrap_or_default(), worked });
+        let reached = Reached { side, issue, delivery, fence: fence.unwrap_or_default(), worked };
+        (&*log).write_all(reached.line().as_bytes()).unwrap();
         let answer = match mood {
-            Mood::Well => "202 Accepted",
-            Mood::Slow => {
-                // Well before the deadline of the router.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            Mood::Well | Mood::Twice => "202 Accepted",
+            Mood::Slow | Mood::TooSlow => {
+                let deadline = if matches!(mood, Mood::Slow) { 50 } else { 2_500 };
+                tokio::time::sleep(Duration::from_millis(deadline)).await;
                 "200 OK"
             }
             Mood::Fails => "500 Broken",
@@ -202,7 +280,10 @@ async fn serve(mut stream: TcpStream, side: &'static str, log: Log) {
             }
             Mood::Vanishes => return,
         };
-        let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
+        let mut answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
+        if matches!(mood, Mood::Twice) {
+            answer = answer.repeat(2);
+        }
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }

@@ -18,14 +18,39 @@ pub struct Sentinels {
     pub sentinel: RedisServer,
 }
 
+impl Sentinels {
+    /// A replica of this primary, and a sentinel that knows both.
+    pub async fn start(redis: &RedisServer) -> Option<Self> {
+        let replica = RedisServer::start_as(Role::ReplicaOf(redis.address)).await?;
+        let sentinel = RedisServer::start_as(Role::SentinelOf(redis.address)).await?;
+        wait_for("the sentinel knows the replica", || async {
+            let told = sentinel.command("SENTINEL CKQUORUM main").await;
+            let follows =
+                replica.command("ROLE").await == "*5" && sentinel.command("SENTINEL REPLICAS main").await == "*1";
+            (follows && told.starts_with("+OK")).then_some(())
+        })
+        .await;
+        Some(Self { replica, sentinel })
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis+sentinel://{}/main", self.sentinel.address)
+    }
+
+    /// Waits until the sentinel has made the replica the primary.
+    pub async fn replica_is_primary(&self) {
+        let replica = &self.replica;
+        wait_for("the replica takes over", || async { (replica.command("ROLE").await == "*3").then_some(()) }).await;
+    }
+}
+
 impl Fleet {
     /// The same on a primary with a replica, watched by a sentinel. The routers reach them without a wire, because a
     /// sentinel tells one address to all.
     pub async fn start_behind_sentinels() -> Option<Self> {
         let redis = RedisServer::start().await?;
-        let replica = RedisServer::start_as(Role::ReplicaOf(redis.address)).await?;
-        let sentinel = RedisServer::start_as(Role::SentinelOf(redis.address)).await?;
-        let url = format!("redis+sentinel://{}/main", sentinel.address);
+        let sentinels = Sentinels::start(&redis).await?;
+        let url = sentinels.url();
         let directory = tempfile::TempDir::new().expect("a temporary directory");
         let file = directory.path().join("crossfade.yaml");
         let setup = Setup::new(redis.address, redis.address).with_redis(&url);
@@ -35,14 +60,7 @@ impl Fleet {
             eprintln!("SKIPPED: this version does not ask a sentinel for its Redis");
             return None;
         }
-        wait_for("the sentinel knows the replica", || async {
-            let told = sentinel.command("SENTINEL CKQUORUM main").await;
-            let follows =
-                replica.command("ROLE").await == "*5" && sentinel.command("SENTINEL REPLICAS main").await == "*1";
-            (follows && told.starts_with("+OK")).then_some(())
-        })
-        .await;
-        Some(Self::on(redis, Some(Sentinels { replica, sentinel })).await)
+        Some(Self::on(redis, Some(sentinels)).await)
     }
 
     fn sentinels(&mut self) -> &mut Sentinels {
@@ -73,8 +91,7 @@ impl Fleet {
 
     /// Waits until the sentinel has made the replica the primary.
     pub async fn replica_is_primary(&mut self) {
-        let Sentinels { replica, .. } = self.sentinels();
-        wait_for("the replica takes over", || async { (replica.command("ROLE").await == "*3").then_some(()) }).await;
+        self.sentinels().replica_is_primary().await;
     }
 
     /// Has the sentinel replace a primary that is well.
