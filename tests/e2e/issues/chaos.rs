@@ -1,8 +1,9 @@
 //! Everything fails at once, and no event is lost, done by two, or out of order.
 //!
 //! Bounded for every run; for a long one: `CROSSFADE_ISSUES_EVENTS=100000 CROSSFADE_ISSUES_ISSUES=5000
-//! CROSSFADE_ISSUES_ROUTERS=3`, and with `CROSSFADE_ISSUES_SENTINEL=1` a replica takes over from the primary once. A sender sends the next event of an issue when the last one was answered with success, and
-//! the same one again when it was not, as GitHub's redelivery does. The events of one issue come by one router: while the store is
+//! CROSSFADE_ISSUES_ROUTERS=3`, and with `CROSSFADE_ISSUES_SENTINEL=1` a replica takes over from the primary once.
+//!
+//! A sender sends the next event of an issue when the last one was answered with success, and the same one again when it was not, as GitHub's redelivery does. The events of one issue come by one router: while the store is
 //! away each router keeps the order of its own journal, and nobody knows that of two.
 
 use std::collections::BTreeMap;
