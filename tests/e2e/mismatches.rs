@@ -68,7 +68,8 @@ fn order(target: &str, total: &str) -> Vec<u8> {
     let (id, second) = (format!("{mixed:016x}"), made % 60);
     let volatile = format!(r#""request_id":"{id}","at":"2026-05-04T03:02:{second:02}Z""#);
     let stable = format!(r#""order":"{target}","total":{total},"tags":["a","b"]"#);
-    let body = if made % 2 == 0 { format!("{{{volatile},{stable}}}") } else { format!("{{{stable},{volatile}}}") };
+    let body =
+        if made.is_multiple_of(2) { format!("{{{volatile},{stable}}}") } else { format!("{{{stable},{volatile}}}") };
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
     (head + &body).into_bytes()
 }

@@ -61,7 +61,7 @@ const KEY_CHARS_MIN: usize = 20;
 
 /// A word as keys are made: long, without a meaning, of all kinds of characters.
 fn is_key(word: &str) -> bool {
-    let has = |is: fn(&u8) -> bool| word.as_bytes().iter().any(|byte| is(byte));
+    let has = |is: fn(&u8) -> bool| word.as_bytes().iter().any(is);
     word.len() >= KEY_CHARS_MIN
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+/".contains(&byte))
         && has(u8::is_ascii_uppercase)

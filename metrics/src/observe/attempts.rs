@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use flags::Bucket;
 
-use super::add;
 use super::cells::{Counter, Counters};
 use super::histogram::{CELLS, Cells, Durations, cell_of, micros};
+use super::totals::add;
 use crate::outcome::{Attempted, Outcome};
 
 /// Into how many groups callers fall by their key.
