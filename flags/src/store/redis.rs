@@ -22,7 +22,7 @@
 //! | `crossfade:{env}:outcome:<id>:<job>` | what is known of a job that was reported, kept for 30 days |
 //! | `crossfade:{env}:remembered:<id>:<day>` | how many jobs were first heard of on that day |
 //! | `crossfade:{env}:cohorts:<id>:<day>` | hash: `side:second` -> the sums of the jobs routed in the 5 minutes from then on, kept for 6 days |
-//! | `crossfade:{env}:issues:<id>…` | the ledger of issues; see [`ledger`] |
+//! | `crossfade:{env}:issues:<id>…` | the ledger of issues; see `ledger` |
 //! | `crossfade:{env}:changes` | channel: the new revision |
 //!
 //! Times of heartbeats are the server's, so that a router whose clock is off is not taken for gone.

@@ -323,8 +323,9 @@ fn a_rule_that_has_ended_is_an_error_to_who_checks_and_a_warning_to_who_runs() {
     let of = |expires: &str| {
         let rule = format!("{{path: $.a, kind: ignore, owner: ann, reason: r, expires: {expires}}}");
         let migration =
-            format!("{{id: m, legacy: a, new: a, key: [client_ip], parallel: {{compare: {{rules: [{rule}]}}}}}}");
-        format!("upstreams: {{a: {{endpoints: [http://h:1]}}}}\nmigrations:\n  - {migration}\n")
+            format!("{{id: m, legacy: a, new: b, key: [client_ip], parallel: {{compare: {{rules: [{rule}]}}}}}}");
+        let upstreams = "{a: {endpoints: [http://h:1]}, b: {endpoints: [http://h:2]}}";
+        format!("upstreams: {upstreams}\nmigrations:\n  - {migration}\n")
     };
     std::fs::write(&path, of("2020-01-31")).unwrap();
     let errors = Config::load_for(Purpose::Check, &path).unwrap_err();
