@@ -314,8 +314,18 @@ fn values_are_shown_as_the_caller_asked() {
         r#"{"x":"Bearer abc"}"#,
         r#"{"x":"eyJhbGciOi.eyJzdWIi.c2ln"}"#,
         r#"{"email":"abc"}"#,
+        r#"{"creditCard":"abc"}"#,
+        r#"{"x":"4111111111111111"}"#,
+        r#"{"x":"paid by 4111-1111-1111-1111"}"#,
+        r#"{"x":"key Zx81kQ0vbn2LmTr9aaaa"}"#,
     ] {
         assert_eq!(shown(secret, Raw), "redacted", "{secret}");
+    }
+    // One digit of a card is wrong; a uuid; a word that is long, and one that is short for a key.
+    for harmless in
+        ["4111111111111112", "123e4567-e89b-12d3-a456-426614174000", "Donaudampfschifffahrtsgesellschaft", "Zx81kQ0v"]
+    {
+        assert_eq!(shown(&format!(r#"{{"x":"{harmless}"}}"#), Raw), harmless);
     }
 }
 
