@@ -58,7 +58,7 @@ impl Origin {
         let recorded = Arc::<Mutex<Vec<Understood>>>::default();
         let (program, script) = match kind {
             Kind::Lenient | Kind::Nginx => ("python3", "lenient.py"),
-            Kind::Node => ("node", "node.js"),
+            Kind::Node => ("node", "node.cjs"),
         };
         let (child, recorder) = start_script(program, script, &recorded).await?;
         let (mut children, mut address) = (vec![child], recorder);
