@@ -49,6 +49,9 @@ const BEHIND_MAX: usize = 32;
 /// How long one look may wait for the store.
 const STORE_WAIT: Duration = Duration::from_millis(800);
 
+/// How long a page waits for it before it comes without.
+const STORE_WAIT_OF_PAGE: Duration = Duration::from_millis(50);
+
 /// One event on its way to every stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
@@ -108,8 +111,13 @@ impl Live {
 
     /// Where everything stands now.
     pub(crate) async fn whole(&self, shared: &Shared) -> Frame {
-        let seen = Seen::look(shared).await;
+        let seen = Seen::look(shared, STORE_WAIT).await;
         self.frame("state", &seen.whole())
+    }
+
+    /// The same, for a page that begins with it: one that is on its way to the screen does not wait for a store in trouble.
+    pub(crate) async fn at_first(shared: &Shared) -> Value {
+        Seen::look(shared, STORE_WAIT_OF_PAGE).await.whole()
     }
 
     pub(crate) fn id(&self, frame: &Frame) -> String {
@@ -150,7 +158,7 @@ impl Live {
 async fn run(inner: Weak<Inner>) {
     let Some(first) = inner.upgrade().map(Shared) else { return };
     let mut swaps = first.watch.subscribe();
-    let mut seen = Seen::look(&first).await;
+    let mut seen = Seen::look(&first, STORE_WAIT).await;
     let mut noticed = Noticed::new(&first);
     let mut counted = Counted::default();
     drop(first);
@@ -169,7 +177,7 @@ async fn run(inner: Weak<Inner>) {
             continue;
         }
         // Together, so that a store that does not answer is waited for once.
-        let (now, counts) = tokio::join!(Seen::look(&shared), counted.look(&shared));
+        let (now, counts) = tokio::join!(Seen::look(&shared, STORE_WAIT), counted.look(&shared));
         if let Some(changed) = now.since(&seen) {
             shared.live.tell("state", &changed);
         }

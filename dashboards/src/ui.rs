@@ -4,7 +4,8 @@
 //!
 //! Each path of the dashboard answers with the same page; its script reads the path and shows what belongs there. So a
 //! link to a migration can be sent around, and reloading stays where one was. What the page shows it asks of the API, with
-//! the rights of whoever signed in; the files themselves tell nothing and need no token.
+//! the rights of whoever signed in; the files themselves tell nothing and need no token. Only to a browser that shows its session
+//! does the page bring along what it would ask for first, in a script of data, which nothing runs; such a page is kept nowhere.
 //!
 //! A file is kept by browsers and asked for again with its hash, so that a new release shows at once and an unchanged one
 //! costs a line.
@@ -17,13 +18,17 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use jiff::Timestamp;
 use rust_embed::RustEmbed;
+use serde_json::json;
 
 use crate::Shared;
-use crate::api::request::{PathPart, has_copy};
+use crate::api::request::{Identity, PathPart, has_copy};
+use crate::api::session::{SignInView, WhoView};
 use crate::auth::digest;
+use crate::live::Live;
 use crate::problem::{Code, Problem};
-use crate::session::hex;
+use crate::session::{Session, hex};
 use crate::story;
 
 /// In debug builds read from the source folder, so that a page can be worked on without compiling.
@@ -44,7 +49,7 @@ const OF_MIGRATION: &str = concat!(
     "</ui/lib/loaded.js>; rel=modulepreload, </ui/pages/migration/evidence.js>; rel=modulepreload, ",
     "</ui/pages/migration/measures.js>; rel=modulepreload, </ui/pages/migration/pins.js>; rel=modulepreload, ",
     "</ui/pages/migration/position.js>; rel=modulepreload, </ui/pages/migration/series.js>; rel=modulepreload, ",
-    "</ui/lib/chart.js>; rel=modulepreload, </ui/lib/plot.js>; rel=modulepreload, </ui/vendor/uplot.js>; rel=modulepreload",
+    "</ui/lib/chart.js>; rel=modulepreload",
 );
 
 pub(crate) fn router() -> Router<Shared> {
@@ -53,18 +58,35 @@ pub(crate) fn router() -> Router<Shared> {
     pages.route("/ui/{*path}", get(file))
 }
 
-async fn page(headers: HeaderMap) -> Result<Response, Problem> {
-    answer(PAGE, &headers)
+async fn page(State(shared): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
+    let Some(session) = shared.sessions.of(&headers, Timestamp::now()) else { return answer(PAGE, &headers) };
+    begun(&shared, session).await
 }
 
-async fn migration(headers: HeaderMap) -> Result<Response, Problem> {
-    Ok(([(LINK, OF_MIGRATION)], answer(PAGE, &headers)?).into_response())
+async fn migration(state: State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
+    Ok(([(LINK, OF_MIGRATION)], page(state, headers).await?).into_response())
 }
 
 /// The story's page, which lands on its migration.
 async fn dashboard(State(shared): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
     story::default(&shared)?;
-    migration(headers).await
+    migration(State(shared), headers).await
+}
+
+/// The page with who is signed in and where things stand: what it would ask for before it could show anything.
+async fn begun(shared: &Shared, session: Session) -> Result<Response, Problem> {
+    let page = Files::get(PAGE).ok_or_else(missing)?;
+    let page = String::from_utf8_lossy(&page.data);
+    let begin = json!({
+        "session": WhoView::of(Identity::of(session)),
+        "door": SignInView::of(shared),
+        "state": Live::at_first(shared).await,
+    });
+    // Within a script a text may hold anything but its end.
+    let begin = begin.to_string().replace('<', "\\u003c");
+    let (before, behind) = page.rsplit_once("</body>").unwrap_or((&page, ""));
+    let page = format!("{before}<script id=\"begin\" type=\"application/json\">{begin}</script>\n</body>{behind}");
+    Ok(([(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response())
 }
 
 async fn file(PathPart(path): PathPart<String>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -73,7 +95,7 @@ async fn file(PathPart(path): PathPart<String>, headers: HeaderMap) -> Result<Re
 
 fn answer(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let (Some(file), Some(kind)) = (Files::get(path), content_type(path)) else {
-        return Err(Problem::new(Code::NotFound, "there is no such file in this version: open / for the dashboard"));
+        return Err(missing());
     };
     let is_own = (path.ends_with(".js") || path.ends_with(".css")) && !path.starts_with("vendor/");
     let data = match std::str::from_utf8(&file.data) {
@@ -89,6 +111,10 @@ fn answer(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
     Ok((kept, [(CONTENT_TYPE, kind)], data).into_response())
+}
+
+fn missing() -> Problem {
+    Problem::new(Code::NotFound, "there is no such file in this version: open / for the dashboard")
 }
 
 /// A script or style sheet of ours without indentation, and with empty lines in place of those that are nothing but comment: both

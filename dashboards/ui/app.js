@@ -4,7 +4,7 @@
 import { effect, html, render, untracked, useEffect, useLayoutEffect, useRef, useState } from "./lib/html.js";
 import { ApiError } from "./lib/api.js";
 import { door, inMemory, isViewerOnly, lookAtDoor, recall, session, signIn, signOut, tokenOfLink } from "./lib/session.js";
-import { connection, degraded, heardAt, isStale, migrations, ready, refresh, start, stop } from "./lib/live.js";
+import { connection, degraded, heardAt, isStale, know, migrations, ready, refresh, start, stop } from "./lib/live.js";
 import { navigate, route, startRouter } from "./lib/router.js";
 import { Banner, Boundary } from "./lib/components.js";
 import { Dialogs } from "./lib/dialog.js";
@@ -30,6 +30,14 @@ const PAGES = {
   access: () => import("./pages/access.js"),
   story: () => import("./pages/story.js"),
 };
+
+/** What is shown of a page, once its module is there. @type {Map<string, any>} */
+const views = new Map();
+
+/** Has a page's module come. @param {string} page */
+async function bring(page) {
+  if (!views.has(page) && PAGES[page]) views.set(page, (await PAGES[page]()).default);
+}
 
 /** What the navigation leads to. */
 const LINKS = [["overview", "/"], ["issues", "/issues"], ["explain", "/explain"], ["history", "/history"], ["upstreams", "/upstreams"], ["replicas", "/replicas"], ["access", "/access"]];
@@ -84,17 +92,18 @@ function Store() {
 /** The page of a path, once its module is there. */
 function Page() {
   const { page, path } = route.value;
-  const [loaded, setLoaded] = useState(/** @type {{page: string, view: any, failed?: boolean} | null} */ (null));
+  const [asked, setAsked] = useState({ page: "", failed: false });
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const isFirst = useRef(true);
-  const isThere = loaded?.page === page || page === "missing";
+  const hasFailed = asked.page === page && asked.failed;
+  const isThere = page === "missing" || hasFailed || views.has(page);
 
   useEffect(() => {
     let isCurrentPage = true;
-    const take = (found) => { if (isCurrentPage) setLoaded({ page, ...found }); };
-    PAGES[page]?.().then((module) => take({ view: module.default }), (error) => {
+    const end = (failed) => { if (isCurrentPage) setAsked({ page, failed }); };
+    if (!views.has(page)) bring(page).then(() => end(false), (error) => {
       console.error(error);
-      take({ view: null, failed: true });
+      end(true);
     });
     return () => { isCurrentPage = false; };
   }, [page]);
@@ -118,9 +127,9 @@ function Page() {
   function content() {
     if (page === "missing") return html`<h1 tabindex="-1">${strings.pages.missing}</h1><p>${strings.missing}</p><p><a href="/">${strings.toOverview}</a></p>`;
     const heading = html`<h1 tabindex="-1">${strings.pages[page]}</h1>`;
-    if (!isThere || !loaded) return html`${heading}<p class="dim">${strings.loading}</p>`;
+    if (!isThere) return html`${heading}<p class="dim">${strings.loading}</p>`;
     const broken = html`${heading}<${Banner} tone="bad" actions=${html`<button type="button" onClick=${() => location.reload()}>${strings.tryAgain}</button>`}>${strings.pageFailed}<//>`;
-    return loaded.failed ? broken : html`<${Boundary} key=${path} fallback=${broken}><${loaded.view} /><//>`;
+    return hasFailed ? broken : html`<${Boundary} key=${path} fallback=${broken}><${views.get(page)} /><//>`;
   }
 }
 
@@ -141,7 +150,10 @@ function Unreachable() {
   return html`<main id="main" tabindex="-1"><h1 tabindex="-1">${strings.name}</h1><${Banner} tone="bad" role="alert">${strings.unreachable}<//></main>`;
 }
 
-/** Follows a link that signs in, else asks who is signed in and, at once, where things stand; again until the router answers. */
+/** What the page came with for whoever is signed in: who that is, and where things stand. Null for everybody else. */
+const begun = JSON.parse(document.getElementById("begin")?.textContent ?? "null");
+
+/** Follows a link that signs in; else takes what the page came with, or asks for it, again until the router answers. */
 async function enter() {
   const token = tokenOfLink();
   if (token) {
@@ -156,6 +168,11 @@ async function enter() {
   // Whoever opens the page is nearly always signed in still; where not, the stream is refused and stopped.
   isAhead = true;
   start();
+  if (begun) {
+    know(begun.state);
+    session.value = begun.session;
+    return;
+  }
   for (;;) {
     try {
       await recall();
@@ -180,7 +197,7 @@ function show() {
 
 startRouter();
 // While the server says who is signed in, the page's module comes; it is needed in nearly every case.
-PAGES[route.value.page]?.().catch(() => {});
+const first = bring(route.value.page).catch(() => {});
 startAnnouncing();
 askRole(() => (session.value === undefined ? undefined : session.value?.role ?? null));
 whenRolledBack(refresh);
@@ -205,8 +222,10 @@ effect(() => {
   else if (!isAhead) untracked(start);
   isAhead = false;
 });
-lookAtDoor();
+if (begun) door.value = begun.door;
+else lookAtDoor();
 const place = rememberedPlace();
 await enter();
+await first;
 if (place && session.value) navigate(place, { replace: true });
 show();

@@ -28,6 +28,17 @@ pub(crate) struct SignInView {
     oidc: Option<OidcView>,
 }
 
+impl SignInView {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        Self {
+            environment: shared.environment.clone(),
+            replica: shared.replica.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            oidc: shared.oidc().map(|(label, url)| OidcView { label, url: url.into() }),
+        }
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OidcView {
     label: String,
@@ -38,12 +49,7 @@ pub(crate) struct OidcView {
 /// How to sign in here. Needs no token.
 #[utoipa::path(get, path = "/sign-in", tag = "access", security(()), responses((status = 200, body = SignInView)))]
 pub(crate) async fn sign_in(State(shared): State<Shared>) -> Json<SignInView> {
-    Json(SignInView {
-        environment: shared.environment.clone(),
-        replica: shared.replica.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        oidc: shared.oidc().map(|(label, url)| OidcView { label, url: url.into() }),
-    })
+    Json(SignInView::of(&shared))
 }
 
 /// Whoever asks.
@@ -62,7 +68,7 @@ pub(crate) struct WhoView {
 }
 
 impl WhoView {
-    fn of(identity: Identity) -> Self {
+    pub(crate) fn of(identity: Identity) -> Self {
         let Identity { name, role, session } = identity;
         let by = if session.is_some() { "session" } else { "token" };
         Self { name, role, by, expires: session.map(|own| own.expires()) }

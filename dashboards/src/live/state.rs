@@ -1,11 +1,11 @@
 //! Where everything stands, and what of it has changed since the last look.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::STORE_WAIT;
 use crate::Shared;
 use crate::api::upstreams::upstreams;
 use crate::probes::degradations;
@@ -38,7 +38,8 @@ impl Shown {
 }
 
 impl Seen {
-    pub(super) async fn look(shared: &Shared) -> Self {
+    /// Replicas are told as far as the store tells of them within `wait`.
+    pub(super) async fn look(shared: &Shared, wait: Duration) -> Self {
         let snapshot = shared.watch.current();
         let health = shared.health.upstreams();
         let (mut migrations, mut order) = (BTreeMap::new(), Vec::new());
@@ -53,7 +54,7 @@ impl Seen {
         let freeze = shared.watch.freeze().map(FreezeView::from);
         rest.insert("freeze".into(), serde_json::to_value(freeze).unwrap_or_default());
         rest.insert("upstreams".into(), serde_json::to_value(upstreams(shared)).unwrap_or_default());
-        if let Some(replicas) = replicas(shared).await {
+        if let Some(replicas) = replicas(shared, wait).await {
             rest.insert("replicas".into(), replicas);
         }
         Self { migrations, order, rest }
@@ -91,8 +92,8 @@ impl Seen {
 }
 
 /// As `GET /replicas` has them, but for when each spoke last, which would be a change each second.
-async fn replicas(shared: &Shared) -> Option<Value> {
-    let heartbeats = tokio::time::timeout(STORE_WAIT, shared.control.replicas()).await.ok()?.ok()?;
+async fn replicas(shared: &Shared, wait: Duration) -> Option<Value> {
+    let heartbeats = tokio::time::timeout(wait, shared.control.replicas()).await.ok()?.ok()?;
     let now = Timestamp::now();
     let views = heartbeats.into_iter().map(|word| ReplicaView::new(word, now, &shared.replica)).collect();
     let view = ReplicasView::new(views, shared.watch.current().revision());

@@ -59,6 +59,36 @@ async fn a_session_has_the_rights_of_its_token_and_its_name_in_the_history() {
 }
 
 #[tokio::test]
+async fn a_page_brings_what_it_would_ask_for_to_whoever_is_signed_in_and_to_nobody_else() {
+    let world = World::new().await;
+    let bare = world.call("", "GET", "/", "").await;
+    assert!(!bare.text.contains("id=\"begin\""));
+    let operator = Browser::sign_in(&world, "operator").await;
+    let change = r#"{"mode":"gradual","reason":"</script><script>alert(1)</script>"}"#;
+    assert_eq!(operator.call("PUT", MODE, change).await.status, 200);
+    for path in ["/", "/migrations/agents", "/migration/dashboard"] {
+        let page = operator.call("GET", path, "").await;
+        assert_eq!((page.status.as_u16(), page.header("cache-control"), page.header("etag")), (200, "no-store", ""));
+        let (before, rest) = page.text.split_once("<script id=\"begin\" type=\"application/json\">").unwrap();
+        let (begin, behind) = rest.split_once("</script>\n").unwrap();
+        assert_eq!(format!("{before}{behind}"), bare.text, "{path}");
+        assert!(!begin.contains('<'), "{begin}");
+        let begin: Value = serde_json::from_str(begin).unwrap();
+        let who = operator.get("/api/v1/session").await;
+        assert_eq!((&begin["session"]["name"], &begin["session"]["role"]), (&who["name"], &who["role"]));
+        assert_eq!(begin["door"], operator.get("/api/v1/sign-in").await);
+        let migrations = begin["state"]["migrations"].as_array().unwrap();
+        let agents = migrations.iter().find(|own| own["id"] == "agents").unwrap();
+        let reason = "</script><script>alert(1)</script>";
+        assert_eq!((&agents["mode"], &agents["last_change"]["reason"]), (&json!("gradual"), &json!(reason)));
+    }
+    operator.call("DELETE", "/api/v1/session", "").await;
+    assert_eq!(operator.call("GET", "/", "").await.text, bare.text);
+    // A token says who calls, and nothing of a browser.
+    assert_eq!(world.call("operator", "GET", "/", "").await.text, bare.text);
+}
+
+#[tokio::test]
 async fn a_change_by_cookie_comes_from_the_dashboard_alone() {
     let world = World::new().await;
     let browser = Browser::sign_in(&world, "operator").await;

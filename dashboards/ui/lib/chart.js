@@ -1,31 +1,40 @@
 // A chart with everything around it: a legend that tells the values under the pointer, a sentence for those who cannot see
 // the canvas, and the same data as a table.
 
-import { html, useEffect, useLayoutEffect, useRef, useSignal } from "./html.js";
+import { html, signal, useEffect, useLayoutEffect, useRef, useSignal } from "./html.js";
 import { Table } from "./components.js";
 import { axisTime, dateTime, NONE } from "./format.js";
-import { Plot } from "./plot.js";
 import { chart as text } from "../strings.js";
 
 /** Rows of the table; a screen reader through a month of minutes would be no help. */
 const ROWS_MAX = 60;
 
+/**
+ * What draws. It comes beside what the page says in words and numbers, which does not wait for it; null where it does not come.
+ * @type {Ui.Signal<typeof import("./plot.js") | null | undefined>}
+ */
+const drawing = signal(undefined);
+import("./plot.js").then((module) => { drawing.value = module; }, () => { drawing.value = null; });
+
 /** @param {{name: string, label: string, data: Chart.Data, format: Chart.Format, height?: number, limits?: Chart.Look["limits"], spanMin?: number}} props */
 export function Chart({ name, label, data, format, height = 190, limits, spanMin }) {
   const home = useRef(/** @type {HTMLDivElement|null} */ (null));
-  const plot = useRef(/** @type {Plot|null} */ (null));
+  const plot = useRef(/** @type {import("./plot.js").Plot|null} */ (null));
   const pointed = useSignal(/** @type {number|null} */ (null));
 
+  const { value: drawn } = drawing;
+  if (drawn === null) throw new Error("what draws charts did not come");
   // The place is kept before the canvas comes, so that nothing moves.
   useLayoutEffect(() => { if (home.current) home.current.style.height = `${height}px`; }, [height]);
   useEffect(() => {
+    if (!drawn) return;
     inFrame(plot, () => {
       if (plot.current) return plot.current.update(data);
       if (!home.current) return;
       const look = { height, format, formatTime: axisTime, limits, spanMin, onPoint: (/** @type {number|null} */ at) => { pointed.value = at; } };
-      plot.current = new Plot(home.current, data, look);
+      plot.current = new drawn.Plot(home.current, data, look);
     });
-  }, [data]);
+  }, [data, drawn]);
   // The lines are fixed for the life of a canvas; a caller that shows others gives the component another key.
   useEffect(() => () => {
     forget(plot);

@@ -129,6 +129,9 @@ export function stop() {
   });
 }
 
+/** Takes over where things stand as the page came with it, until the stream tells. @param {any} state */
+export const know = (state) => takeState(state);
+
 /** Reads everything once more, after a change. */
 export const refresh = () => poll(running);
 

@@ -5,6 +5,12 @@
 
 import uPlot from "../vendor/uplot.js";
 
+// Its style comes along, so that pages without charts do not wait for it.
+const style = document.createElement("link");
+style.rel = "stylesheet";
+style.href = "/ui/vendor/uplot.css";
+document.head.append(style);
+
 const FONT = "11px system-ui, sans-serif";
 const LABEL_GAP = 6;
 const BAND_MAX = 1.5;
