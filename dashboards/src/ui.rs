@@ -12,12 +12,19 @@
 //!
 //! Not here: who is signed in (`session`), and what is shown.
 
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
+
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK};
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LINK, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use rust_embed::RustEmbed;
 use serde_json::json;
@@ -94,23 +101,69 @@ async fn file(PathPart(path): PathPart<String>, headers: HeaderMap) -> Result<Re
 }
 
 fn answer(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    let (Some(file), Some(kind)) = (Files::get(path), content_type(path)) else {
-        return Err(missing());
-    };
-    let is_own = (path.ends_with(".js") || path.ends_with(".css")) && !path.starts_with("vendor/");
-    let data = match std::str::from_utf8(&file.data) {
-        Ok(text) if is_own => light(text).into_bytes().into(),
-        _ => file.data,
-    };
-    // Of what is sent, so that another release that sends the same source otherwise is not taken for this one; weak, because it is sent
-    // both compressed and plain.
-    let tag = format!("\"{}\"", hex(&digest(&data)[..16]));
-    // Kept, and asked for again each time.
-    let kept = [(CACHE_CONTROL, "no-cache".to_owned()), (ETAG, format!("W/{tag}"))];
-    if has_copy(headers, &tag) {
+    let (sent, kind) = sent(path).zip(content_type(path)).ok_or_else(missing)?;
+    // Kept, and asked for again each time; weak, because it is sent both compressed and plain.
+    let kept =
+        [(CACHE_CONTROL, "no-cache".to_owned()), (ETAG, format!("W/{}", sent.tag)), (VARY, "accept-encoding".into())];
+    if has_copy(headers, &sent.tag) {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
     }
-    Ok((kept, [(CONTENT_TYPE, kind)], data).into_response())
+    let kind = [(CONTENT_TYPE, kind)];
+    if takes_gzip(headers) {
+        return Ok((kept, kind, [(CONTENT_ENCODING, "gzip")], sent.packed).into_response());
+    }
+    Ok((kept, kind, sent.plain).into_response())
+}
+
+/// A file as it is sent.
+#[derive(Clone)]
+struct Sent {
+    plain: Bytes,
+    packed: Bytes,
+    /// Of what is sent, so that another release that sends the same source otherwise is not taken for this one.
+    tag: String,
+}
+
+impl Sent {
+    fn new(path: &str, data: &[u8]) -> Self {
+        let is_own = (path.ends_with(".js") || path.ends_with(".css")) && !path.starts_with("vendor/");
+        let plain = match std::str::from_utf8(data) {
+            Ok(text) if is_own => light(text).into_bytes(),
+            _ => data.to_vec(),
+        };
+        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+        // Memory takes whatever is written to it.
+        let packed = packer.write_all(&plain).and_then(|()| packer.finish()).unwrap_or_default();
+        let tag = format!("\"{}\"", hex(&digest(&plain)[..16]));
+        Self { plain: plain.into(), packed: packed.into(), tag }
+    }
+}
+
+/// A file, made light and packed once in a process: a page asks for thirty at once.
+fn sent(path: &str) -> Option<Sent> {
+    static MADE: Mutex<BTreeMap<String, Sent>> = Mutex::new(BTreeMap::new());
+    let make = || Some(Sent::new(path, &Files::get(path)?.data));
+    if cfg!(debug_assertions) {
+        return make();
+    }
+    let made = || MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = made().get(path) {
+        return Some(known.clone());
+    }
+    // As many as there are files, and no more: what is none is not kept.
+    let sent = make()?;
+    made().insert(path.to_owned(), sent.clone());
+    Some(sent)
+}
+
+/// Whether a caller names gzip and does not rule it out.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let fields = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    fields.flat_map(|text| text.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let is_none = weight.trim().strip_prefix("q=").is_some_and(|own| own.trim_matches(['0', '.']).is_empty());
+        name.trim().eq_ignore_ascii_case("gzip") && !is_none
+    })
 }
 
 fn missing() -> Problem {
@@ -253,6 +306,29 @@ mod tests {
         let mut more = BTreeSet::new();
         named_by("pages/migration.js", &mut more);
         assert_eq!(told(OF_MIGRATION, "</ui/", ">"), &more - &needed);
+    }
+
+    #[test]
+    fn gzip_goes_to_those_who_name_it() {
+        for (field, expected) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("deflate, gzip ; q=1.0, *;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0.0", false),
+            ("gzip; q=0.000, br", false),
+            ("br", false),
+            ("xgzip", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, field.parse().unwrap())]);
+            assert_eq!(takes_gzip(&headers), expected, "{field:?}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+        let sent = sent("app.js").unwrap();
+        let mut plain = Vec::new();
+        std::io::copy(&mut flate2::read::GzDecoder::new(&*sent.packed), &mut plain).unwrap();
+        assert_eq!(plain, sent.plain);
     }
 
     #[test]
