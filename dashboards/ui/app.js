@@ -1,5 +1,4 @@
-// Begins: who is signed in, what is live, which page. Pages come when they are asked for, so that charts are no part
-// of the first paint.
+// Begins: who is signed in, what is live, which page. Pages but the first come when they are asked for.
 
 import { effect, html, render, untracked, useEffect, useLayoutEffect, useRef, useState } from "./lib/html.js";
 import { ApiError } from "./lib/api.js";
@@ -15,11 +14,11 @@ import { pageBusy } from "./lib/page.js";
 import { startAnnouncing } from "./lib/announce.js";
 import { askRole, offer, whenRolledBack } from "./lib/emergency.js";
 import * as format from "./lib/format.js";
+import OverviewPage from "./pages/overview.js";
 import { app as strings, live, signIn as signInStrings } from "./strings.js";
 
 /** @type {Record<string, () => Promise<{default: any}>>} */
 const PAGES = {
-  overview: () => import("./pages/overview.js"),
   migration: () => import("./pages/migration.js"),
   mismatches: () => import("./pages/mismatches.js"),
   issues: () => import("./pages/issues.js"),
@@ -32,7 +31,7 @@ const PAGES = {
 };
 
 /** What is shown of a page, once its module is there. @type {Map<string, any>} */
-const views = new Map();
+const views = new Map([["overview", OverviewPage]]);
 
 /** Has a page's module come. @param {string} page */
 async function bring(page) {
@@ -192,6 +191,8 @@ function show() {
   isShown = true;
   const place = /** @type {HTMLElement} */ (document.getElementById("app"));
   place.replaceChildren();
+  // In one frame with the rest: one more would be some time of its own.
+  render(html`<${Header} />`, /** @type {HTMLElement} */ (document.getElementById("header")));
   render(html`<${App} />`, place);
 }
 
@@ -201,7 +202,6 @@ const first = bring(route.value.page).catch(() => {});
 startAnnouncing();
 askRole(() => (session.value === undefined ? undefined : session.value?.role ?? null));
 whenRolledBack(refresh);
-render(html`<${Header} />`, /** @type {HTMLElement} */ (document.getElementById("header")));
 effect(() => { document.documentElement.dataset.live = connection.value; });
 effect(() => { offer(migrations.value.map(({ id, mode, reversible }) => ({ id, mode, reversible }))); });
 effect(() => {
@@ -226,6 +226,6 @@ if (begun) door.value = begun.door;
 else lookAtDoor();
 const place = rememberedPlace();
 await enter();
-await first;
+if (!views.has(route.value.page)) await first;
 if (place && session.value) navigate(place, { replace: true });
 show();

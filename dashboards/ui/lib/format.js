@@ -2,19 +2,35 @@
 
 const locale = undefined; // The browser's own.
 
-const integers = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
-const oneDigit = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
-const twoDigits = new Intl.NumberFormat(locale, { maximumFractionDigits: 2 });
-const threeFigures = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
-const compacts = new Intl.NumberFormat(locale, { notation: "compact", maximumSignificantDigits: 3 });
-const percents = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 2 });
-const signedPoints = new Intl.NumberFormat(locale, { maximumFractionDigits: 2, minimumFractionDigits: 2, signDisplay: "exceptZero" });
-const shortSigned = new Intl.NumberFormat(locale, { maximumFractionDigits: 2, signDisplay: "exceptZero" });
-const dates = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
-const shortDates = new Intl.DateTimeFormat(locale, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
-const times = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const days = new Intl.DateTimeFormat(locale, { month: "short", day: "numeric" });
-const hours = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
+// Each is made when it is first used: it costs a browser a millisecond or two, which a page that begins does not have.
+
+/** @param {Intl.NumberFormatOptions} options */
+function number(options) {
+  /** @type {Intl.NumberFormat | undefined} */
+  let made;
+  return { options, format: (/** @type {number} */ value) => (made ??= new Intl.NumberFormat(locale, options)).format(value) };
+}
+
+/** @param {Intl.DateTimeFormatOptions} options */
+function moment(options) {
+  /** @type {Intl.DateTimeFormat | undefined} */
+  let made;
+  return { format: (/** @type {Date | number} */ value) => (made ??= new Intl.DateTimeFormat(locale, options)).format(value) };
+}
+
+const integers = number({ maximumFractionDigits: 0 });
+const oneDigit = number({ maximumFractionDigits: 1 });
+const twoDigits = number({ maximumFractionDigits: 2 });
+const threeFigures = number({ maximumSignificantDigits: 3 });
+const compacts = number({ notation: "compact", maximumSignificantDigits: 3 });
+const percents = number({ style: "percent", maximumFractionDigits: 2 });
+const signedPoints = number({ maximumFractionDigits: 2, minimumFractionDigits: 2, signDisplay: "exceptZero" });
+const shortSigned = number({ maximumFractionDigits: 2, signDisplay: "exceptZero" });
+const dates = moment({ dateStyle: "medium", timeStyle: "medium" });
+const shortDates = moment({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+const times = moment({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const days = moment({ month: "short", day: "numeric" });
+const hours = moment({ hour: "2-digit", minute: "2-digit" });
 const relatives = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "short" });
 
 /** What stands where nothing is known. */
@@ -64,15 +80,13 @@ export function duration(seconds) {
 /** @param {number | null | undefined} milliseconds */
 export const milliseconds = (milliseconds) => (known(milliseconds) ? duration(milliseconds / 1000) : NONE);
 
-/** @type {Record<string, Intl.NumberFormat>} */
+/** @type {Record<string, ReturnType<typeof number>>} */
 const units = {};
 
-/** @param {number} value @param {string} name @param {Intl.NumberFormat} digits */
+/** @param {number} value @param {string} name @param {ReturnType<typeof number>} digits */
 function unit(value, name, digits) {
-  const { maximumFractionDigits, maximumSignificantDigits } = digits.resolvedOptions();
-  const precision = maximumSignificantDigits ? { maximumSignificantDigits } : { maximumFractionDigits };
-  const key = `${name} ${maximumSignificantDigits ?? `.${maximumFractionDigits}`}`;
-  units[key] ??= new Intl.NumberFormat(locale, { style: "unit", unit: name, unitDisplay: "short", ...precision });
+  const key = `${name} ${digits.options.maximumSignificantDigits}`;
+  units[key] ??= number({ style: "unit", unit: name, unitDisplay: "short", ...digits.options });
   return units[key].format(value);
 }
 
