@@ -10,7 +10,9 @@
 //! # What is not the side's time
 //!
 //! The clock of an attempt stands still while the caller's body is waited for. It stops with the head of an answer whose
-//! rest takes as long as its length or its reader makes it take.
+//! rest takes as long as its length or its reader makes it take. Nor does a connection count that had to be opened, up to
+//! [`CONNECTING_MAX`]: the side with a small share opens one for nearly each request, because those that it had have
+//! meanwhile been closed, and would look slower for no fault of its own. One that takes longer is not only far away.
 //!
 //! # A caller who does not wait
 //!
@@ -32,6 +34,9 @@ use tokio::sync::Notify;
 /// How often ages are looked at: what is younger than one look is not noticed at all.
 const LOOK: Duration = AGE_MIN;
 
+/// What opening a connection may take that is not the side's time: a round trip to another continent.
+const CONNECTING_MAX: Duration = Duration::from_millis(100);
+
 /// Places that are kept when nothing is under way.
 const PLACES_KEPT: usize = 256;
 
@@ -50,6 +55,8 @@ struct Entry {
     since: Instant,
     /// Since when the caller is waited for.
     held: Option<Instant>,
+    /// Since when a connection is being opened.
+    connecting: Option<Instant>,
     /// The side's time, once more of it cannot come.
     stopped: Option<Duration>,
     noticed: Option<Age>,
@@ -57,7 +64,10 @@ struct Entry {
 
 impl Entry {
     fn elapsed(&self, now: Instant) -> Duration {
-        self.stopped.unwrap_or_else(|| self.held.unwrap_or(now).saturating_duration_since(self.since))
+        self.stopped.unwrap_or_else(|| {
+            let spent = self.held.unwrap_or(now).saturating_duration_since(self.since);
+            spent.saturating_sub(self.connecting.map_or(Duration::ZERO, |from| left_out(from, now)))
+        })
     }
 
     /// Nobody waits any more. That the side had not answered by this age stays true; how long the head of an answer took
@@ -74,6 +84,11 @@ impl Entry {
             self.noticed = age;
         }
     }
+}
+
+/// How much of the time since a connection was asked for is not the side's.
+fn left_out(from: Instant, now: Instant) -> Duration {
+    now.saturating_duration_since(from).min(CONNECTING_MAX)
 }
 
 /// The table of one worker; as long as most attempts were ever under way at once since it last was empty.
@@ -123,7 +138,7 @@ pub(crate) struct Attempts {
 impl Attempts {
     /// The side is asked now.
     pub(crate) fn begin(self: &Rc<Self>, subject: Subject, now: Instant) -> Attempt {
-        let entry = Entry { subject, since: now, held: None, stopped: None, noticed: None };
+        let entry = Entry { subject, since: now, held: None, connecting: None, stopped: None, noticed: None };
         let place = self.table.borrow_mut().enter(entry);
         if !self.watched.replace(true) {
             self.begun.notify_one();
@@ -213,6 +228,20 @@ impl Attempt {
         self.attempts.with(self.place, |entry| {
             if let Some(held) = entry.held.take() {
                 entry.since += now.saturating_duration_since(held);
+            }
+        });
+    }
+
+    /// A connection is asked for.
+    pub(crate) fn connecting(&self, now: Instant) {
+        self.attempts.with(self.place, |entry| entry.connecting = Some(now));
+    }
+
+    /// It is there, or will not be.
+    pub(crate) fn connected(&self, now: Instant) {
+        self.attempts.with(self.place, |entry| {
+            if let Some(from) = entry.connecting.take() {
+                entry.since += left_out(from, now);
             }
         });
     }
@@ -344,6 +373,27 @@ mod tests {
         attempt.resume(rig.at(9_500));
         attempt.end(Ok(200), rig.at(9_005));
         rig.check(&[14], &[]);
+    }
+
+    #[test]
+    fn a_connection_that_had_to_be_opened_is_not_the_sides_time_unless_it_takes_long() {
+        let rig = Rig::new();
+        let attempt = rig.begin(Side::New, 0);
+        attempt.connecting(rig.at(0));
+        rig.attempts.look(rig.at(190));
+        rig.check(&[], &[]);
+        attempt.connected(rig.at(60));
+        attempt.end(Ok(200), rig.at(75));
+        rig.check(&[14], &[]);
+        let attempt = rig.begin(Side::New, 0);
+        attempt.connecting(rig.at(0));
+        rig.attempts.look(rig.at(300));
+        rig.check(&[14], &[196]);
+        attempt.connected(rig.at(400));
+        attempt.connecting(rig.at(400));
+        attempt.connected(rig.at(450));
+        attempt.end(Ok(200), rig.at(550));
+        rig.check(&[14, 393], &[]);
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub(crate) async fn attempt<C: Caller>(
         let reused = idle.is_some();
         let connected = match idle {
             Some(conn) => Ok(conn),
-            None => connect(worker, upstream, &in_flight, timer).await,
+            None => connect(worker, upstream, &in_flight, request.observed, timer).await,
         };
         let may_retry = |proven: bool| proven && tries < TRIES_MAX && upstream.retries.withdraw();
         let mut conn = match connected {
@@ -188,6 +188,7 @@ pub(crate) async fn connect(
     worker: &Worker,
     upstream: &Upstream,
     in_flight: &InFlight,
+    observed: Option<&Attempt>,
     timer: &mut Timer,
 ) -> Result<Box<Conn>, ProxyError> {
     let endpoint = &in_flight.endpoint;
@@ -196,7 +197,11 @@ pub(crate) async fn connect(
         return Err(ProxyError::Connect(unresolved));
     };
     timer.set(upstream.state.settings.connect_timeout);
-    let io = match within(timer, TcpStream::connect(address)).await {
+    let tell = |told: fn(&Attempt, Instant)| observed.into_iter().for_each(|attempt| told(attempt, Instant::now()));
+    tell(Attempt::connecting);
+    let connected = within(timer, TcpStream::connect(address)).await;
+    tell(Attempt::connected);
+    let io = match connected {
         None => return Err(ProxyError::ConnectTimeout),
         Some(Err(error)) => return Err(ProxyError::Connect(error)),
         Some(Ok(io)) => io,

@@ -147,7 +147,7 @@ impl Sending {
         let was_idle = idle.is_some();
         let connect = async || {
             let mut timer = Timer::new(upstream.state.settings.connect_timeout);
-            let connecting = forward::connect(&self.worker, &upstream, &in_flight, &mut timer);
+            let connecting = forward::connect(&self.worker, &upstream, &in_flight, self.attempt.as_ref(), &mut timer);
             match tokio::time::timeout(settings.connect_timeout, connecting).await {
                 Ok(connected) => connected.map_err(|error| error.failure().unwrap_or(Failure::Connect).into()),
                 Err(_) => Err(Unanswered::GivenUp),
