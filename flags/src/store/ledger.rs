@@ -118,6 +118,29 @@ impl Default for Policy {
     }
 }
 
+/// What one router of a fleet does for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Duty {
+    /// Asks the sender what never arrived.
+    Reconcile,
+    /// Forgets what is old.
+    Trim,
+}
+
+impl Duty {
+    pub const ALL: [Self; 2] = [Self::Reconcile, Self::Trim];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reconcile => "reconcile",
+            Self::Trim => "trim",
+        }
+    }
+}
+
+/// The longest that a duty is one router's without another word of it: as long nobody does it when that one has died.
+pub const DUTY_MS_MAX: u64 = 15 * 60 * 1_000;
+
 /// The records of issues, by migration.
 #[async_trait]
 pub trait Ledger: Send + Sync {
@@ -222,6 +245,18 @@ pub trait Ledger: Send + Sync {
 
     /// What happened, the newest first; with `by_people`, only what people did, of which more is kept.
     async fn events(&self, migration: &MigrationId, by_people: bool, limit: usize) -> Result<Vec<Event>, StoreError>;
+
+    /// Takes a duty for so long, or keeps it for as long again; false while another router has it.
+    async fn take_duty(
+        &self,
+        migration: &MigrationId,
+        duty: Duty,
+        holder: &str,
+        for_ms: u64,
+    ) -> Result<bool, StoreError>;
+
+    /// Lets another router have a duty at once; another's is left alone.
+    async fn leave_duty(&self, migration: &MigrationId, duty: Duty, holder: &str) -> Result<(), StoreError>;
 
     /// A step of forgetting; call it again with what it answered as `after` until that is none.
     async fn trim(

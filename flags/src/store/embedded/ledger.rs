@@ -12,6 +12,7 @@ mod shelf;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use redb::WriteTransaction;
@@ -31,8 +32,8 @@ use crate::ledger::{
 use crate::migration::{MigrationId, Side};
 use crate::store::StoreError;
 use crate::store::ledger::{
-    CLAIM_BYTES_MAX, CLAIMS_MAX, Durability, EVENTS_MAX, LOOKED_MAX, Ledger, Person, Policy, Preflight, STEP_MAX, Step,
-    Taking,
+    CLAIM_BYTES_MAX, CLAIMS_MAX, DUTY_MS_MAX, Durability, Duty, EVENTS_MAX, LOOKED_MAX, Ledger, Person, Policy,
+    Preflight, STEP_MAX, Step, Taking,
 };
 
 pub(super) use self::shelf::make;
@@ -356,6 +357,24 @@ impl Ledger for Embedded {
 
     async fn events(&self, migration: &MigrationId, by_people: bool, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.on_shelf(migration, move |shelf, _| shelf.events(by_people, limit.min(EVENTS_MAX))).await
+    }
+
+    async fn take_duty(
+        &self,
+        migration: &MigrationId,
+        duty: Duty,
+        holder: &str,
+        for_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let mut duties = self.duties.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = duties.entry((migration.clone(), duty)).or_default();
+        Ok(lease.take(holder, for_ms.clamp(1, DUTY_MS_MAX), Instant::now()))
+    }
+
+    async fn leave_duty(&self, migration: &MigrationId, duty: Duty, holder: &str) -> Result<(), StoreError> {
+        let mut duties = self.duties.lock().unwrap_or_else(PoisonError::into_inner);
+        duties.entry((migration.clone(), duty)).or_default().release(holder);
+        Ok(())
     }
 
     async fn trim(

@@ -20,6 +20,7 @@
 //! | `:ev`, `:audit` | streams: the newest that happened, and that people did |
 //! | `:quarantine` | stream: what could not become a delivery |
 //! | `:meta` | hash: the ledger's generation and its last rollback |
+//! | `:duty:<name>` | which router does it for all, until that ends |
 //!
 //! Small hashes rather than a key for each: a million issues that ended and their deliveries stay below 300 MB so.
 //!
@@ -31,6 +32,7 @@
 //! Not supported: an eviction policy other than `noeviction`, under which Redis may forget an event that was answered.
 
 mod confirm;
+mod duty;
 mod read;
 
 use std::sync::LazyLock;
@@ -54,8 +56,8 @@ use crate::migration::{MigrationId, Side};
 use crate::mode::Mode;
 use crate::store::StoreError;
 use crate::store::ledger::{
-    BODY_KEPT_S, CLAIM_BYTES_MAX, CLAIMS_MAX, Durability, EVENTS_MAX, LETTERS_MAX, LOOKED_MAX, Ledger, Person, Policy,
-    Preflight, STEP_MAX, Step, Taking,
+    BODY_KEPT_S, CLAIM_BYTES_MAX, CLAIMS_MAX, Durability, Duty, EVENTS_MAX, LETTERS_MAX, LOOKED_MAX, Ledger, Person,
+    Policy, Preflight, STEP_MAX, Step, Taking,
 };
 
 use self::confirm::Confirming;
@@ -427,6 +429,20 @@ impl Ledger for Redis {
         let name = if by_people { "audit" } else { "ev" };
         let rows = self.stream(migration, name, "e", limit.min(EVENTS_MAX)).await?;
         Ok(rows.into_iter().filter_map(|(_, text, _)| serde_json::from_str(&text).ok()).collect())
+    }
+
+    async fn take_duty(
+        &self,
+        migration: &MigrationId,
+        duty: Duty,
+        holder: &str,
+        for_ms: u64,
+    ) -> Result<bool, StoreError> {
+        self.duty_taken(migration, duty, holder, for_ms).await
+    }
+
+    async fn leave_duty(&self, migration: &MigrationId, duty: Duty, holder: &str) -> Result<(), StoreError> {
+        self.duty_left(migration, duty, holder).await
     }
 
     async fn trim(
