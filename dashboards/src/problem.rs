@@ -43,6 +43,7 @@ pub(crate) enum Code {
     Fenced,
     IssueBusy,
     NothingWaits,
+    NothingToAsk,
     OutcomesFull,
     StaleRevision,
     BodyTooLarge,
@@ -53,6 +54,8 @@ pub(crate) enum Code {
     StateUnreadable,
     StoreUnavailable,
     OutcomeUnknown,
+    SenderSilent,
+    SenderFailed,
     TooBusy,
     TimedOut,
 }
@@ -100,6 +103,7 @@ impl Code {
             Self::Fenced => ("fenced", S::CONFLICT, "The issue is not this system's at this epoch"),
             Self::IssueBusy => ("issue_busy", S::CONFLICT, "An event of the issue is being sent"),
             Self::NothingWaits => ("nothing_waits", S::CONFLICT, "No event waits for a person"),
+            Self::NothingToAsk => ("nothing_to_ask", S::CONFLICT, "The file names no sender to ask"),
             Self::OutcomesFull => ("outcomes_full", S::TOO_MANY_REQUESTS, "Too many jobs were reported today"),
             Self::StaleRevision => ("stale_revision", S::PRECONDITION_FAILED, "The migration has changed since"),
             Self::BodyTooLarge => ("body_too_large", S::PAYLOAD_TOO_LARGE, "The body is too large"),
@@ -112,6 +116,8 @@ impl Code {
             Self::StateUnreadable => ("state_unreadable", S::INTERNAL_SERVER_ERROR, "The stored state is unreadable"),
             Self::StoreUnavailable => ("store_unavailable", S::SERVICE_UNAVAILABLE, "The store is unavailable"),
             Self::OutcomeUnknown => ("outcome_unknown", S::GATEWAY_TIMEOUT, "The change may have been made"),
+            Self::SenderSilent => ("sender_silent", S::SERVICE_UNAVAILABLE, "The sender wants to hear nothing now"),
+            Self::SenderFailed => ("sender_failed", S::BAD_GATEWAY, "The sender could not be asked"),
             Self::TooBusy => ("too_busy", S::SERVICE_UNAVAILABLE, "Too many requests at once"),
             Self::TimedOut => ("timed_out", S::SERVICE_UNAVAILABLE, "The request took too long"),
         }

@@ -4,6 +4,7 @@ mod decided;
 mod freeze;
 pub(crate) mod issues;
 mod mismatches;
+pub(crate) mod reconciled;
 mod replicas;
 
 use flags::decide::Decision;

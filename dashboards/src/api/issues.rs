@@ -4,6 +4,7 @@
 //! `?migration=`, or it is the default one, or the only one.
 
 pub(super) mod letters;
+pub(super) mod reconcile;
 pub(super) mod reports;
 
 use axum::Json;

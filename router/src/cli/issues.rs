@@ -1,5 +1,7 @@
 //! `crossfade issues`: what is where in the ledger and why, and what people do about it.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -23,6 +25,7 @@ enum Command {
     Discard(TouchArgs),
     Handoff(HandoffArgs),
     Quarantine(QuarantineArgs),
+    Reconcile(ReconcileArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -119,6 +122,19 @@ struct QuarantineArgs {
     common: Common,
 }
 
+/// Asks the sender of webhooks now what it could not deliver, and has that delivered again.
+#[derive(Clone, Debug, clap::Args)]
+struct ReconcileArgs {
+    /// Why: the log keeps it.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Tells what would be asked for, and asks for none of it.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::List(args) => list(args),
@@ -127,6 +143,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Command::Discard(args) => touch(args, "discard"),
         Command::Handoff(args) => handoff(args),
         Command::Quarantine(args) => quarantine(args),
+        Command::Reconcile(args) => reconcile(args),
     }
 }
 
@@ -239,6 +256,30 @@ fn quarantine(args: &QuarantineArgs) -> Result<(), Failure> {
             vec![seconds(&one["time"]), reason, delivery, bytes, detail]
         };
         table(&["TIME", "REASON", "DELIVERY", "BYTES", "DETAIL"], rows(answer, "quarantined", row))
+    })
+}
+
+/// How long the router may ask.
+const ASKED_MAX: Duration = Duration::from_secs(60);
+
+fn reconcile(args: &ReconcileArgs) -> Result<(), Failure> {
+    let body = json!({ "reason": args.reason });
+    let mut call = args.common.post("/issues/reconcile", args.dry_run, body);
+    call.wait = ASKED_MAX;
+    args.common.run(call, |answer| {
+        if answer["more"] == true {
+            eprintln!("there are more: repeat the command when these have arrived");
+        }
+        for issue in answer["unknown"].as_array().into_iter().flatten() {
+            eprintln!("no webhook has told of {}: look at the webhook's settings", cell(issue));
+        }
+        let row = |one: &Value| {
+            let [repository, delivery, status] = ["repository", "delivery", "status"].map(|name| cell(&one[name]));
+            let [action, answered] =
+                ["action", "answered"].map(|name| if one[name].is_null() { String::new() } else { cell(&one[name]) });
+            vec![repository, delivery, action, seconds(&one["tried"]), status, answered]
+        };
+        table(&["REPOSITORY", "DELIVERY", "ACTION", "TRIED", "STATUS", "ASKED AGAIN"], rows(answer, "lost", row))
     })
 }
 

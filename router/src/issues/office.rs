@@ -14,7 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use flags::ledger::Accepted;
 use flags::store::StoreError;
-use flags::store::ledger::{Durability, Ledger};
+use flags::store::ledger::{Durability, Duty, Ledger};
 use flags::watch::Watch;
 use flags::{MigrationId, Side, Snapshot};
 use tokio::sync::{Notify, RwLock};
@@ -23,6 +23,7 @@ use super::journal::{Entry, Journal, NotKept};
 use super::limiter::Limiter;
 use super::payload::Fields;
 use super::placing::placement;
+use super::reconcile::Asking;
 use super::told::Told;
 use crate::config::issues::IssueRoute;
 
@@ -36,6 +37,7 @@ pub(crate) struct Office {
     pub(crate) journal: Journal,
     pub(crate) limiter: ArcSwap<Option<Limiter>>,
     pub(crate) told: Told,
+    pub(crate) asking: Asking,
     /// Something may be ready to be sent to a side, in the order of [`Side::ALL`].
     news: [Notify; 2],
     /// The journal has something to do.
@@ -73,6 +75,7 @@ impl Office {
             watch,
             journal,
             told,
+            asking: Asking::default(),
             news: [Notify::new(), Notify::new()],
             journalled: Notify::new(),
             door: RwLock::new(()),
@@ -100,6 +103,20 @@ impl Office {
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.watch.current()
+    }
+
+    /// Takes or keeps what one router does for all; without an answer of the store nobody does it.
+    pub(crate) async fn has_duty(&self, duty: Duty, lease: Duration) -> bool {
+        let for_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        let taken = self.ledger().take_duty(&self.migration, duty, self.watch.replica(), for_ms);
+        matches!(tokio::time::timeout(ACCEPT_MAX, taken).await, Ok(Ok(true)))
+    }
+
+    /// Lets another router ask the sender at once. What was trimmed need not be trimmed again soon, so that duty stays.
+    pub(crate) async fn leave_duties(&self) {
+        let left = self.ledger().leave_duty(&self.migration, Duty::Reconcile, self.watch.replica());
+        // It ends by itself soon, too.
+        let _ = tokio::time::timeout(ACCEPT_MAX, left).await;
     }
 
     /// Whatever sends looks into the ledger at once.
@@ -165,10 +182,13 @@ impl Office {
         match (accepted, journalled) {
             (Ok(accepted), Ok(())) => Ok(Kept::Ledger(accepted)),
             // Without room for what is not synced yet, the sender waits until it is.
-            (Ok(accepted), Err(problem)) => match tokio::time::timeout(2 * ACCEPT_MAX, self.ledger().confirm()).await {
-                Ok(Ok(_)) => Ok(Kept::Ledger(accepted)),
-                Ok(Err(_)) | Err(_) => Err(problem),
-            },
+            (Ok(accepted), Err(problem)) => {
+                self.told.not_journalled(&problem);
+                match tokio::time::timeout(2 * ACCEPT_MAX, self.ledger().confirm()).await {
+                    Ok(Ok(_)) => Ok(Kept::Ledger(accepted)),
+                    Ok(Err(_)) | Err(_) => Err(problem),
+                }
+            }
             (Err(error), journalled) => {
                 self.go_away(&error);
                 journalled.map(|()| Kept::Journal)
