@@ -18,11 +18,14 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::ledger::past::{Again, Delivered, LOOKED_MAX as PAST_MAX, Past, RESENT_MAX};
 use crate::ledger::view::{Choice, DeadLetter, Event, Filter, Page, Quarantined, Shown, Totals, Touched};
 use crate::ledger::{
-    Accepted, Answer, Claim, Claimed, Delivery, Handed, IssueId, Placement, Report, Reported, Settled, Standing, Why,
+    Accepted, Answer, Claim, Claimed, Delivery, DeliveryId, Handed, IssueId, Placement, Report, Reported, Settled,
+    Standing, Why,
 };
 use crate::migration::{MigrationId, Side};
+use crate::mode::Mode;
 
 /// How long a body is kept after its event was delivered, in seconds: a day.
 pub const BODY_KEPT_S: u64 = 24 * 60 * 60;
@@ -227,6 +230,23 @@ pub trait Ledger: Send + Sync {
         person: &Person,
         dry_run: bool,
     ) -> Result<Touched, StoreError>;
+
+    /// Delivered events among the newest that happened, [`RESENT_MAX`] at most.
+    async fn delivered(&self, migration: &MigrationId, past: &Past) -> Result<Delivered, StoreError> {
+        let events = self.events(migration, false, PAST_MAX).await?;
+        Ok(Delivered::among(&events, past, RESENT_MAX))
+    }
+
+    /// Sends delivered events once more, each to the system that had it and to no other, while their bodies are kept; a dry
+    /// run only tells what would become of each. `as_of` is the mode, and the revision of the state that it is of.
+    async fn resend(
+        &self,
+        migration: &MigrationId,
+        deliveries: &[DeliveryId],
+        as_of: (Mode, u64),
+        person: &Person,
+        dry_run: bool,
+    ) -> Result<Vec<Again>, StoreError>;
 
     /// Gives up events that wait for a person; a dry run only tells which.
     async fn discard(

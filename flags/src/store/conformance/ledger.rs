@@ -1,5 +1,6 @@
 //! What every store promises of the ledger of issues: told cases, and random calls held to the model in memory.
 
+mod again;
 mod moves;
 mod random;
 
@@ -83,6 +84,8 @@ pub(crate) async fn run<F: Future<Output = Subject>>(empty: impl Fn() -> F) {
     moves::work_ends_and_moves_wait_for_it(&empty().await).await;
     moves::a_rollback_moves_what_may_be_moved(&empty().await).await;
     moves::parallel_records_do_not_know_each_other(&empty().await).await;
+    again::what_was_delivered_is_sent_once_more_to_whoever_had_it(&empty().await).await;
+    again::what_may_not_be_sent_once_more_says_why(&empty().await).await;
     a_stale_router_takes_nothing(&empty().await).await;
     what_has_ended_is_short_and_is_trimmed(&empty().await).await;
     what_is_no_delivery_is_kept_with_its_reason(&empty().await).await;

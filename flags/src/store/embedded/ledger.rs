@@ -21,15 +21,17 @@ use tokio::sync::oneshot;
 use self::shelf::{Shelf, Tables};
 use super::{Embedded, File};
 use crate::ledger::book::{Batch, Book, Counted, Shelf as _};
+use crate::ledger::past::{Again, RESENT_MAX};
 use crate::ledger::view::{
     Choice, DeadLetter, EVENTS_SHOWN_MAX, Event, Filter, Listed, PAGE_MAX, Page, Quarantined, Shown, ShownLane, Totals,
     Touched,
 };
 use crate::ledger::{
-    Accepted, Answer, Claim, Delivery, Handed, IssueId, IssueLane, Lane, Placement, Report, Reported, Settled,
-    Standing, Why,
+    Accepted, Answer, Claim, Delivery, DeliveryId, Handed, IssueId, IssueLane, Lane, Placement, Report, Reported,
+    Settled, Standing, Why,
 };
 use crate::migration::{MigrationId, Side};
+use crate::mode::Mode;
 use crate::store::StoreError;
 use crate::store::ledger::{
     CLAIM_BYTES_MAX, CLAIMS_MAX, DUTY_MS_MAX, Durability, Duty, EVENTS_MAX, LOOKED_MAX, Ledger, Person, Policy,
@@ -333,6 +335,19 @@ impl Ledger for Embedded {
     ) -> Result<Touched, StoreError> {
         let (choice, Person { actor, reason }) = (choice.clone(), person.clone());
         self.on_ledger(migration, move |book| book.replay(&choice, Some((&actor, &reason)), dry_run)).await
+    }
+
+    async fn resend(
+        &self,
+        migration: &MigrationId,
+        deliveries: &[DeliveryId],
+        as_of: (Mode, u64),
+        person: &Person,
+        dry_run: bool,
+    ) -> Result<Vec<Again>, StoreError> {
+        let deliveries = deliveries[..deliveries.len().min(RESENT_MAX)].to_vec();
+        let Person { actor, reason } = person.clone();
+        self.on_ledger(migration, move |book| book.resend(&deliveries, as_of, Some((&actor, &reason)), dry_run)).await
     }
 
     async fn discard(

@@ -33,6 +33,7 @@
 
 mod confirm;
 mod duty;
+mod people;
 mod read;
 
 use std::sync::LazyLock;
@@ -44,6 +45,7 @@ use serde::Serialize;
 use self::read::{Meta, claimed, letters, misread, number, of, owners, parts, side, standing, text};
 use super::Redis;
 use crate::ledger::book::mark;
+use crate::ledger::past::Again;
 use crate::ledger::view::{
     Choice, DeadLetter, EVENTS_SHOWN_MAX, Event, Filter, PAGE_MAX, Page, QUARANTINE_MAX, Quarantined, Shown, Totals,
     Touched,
@@ -56,8 +58,8 @@ use crate::migration::{MigrationId, Side};
 use crate::mode::Mode;
 use crate::store::StoreError;
 use crate::store::ledger::{
-    BODY_KEPT_S, CLAIM_BYTES_MAX, CLAIMS_MAX, Durability, Duty, EVENTS_MAX, LETTERS_MAX, LOOKED_MAX, Ledger, Person,
-    Policy, Preflight, STEP_MAX, Step, Taking,
+    BODY_KEPT_S, CLAIM_BYTES_MAX, CLAIMS_MAX, Durability, Duty, EVENTS_MAX, LOOKED_MAX, Ledger, Person, Policy,
+    Preflight, STEP_MAX, Step, Taking,
 };
 
 use self::confirm::Confirming;
@@ -83,9 +85,6 @@ static LEDGER: LazyLock<Script> = LazyLock::new(|| {
     let (rules, shelf) = (include_str!("ledger/rules.lua"), include_str!("ledger/shelf.lua"));
     Script::new(&[clock, rules, shelf, include_str!("ledger/calls.lua")].concat())
 });
-
-/// An entry of a stream: its id, and its fields.
-type Row = (String, Vec<(String, Vec<u8>)>);
 
 #[derive(Serialize)]
 struct Pin {
@@ -145,44 +144,6 @@ impl Redis {
     #[cfg(test)]
     fn ledger_clock(&self) -> u64 {
         self.own_ledger.now.load(std::sync::atomic::Ordering::SeqCst)
-    }
-
-    async fn stream(
-        &self,
-        migration: &MigrationId,
-        name: &str,
-        field: &str,
-        limit: usize,
-    ) -> Result<Vec<(String, String, u64)>, StoreError> {
-        let mut command = redis::cmd("XREVRANGE");
-        command.arg(format!("{}:{name}", self.key_of("issues", migration))).arg("+").arg("-").arg("COUNT").arg(limit);
-        let rows: Vec<Row> = self.link.query(&command).await?;
-        let row = |(id, fields): Row| {
-            let at = id.split('-').next().and_then(|at| at.parse().ok()).unwrap_or_default();
-            let text = fields.into_iter().find(|(name, _)| name == field).map(|(_, text)| text)?;
-            Some((id, String::from_utf8_lossy(&text).into_owned(), at))
-        };
-        Ok(rows.into_iter().filter_map(row).collect())
-    }
-
-    async fn touch(
-        &self,
-        migration: &MigrationId,
-        how: &str,
-        choice: &Choice,
-        person: &Person,
-        dry_run: bool,
-    ) -> Result<Touched, StoreError> {
-        let (issue, kind) = match choice {
-            Choice::Issue(issue) => (issue.as_str(), ""),
-            Choice::All(kind) => ("", kind.map_or("", |kind| kind.name())),
-        };
-        let (by, kept) = (person_json(person)?, BODY_KEPT_S.to_string());
-        let (page, looked) = (PAGE_MAX.to_string(), LETTERS_MAX.to_string());
-        let dry = if dry_run { "1" } else { "0" };
-        let arguments = [how, issue, kind, &by, dry, &kept, &page, &looked].map(str::as_bytes);
-        let answer = self.ledger_call(migration, "touch", &arguments).await?;
-        Ok(Touched { letters: letters(of(&answer, 0)?)?, more: number(of(&answer, 1)?)? == 1 })
     }
 
     async fn step(&self, migration: &MigrationId, name: &str, arguments: &[&[u8]]) -> Result<Step, StoreError> {
@@ -397,6 +358,17 @@ impl Ledger for Redis {
         dry_run: bool,
     ) -> Result<Touched, StoreError> {
         self.touch(migration, "replay", choice, person, dry_run).await
+    }
+
+    async fn resend(
+        &self,
+        migration: &MigrationId,
+        deliveries: &[DeliveryId],
+        as_of: (Mode, u64),
+        person: &Person,
+        dry_run: bool,
+    ) -> Result<Vec<Again>, StoreError> {
+        self.sent_again(migration, deliveries, as_of, person, dry_run).await
     }
 
     async fn discard(

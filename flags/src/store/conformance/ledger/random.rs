@@ -60,6 +60,11 @@ enum Call {
         issue: Option<u8>,
         dry_run: bool,
     },
+    Resend {
+        event: u8,
+        revision: u64,
+        dry_run: bool,
+    },
     Discard {
         issue: Option<u8>,
         kind: Option<Parked>,
@@ -98,6 +103,8 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (10..13u64).prop_map(|revision| Call::RollBack { revision }),
         2 => (prop::option::of(issue.clone()), any::<bool>())
             .prop_map(|(issue, dry_run)| Call::Replay { issue, dry_run }),
+        4 => (0..40u8, 9..13u64, any::<bool>())
+            .prop_map(|(event, revision, dry_run)| Call::Resend { event, revision, dry_run }),
         1 => (prop::option::of(issue), prop::option::of(prop::sample::select(Parked::ALL.to_vec())), any::<bool>())
             .prop_map(|(issue, kind, dry_run)| Call::Discard { issue, kind, dry_run }),
         1 => (prop_oneof![Just(0u64), Just(100), Just(1_000_000)], prop_oneof![Just(0u64), Just(1_000_000)])
@@ -213,6 +220,14 @@ impl Pair<'_> {
                 let choice = of.map_or(Choice::All(None), |of| Choice::Issue(issue(of)));
                 let expected = book.replay(&choice, by, dry_run).unwrap();
                 assert_eq!(ledger.replay(migration, &choice, &person, dry_run).await.unwrap(), expected, "{told}");
+            }
+            Call::Resend { event, revision, dry_run } => {
+                let ids: Vec<_> = [event, (event + 1) % 40].map(|event| format!("event-{event}")).into();
+                let ids: Vec<_> = ids.iter().map(|id| DeliveryId::new(id).unwrap()).collect();
+                let as_of = (Mode::Gradual, revision);
+                let expected = book.resend(&ids, as_of, by, dry_run).unwrap();
+                let found = ledger.resend(migration, &ids, as_of, &person, dry_run).await.unwrap();
+                assert_eq!(found, expected, "{told}");
             }
             Call::Discard { issue: of, kind, dry_run } => {
                 let choice = of.map_or(Choice::All(kind), |of| Choice::Issue(issue(of)));
