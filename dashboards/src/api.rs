@@ -93,6 +93,7 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(issues::letters::discard_many))
         .routes(routes!(issues::letters::replay))
         .routes(routes!(issues::letters::discard))
+        .routes(routes!(issues::again::replay_delivered))
         .routes(routes!(issues::reconcile::reconcile))
         .routes(routes!(issues::reports::heartbeat))
         .routes(routes!(issues::reports::finish))
@@ -182,6 +183,7 @@ GET /api/v1/upstreams
 POST /api/v1/issues/discard
 POST /api/v1/issues/reconcile
 POST /api/v1/issues/replay
+POST /api/v1/issues/replay-delivered
 POST /api/v1/issues/{id}/discard
 POST /api/v1/issues/{id}/fence
 POST /api/v1/issues/{id}/finish

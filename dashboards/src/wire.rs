@@ -6,6 +6,7 @@ pub(crate) mod issues;
 mod mismatches;
 pub(crate) mod reconciled;
 mod replicas;
+pub(crate) mod resent;
 
 use flags::decide::Decision;
 use flags::migration::{Migration, MigrationId};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::change::reason;
@@ -21,7 +22,7 @@ pub(crate) struct Args {
 enum Command {
     List(ListArgs),
     Show(ShowArgs),
-    Replay(TouchArgs),
+    Replay(ReplayArgs),
     Discard(TouchArgs),
     Handoff(HandoffArgs),
     Quarantine(QuarantineArgs),
@@ -70,11 +71,48 @@ struct ShowArgs {
     common: Common,
 }
 
-/// Lets an event that waits for a person be tried again (replay), or gives it up for good (discard).
+/// Lets an event that waits for a person be tried again, or with --delivered sends what was delivered once more.
+#[derive(Clone, Debug, clap::Args)]
+struct ReplayArgs {
+    #[command(flatten)]
+    touch: TouchArgs,
+    #[command(flatten)]
+    delivered: DeliveredArgs,
+}
+
+/// Events that were delivered, each to the system that had it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "What was delivered")]
+struct DeliveredArgs {
+    /// Events that were delivered: those of the issue, or with --all and --since all of them, 200 with one call.
+    #[arg(long, conflicts_with = "why")]
+    delivered: bool,
+    /// One event, by the id of its delivery.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["issue", "all", "why", "delivered", "since", "until"])]
+    delivery: Option<String>,
+    /// Delivered no earlier than this: 2h ago, or 2026-12-31T10:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = ago, requires = "delivered")]
+    since: Option<Timestamp>,
+    /// Delivered before this: 10m ago, or a time; now unless said.
+    #[arg(long, value_name = "TIME", value_parser = ago, requires = "delivered")]
+    until: Option<Timestamp>,
+}
+
+/// A time, or how long ago it was.
+fn ago(text: &str) -> Result<Timestamp, String> {
+    let usage = || "write a time such as 2026-12-31T10:00:00Z, or how long ago it was, such as 2h".to_owned();
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let ago: SignedDuration = text.parse().map_err(|_| usage())?;
+    Timestamp::now().checked_sub(ago).map_err(|_| usage())
+}
+
+/// Gives an event that waits for a person up, for good.
 #[derive(Clone, Debug, clap::Args)]
 struct TouchArgs {
     /// Such as owner/repo#123.
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present_any = ["all", "delivery"])]
     issue: Option<String>,
     /// All that wait, 200 with one call.
     #[arg(long, conflicts_with = "issue")]
@@ -139,7 +177,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::List(args) => list(args),
         Command::Show(args) => show(args),
-        Command::Replay(args) => touch(args, "replay"),
+        Command::Replay(args) => replay(args),
         Command::Discard(args) => touch(args, "discard"),
         Command::Handoff(args) => handoff(args),
         Command::Quarantine(args) => quarantine(args),
@@ -244,6 +282,39 @@ fn touch(args: &TouchArgs, how: &'static str) -> Result<(), Failure> {
             eprintln!("there are more: repeat the command");
         }
         table(&LETTERS, rows(answer, "events", letter))
+    })
+}
+
+fn replay(args: &ReplayArgs) -> Result<(), Failure> {
+    let ReplayArgs { touch: own, delivered } = args;
+    let DeliveredArgs { delivered, delivery, since, until } = delivered;
+    if !delivered && delivery.is_none() {
+        return touch(own, "replay");
+    }
+    let mut body = json!({ "reason": own.reason });
+    for (name, value) in [("delivery", delivery), ("issue", &own.issue)] {
+        if let Some(value) = value {
+            body[name] = json!(value);
+        }
+    }
+    for (name, time) in [("since", since), ("until", until)] {
+        if let Some(time) = time {
+            body[name] = json!(time.to_string());
+        }
+    }
+    let call = own.common.post("/issues/replay-delivered", own.dry_run, body);
+    own.common.run(call, |answer| {
+        if answer["next_since"].is_string() {
+            eprintln!("there are more: repeat the command with --since {}", cell(&answer["next_since"]));
+        }
+        if let Some(from) = answer["from"].as_str() {
+            eprintln!("looked back to {from}: what was delivered before is found by --delivery alone");
+        }
+        let row = |one: &Value| {
+            let [issue, side] = ["issue", "side"].map(|name| one[name].as_str().unwrap_or_default().to_owned());
+            vec![issue, side, cell(&one["delivery"]), cell(&one["resent"]), cell(&one["why"])]
+        };
+        table(&["ISSUE", "SIDE", "DELIVERY", "RESENT", "WHY"], rows(answer, "events", row))
     })
 }
 
