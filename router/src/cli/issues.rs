@@ -74,8 +74,23 @@ struct ShowArgs {
 /// Lets an event that waits for a person be tried again, or with --delivered sends what was delivered once more.
 #[derive(Clone, Debug, clap::Args)]
 struct ReplayArgs {
+    /// Such as owner/repo#123.
+    #[arg(required_unless_present_any = ["all", "delivery"])]
+    issue: Option<String>,
+    /// All that wait, 200 with one call.
+    #[arg(long, conflicts_with = "issue")]
+    all: bool,
+    /// With --all, only those that wait for this reason.
+    #[arg(long, requires = "all", conflicts_with = "issue", value_parser = ["rejected", "dead", "rolled_back"])]
+    why: Option<String>,
+    /// Why: the audit keeps it.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Tells what would be sent and changes nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
-    touch: TouchArgs,
+    common: Common,
     #[command(flatten)]
     delivered: DeliveredArgs,
 }
@@ -112,7 +127,7 @@ fn ago(text: &str) -> Result<Timestamp, String> {
 #[derive(Clone, Debug, clap::Args)]
 struct TouchArgs {
     /// Such as owner/repo#123.
-    #[arg(required_unless_present_any = ["all", "delivery"])]
+    #[arg(required_unless_present = "all")]
     issue: Option<String>,
     /// All that wait, 200 with one call.
     #[arg(long, conflicts_with = "issue")]
@@ -286,13 +301,13 @@ fn touch(args: &TouchArgs, how: &'static str) -> Result<(), Failure> {
 }
 
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {
-    let ReplayArgs { touch: own, delivered } = args;
+    let ReplayArgs { issue, all, why, reason, dry_run, common, delivered } = args.clone();
     let DeliveredArgs { delivered, delivery, since, until } = delivered;
     if !delivered && delivery.is_none() {
-        return touch(own, "replay");
+        return touch(&TouchArgs { issue, all, why, reason, dry_run, common }, "replay");
     }
-    let mut body = json!({ "reason": own.reason });
-    for (name, value) in [("delivery", delivery), ("issue", &own.issue)] {
+    let mut body = json!({ "reason": reason });
+    for (name, value) in [("delivery", delivery), ("issue", issue)] {
         if let Some(value) = value {
             body[name] = json!(value);
         }
@@ -302,8 +317,8 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
             body[name] = json!(time.to_string());
         }
     }
-    let call = own.common.post("/issues/replay-delivered", own.dry_run, body);
-    own.common.run(call, |answer| {
+    let call = common.post("/issues/replay-delivered", dry_run, body);
+    common.run(call, |answer| {
         if answer["next_since"].is_string() {
             eprintln!("there are more: repeat the command with --since {}", cell(&answer["next_since"]));
         }

@@ -90,7 +90,7 @@ async fn what_was_delivered_is_sent_once_more_to_whoever_had_it() {
     wait_for("new has it again", settled).await;
     let of_issue = ["replay", ISSUE, "--delivered", "--since", "10m", "--reason", "all of it"];
     ok(&hooks, &of_issue).await;
-    Hooks::arrives(&hooks.new, &["d-1", "d-2", "d-1", "d-2", "d-1"]).await;
+    Hooks::arrives(&hooks.new, &["d-1", "d-2", "d-1", "d-1", "d-2"]).await;
     let all =
         as_json(&hooks, &["replay", "--all", "--delivered", "--since", "10m", "--reason", "why", "--dry-run"]).await;
     assert_eq!(all["events"].as_array().unwrap().len(), 3, "{all}");
