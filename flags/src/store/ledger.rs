@@ -150,6 +150,12 @@ pub trait Ledger: Send + Sync {
     /// Whether this store may hold issues, asked once when a route needs it.
     async fn preflight(&self) -> Result<Preflight, StoreError>;
 
+    /// Changes when the way to the store was renewed: whoever answers now may lack what was written last, although no call
+    /// has failed.
+    fn renewals(&self) -> u64 {
+        0
+    }
+
     /// Resolves once everything that calls before it have written is as durable as it gets, and says how durable that is.
     ///
     /// One call serves all that was written before it, so make one for many. With an append-only file that is synced

@@ -8,7 +8,7 @@
 //! overtakes one that came before it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -45,6 +45,8 @@ pub(crate) struct Office {
     /// Held for reading while a delivery is kept, for writing while the way in changes.
     pub(crate) door: RwLock<()>,
     away: AtomicBool,
+    /// What [`Ledger::renewals`] was when the ledger had everything.
+    renewals: AtomicU64,
     durability: AtomicU8,
 }
 
@@ -80,6 +82,7 @@ impl Office {
             journalled: Notify::new(),
             door: RwLock::new(()),
             away: AtomicBool::new(away),
+            renewals: AtomicU64::new(0),
             durability: AtomicU8::new(Durability::Soon as u8),
         }
     }
@@ -138,6 +141,8 @@ impl Office {
 
     /// The ledger has everything that came before; only with the door closed.
     pub(crate) fn come_back(&self) {
+        // What it was given went by the connection that there is now.
+        self.renewals.store(self.ledger().renewals(), Ordering::Relaxed);
         if self.away.swap(false, Ordering::AcqRel) {
             self.told.back();
         }
@@ -150,6 +155,20 @@ impl Office {
             self.told.away(error);
         }
         self.journalled.notify_one();
+    }
+
+    /// Another server may answer than the one that had everything, and lack what the journal still has.
+    pub(crate) fn notice_renewal(&self) {
+        if self.is_away() {
+            return;
+        }
+        let renewals = self.ledger().renewals();
+        let before = self.renewals.swap(renewals, Ordering::Relaxed);
+        if before != renewals && before > 0 && self.journal.bytes() > 0 {
+            self.go_away(&StoreError::unavailable(
+                "its connection is another one, perhaps to a server without the last writes",
+            ));
+        }
     }
 
     pub(crate) fn durability(&self) -> Durability {

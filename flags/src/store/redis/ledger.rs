@@ -165,6 +165,10 @@ impl Ledger for Redis {
         self.ledger_preflight().await
     }
 
+    fn renewals(&self) -> u64 {
+        self.link.renewals()
+    }
+
     async fn confirm(&self) -> Result<Durability, StoreError> {
         self.confirm_writes().await
     }
