@@ -221,7 +221,7 @@ async fn parallel_parts_are_told_apart_and_stay() {
 
 #[tokio::test]
 async fn a_sender_is_asked_by_an_operator_with_a_reason() {
-    let world = World::start().await;
+    let world = World::new().await;
     let path = "/api/v1/issues/reconcile";
     post(&world, "viewer", path, &because()).await.is_problem(403, "forbidden");
     post(&world, "operator", path, &json!({})).await.is_problem(400, "reason_required");
@@ -233,7 +233,7 @@ async fn a_sender_is_asked_by_an_operator_with_a_reason() {
 
 #[tokio::test]
 async fn which_delivered_events_are_meant_is_said_whole() {
-    let world = World::start().await;
+    let world = World::new().await;
     let path = "/api/v1/issues/replay-delivered";
     let with = |members: Value| {
         let mut body = members;
