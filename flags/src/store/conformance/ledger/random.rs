@@ -216,6 +216,29 @@ impl Pair<'_> {
                 let counted = (found.moved, found.waiting, found.parked, found.next);
                 assert_eq!(counted, (expected.moved, expected.waiting, expected.parked, next), "{told}");
             }
+            call @ (Call::Replay { .. } | Call::Resend { .. } | Call::Discard { .. }) => {
+                self.call_by_a_person(call, now_ms, told).await;
+            }
+            Call::Trim { idle_s, ended_s } => {
+                let policy = Policy { ended_s, ended_max: 1_000, idle_s };
+                self.model.trim(&policy, now_ms);
+                let mut after = None;
+                loop {
+                    (_, after) = ledger.trim(migration, &policy, after.as_deref()).await.unwrap();
+                    if after.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn call_by_a_person(&mut self, call: Call, now_ms: u64, told: &str) {
+        let (ledger, migration) = (self.ledger, self.migration);
+        let mut book = Book { shelf: &mut self.model, now_ms };
+        let person = person();
+        let by: By<'_> = Some((&person.actor, &person.reason));
+        match call {
             Call::Replay { issue: of, dry_run } => {
                 let choice = of.map_or(Choice::All(None), |of| Choice::Issue(issue(of)));
                 let expected = book.replay(&choice, by, dry_run).unwrap();
@@ -234,17 +257,7 @@ impl Pair<'_> {
                 let expected = book.discard(&choice, by, dry_run).unwrap();
                 assert_eq!(ledger.discard(migration, &choice, &person, dry_run).await.unwrap(), expected, "{told}");
             }
-            Call::Trim { idle_s, ended_s } => {
-                let policy = Policy { ended_s, ended_max: 1_000, idle_s };
-                self.model.trim(&policy, now_ms);
-                let mut after = None;
-                loop {
-                    (_, after) = ledger.trim(migration, &policy, after.as_deref()).await.unwrap();
-                    if after.is_none() {
-                        break;
-                    }
-                }
-            }
+            _ => unreachable!("no call of a person: {told}"),
         }
     }
 
