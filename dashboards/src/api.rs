@@ -93,6 +93,8 @@ fn documented() -> (Router<Shared>, OpenApi) {
         .routes(routes!(issues::letters::discard_many))
         .routes(routes!(issues::letters::replay))
         .routes(routes!(issues::letters::discard))
+        .routes(routes!(issues::again::replay_delivered))
+        .routes(routes!(issues::reconcile::reconcile))
         .routes(routes!(issues::reports::heartbeat))
         .routes(routes!(issues::reports::finish))
         .routes(routes!(issues::reports::handoff))
@@ -179,7 +181,9 @@ GET /api/v1/sign-in
 GET /api/v1/tokens
 GET /api/v1/upstreams
 POST /api/v1/issues/discard
+POST /api/v1/issues/reconcile
 POST /api/v1/issues/replay
+POST /api/v1/issues/replay-delivered
 POST /api/v1/issues/{id}/discard
 POST /api/v1/issues/{id}/fence
 POST /api/v1/issues/{id}/finish

@@ -13,6 +13,7 @@ pub mod auth;
 pub mod health;
 #[cfg(feature = "oidc")]
 pub mod oidc;
+pub mod reconcile;
 
 mod api;
 mod gate;
@@ -59,6 +60,8 @@ pub struct State {
     pub board: Arc<Board>,
     /// What answers that were compared have shown.
     pub mismatches: Arc<Mismatches>,
+    /// Asks senders for webhooks that never arrived.
+    pub reconcile: Arc<dyn reconcile::Reconcile>,
     pub gather: Arc<Gather>,
     /// The name of this router among its replicas.
     pub replica: String,
@@ -84,6 +87,7 @@ impl fmt::Debug for State {
             observer: _,
             board: _,
             mismatches: _,
+            reconcile: _,
             gather: _,
             replica,
             environment,

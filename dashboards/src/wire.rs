@@ -4,7 +4,9 @@ mod decided;
 mod freeze;
 pub(crate) mod issues;
 mod mismatches;
+pub(crate) mod reconciled;
 mod replicas;
+pub(crate) mod resent;
 
 use flags::decide::Decision;
 use flags::migration::{Migration, MigrationId};

@@ -15,6 +15,7 @@
 
 pub mod book;
 mod names;
+pub mod past;
 pub mod rules;
 pub mod view;
 

@@ -362,8 +362,14 @@ impl Draining {
 }
 
 mod issues;
+mod webhooks;
 
-pub use issues::{IssueDiscarded, IssueHandedOver, IssueParked, IssueReplayed, ReportFenced};
+pub use issues::{IssueDiscarded, IssueHandedOver, IssueParked, IssueReplayed, IssueResent, ReportFenced};
+pub use webhooks::{
+    DeliveryAskedFor, DeliveryTried, IssueMovedOn, IssueUnheardOf, JournalAlone, JournalFailed, JournalGiven,
+    SenderAsked, SenderNotAsked, SenderSilenced, Told, WebhookNotKept, WebhookQuarantined, WebhookRefused,
+    WebhookRepeated,
+};
 
 #[cfg(test)]
 mod tests {

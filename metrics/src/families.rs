@@ -189,6 +189,10 @@ families! {
         "Notices by target of the file and what became of them; retried counts tries, the others notices.";
     ISSUES_UNSIGNED = Counter "crossfade_issues_unsigned_total" ["migration", "reason"]
         "Webhooks that this router did not believe, by what is wrong with their signature.";
+    ISSUES_RECONCILED = Counter "crossfade_issues_reconciled_total" ["migration", "result"]
+        "What came of asking the sender for webhooks that never arrived, by this router.";
+    ISSUES_JOURNAL_FAILURES = Counter "crossfade_issues_journal_failures_total" ["migration"]
+        "Times that this router could not write, read or clear its journal.";
     ISSUES_JOURNAL_BYTES = Gauge "crossfade_issues_journal_bytes" ["migration"]
         "What the journal of this router holds that the store may not have for good.";
     ISSUES_JOURNAL_ALONE = Gauge "crossfade_issues_journal_alone" ["migration"]

@@ -43,7 +43,7 @@ pub use process::{OutcomeResult, ProcessCells};
 pub use recent::RecentKeys;
 use recent::Taken;
 pub use totals::{MigrationTotals, SideTotals};
-pub use webhooks::{Unsigned, WebhookCells};
+pub use webhooks::{Reconciled, Unsigned, WebhookCells};
 
 use crate::mismatch::{ComparisonCells, Mismatches};
 use crate::status::Board;

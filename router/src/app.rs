@@ -182,7 +182,8 @@ impl App {
         let (mut tasks, teller) = watchers(&shared, &control, &replica, kill_file);
         let guards = Guards::start(&shared, &control);
         let sharing = Sharing::start(&shared, &control, &replica);
-        let state = admin_state(&shared, control, (replica, environment), tokens, (&config.admin, admin_address));
+        let own = (issues.asker(), (replica, environment));
+        let state = admin_state(&shared, control, own, tokens, (&config.admin, admin_address));
         tasks.spawn(admin::serve(admin_listener, dashboards::app(state)));
         Ok(Self {
             data,
@@ -264,7 +265,7 @@ impl App {
 fn admin_state(
     shared: &Arc<Shared>,
     control: Arc<Control>,
-    (replica, environment): (String, String),
+    (reconcile, (replica, environment)): (Arc<dyn dashboards::reconcile::Reconcile>, (String, String)),
     tokens: Vec<dashboards::auth::Token>,
     (admin, address): (&config::Admin, SocketAddr),
 ) -> dashboards::State {
@@ -275,6 +276,7 @@ fn admin_state(
         observer: Arc::clone(&shared.observer),
         board: Arc::clone(shared.observer.board()),
         mismatches: Arc::clone(&shared.mismatches),
+        reconcile,
         gather: admin::gather(Arc::clone(&shared.observer)),
         replica,
         environment,

@@ -8,6 +8,8 @@ mod keeping;
 mod receiving;
 mod reconciling;
 mod sending;
+mod signing;
+mod tending;
 
 use harness::{Answer, Backend, RedisServer, Router, Setup, wait_until};
 use hook::Hook;

@@ -3,7 +3,9 @@
 //! An issue's id is its name, percent-encoded where it stands in a path: `owner%2Frepo%23123`. The migration is named in
 //! `?migration=`, or it is the default one, or the only one.
 
+pub(super) mod again;
 pub(super) mod letters;
+pub(super) mod reconcile;
 pub(super) mod reports;
 
 use axum::Json;

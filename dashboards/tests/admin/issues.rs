@@ -218,3 +218,40 @@ async fn parallel_parts_are_told_apart_and_stay() {
     let asked = json!({ "to": "legacy", "epoch": 1, "reason": "r" });
     post(&world, "operator", &format!("{ISSUE}/handoff"), &asked).await.is_problem(409, "refused");
 }
+
+#[tokio::test]
+async fn a_sender_is_asked_by_an_operator_with_a_reason() {
+    let world = World::new().await;
+    let path = "/api/v1/issues/reconcile";
+    post(&world, "viewer", path, &because()).await.is_problem(403, "forbidden");
+    post(&world, "operator", path, &json!({})).await.is_problem(400, "reason_required");
+    let would = post(&world, "operator", &format!("{path}?dry_run=true"), &because()).await.json();
+    assert_eq!((&would["dry_run"], &would["lost"][0]["answered"]), (&json!(true), &Value::Null));
+    let told = post(&world, "operator", path, &because()).await.json();
+    assert_eq!((&told["lost"][0]["answered"], &told["unknown"]), (&json!(202), &json!(["octo/hello#7"])));
+}
+
+#[tokio::test]
+async fn which_delivered_events_are_meant_is_said_whole() {
+    let world = World::new().await;
+    let path = "/api/v1/issues/replay-delivered";
+    let with = |members: Value| {
+        let mut body = members;
+        body["reason"] = json!("why");
+        body
+    };
+    post(&world, "viewer", path, &with(json!({ "delivery": "d" }))).await.is_problem(403, "forbidden");
+    post(&world, "operator", path, &json!({ "delivery": "d" })).await.is_problem(400, "reason_required");
+    for bad in [
+        json!({}),
+        json!({ "until": "2026-01-01T00:00:00Z" }),
+        json!({ "delivery": "d", "issue": "a#1" }),
+        json!({ "delivery": "" }),
+        json!({ "issue": "a#1", "since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z" }),
+    ] {
+        post(&world, "operator", path, &with(bad)).await.is_problem(422, "invalid_value");
+    }
+    post(&world, "operator", path, &with(json!({ "delivery": "d" }))).await.is_problem(404, "unknown_delivery");
+    let none = post(&world, "operator", path, &with(json!({ "issue": "a#1" }))).await.json();
+    assert_eq!(none["events"], json!([]));
+}

@@ -12,9 +12,11 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use dashboards::auth::{Role, Token};
 use dashboards::health::{EndpointHealth, Observed, Readiness, UpstreamHealth};
+use dashboards::reconcile::{Found, Lost, NotAsked, Reconcile};
 use dashboards::{Health, State};
 use flags::control::{Ask, Change, Control};
 use flags::freeze::FreezeEntry;
+use flags::ledger::IssueId;
 use flags::migration::{Labels, MigrationId};
 use flags::route::{Route, Target};
 use flags::snapshot::Definitions;
@@ -175,6 +177,22 @@ impl Records for Removable {
 /// A data plane as a test wants it.
 pub(crate) struct Plane(pub(crate) Mutex<Readiness>);
 
+#[async_trait]
+impl Reconcile for Plane {
+    async fn ask(&self, _: &MigrationId, dry_run: bool) -> Result<Found, NotAsked> {
+        let answered = (!dry_run).then_some(202);
+        let lost = Lost {
+            repository: "octo/hello".into(),
+            delivery: "d-1".into(),
+            action: Some("opened".into()),
+            tried: Timestamp::UNIX_EPOCH,
+            status: 503,
+            answered,
+        };
+        Ok(Found { lost: vec![lost], unknown: vec![IssueId::of("octo/hello", "7").unwrap()], more: false })
+    }
+}
+
 impl Health for Plane {
     fn readiness(&self) -> Readiness {
         *self.0.lock().unwrap()
@@ -300,6 +318,7 @@ impl World {
             observer: Arc::clone(&observer),
             board: Arc::clone(&board),
             mismatches: Arc::clone(&mismatches),
+            reconcile: plane.clone(),
             gather: Arc::new(|| Ok("# TYPE crossfade_up gauge\ncrossfade_up 1\n".into())),
             replica: "router-1".into(),
             environment: "test".into(),

@@ -7,10 +7,13 @@
 //!
 //! Not here: a clock, and what makes a step durable.
 
+mod again;
+mod custody;
 mod letters;
 #[cfg(test)]
 pub(crate) mod memory;
 
+pub use self::custody::{Custody, Kept};
 use super::rules::{Record, Rolled, Taken};
 use super::view::{DeadLetter, Event, What};
 use super::{
@@ -25,13 +28,6 @@ pub const LETTERS_MAX: usize = 10_000;
 
 /// By how much of its hash a body is told from another.
 pub type BodyMark = [u8; 16];
-
-/// A delivery that is kept, and when it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    pub delivery: Delivery,
-    pub received_ms: u64,
-}
 
 /// Where the records of one migration are. Every index follows from the records.
 pub trait Shelf {
@@ -52,8 +48,12 @@ pub trait Shelf {
     /// Keeps a delivery for so many records, and remembers that it was there.
     fn keep(&mut self, delivery: &Delivery, mark: BodyMark, copies: u32, now_ms: u64) -> Result<(), Self::Error>;
     fn kept(&mut self, delivery: &DeliveryId) -> Result<Option<Kept>, Self::Error>;
-    /// One record is done with a delivery; after the last it is kept for a while.
-    fn let_go(&mut self, delivery: &DeliveryId, now_ms: u64) -> Result<(), Self::Error>;
+    /// One record is done with a delivery, perhaps because it was delivered there; after the last it is kept for a while.
+    fn let_go(&mut self, delivery: &DeliveryId, had: Option<(Lane, Side)>, now_ms: u64) -> Result<(), Self::Error>;
+    /// Who has had a delivery, while it is kept.
+    fn custody(&mut self, delivery: &DeliveryId, now_ms: u64) -> Result<Option<Custody>, Self::Error>;
+    /// Keeps a delivery that all were done with for so many records again.
+    fn keep_again(&mut self, delivery: &DeliveryId, copies: u32) -> Result<(), Self::Error>;
 
     /// Records of a side that something is to be sent of, the earliest first.
     fn ready(&mut self, side: Side, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Self::Error>;
@@ -197,6 +197,10 @@ impl<S: Shelf> Book<'_, S> {
             let Some(before) = self.shelf.record(&at)? else { continue };
             let Some(first) = self.shelf.first(&at)? else { continue };
             let kept = self.shelf.kept(&first)?;
+            if kept.as_ref().and_then(|kept| kept.custody.had_in(at.lane)).is_some_and(|had| had != before.owner) {
+                self.pass_over(&at, &before, &first)?;
+                continue;
+            }
             let size = kept.as_ref().map_or(0, |kept| kept.delivery.body.len());
             if !batch.claims.is_empty() && bytes + size > bytes_max {
                 break;
@@ -204,7 +208,7 @@ impl<S: Shelf> Book<'_, S> {
             let mut after = before.clone();
             match after.claim(at.lane, &first, self.now_ms) {
                 Taken::Send { token, attempt } => match kept {
-                    Some(Kept { delivery, received_ms }) => {
+                    Some(Kept { delivery, received_ms, .. }) => {
                         bytes += size;
                         let fence = Fence { generation, epoch: after.epoch };
                         let claim = Claim { at: at.clone(), token };
@@ -260,7 +264,8 @@ impl<S: Shelf> Book<'_, S> {
         }
         if let (true, Some(first)) = (is_done, &first) {
             self.shelf.pop(at)?;
-            self.shelf.let_go(first, self.now_ms)?;
+            let had = (settled == Settled::Delivered).then_some((at.lane, before.owner));
+            self.shelf.let_go(first, had, self.now_ms)?;
         }
         if after.epoch != before.epoch {
             self.tell_moved(at, &after, None)?;

@@ -21,7 +21,8 @@ mod tests;
 
 pub use self::record::{Parked, Record, Run, State};
 
-use super::{Answer, DeliveryId, Handed, Lane, Report, Reported, Settled, Why, Word};
+use super::past::Resent;
+use super::{Answer, DeliveryId, Handed, Lane, QUEUE_MAX, Report, Reported, Settled, Why, Word};
 use crate::migration::Side;
 
 /// How long a claim keeps an event from everybody else; whatever is sent under it must be over by then.
@@ -331,6 +332,26 @@ impl Record {
         (self.attempt, self.refused, self.due_ms) = (0, 0, now_ms);
         self.changed_ms = now_ms;
         true
+    }
+
+    /// Whether one that this side has had may be sent once more. To that side and to no other, whatever its epoch is by now.
+    pub const fn may_resend(&self, had: Side, is_rolled_back: bool) -> Resent {
+        let is_had = matches!((self.owner, had), (Side::Legacy, Side::Legacy) | (Side::New, Side::New));
+        if !is_had || self.moving.is_some() {
+            Resent::Moved
+        } else if is_rolled_back && matches!(had, Side::New) {
+            Resent::RolledBack
+        } else if self.waiting >= QUEUE_MAX {
+            Resent::Full
+        } else {
+            Resent::Again
+        }
+    }
+
+    /// The first event is not for this owner, who never had it; it was delivered before.
+    pub const fn pass_over(&mut self, now_ms: u64) {
+        self.next(now_ms);
+        self.changed_ms = now_ms;
     }
 
     /// A person gives the first event up; true where it waited for that and is to be taken from the queue.

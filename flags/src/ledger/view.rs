@@ -162,6 +162,10 @@ pub enum What {
     Ended,
     SplitBrain,
     Replayed,
+    /// It was delivered, and a person wants it sent once more.
+    Resent,
+    /// It was to be sent once more, and its issue has gone to the other side since.
+    PassedOver,
     Discarded,
 }
 
@@ -179,6 +183,8 @@ impl What {
             Self::Ended => "ended",
             Self::SplitBrain => "split_brain",
             Self::Replayed => "replayed",
+            Self::Resent => "resent",
+            Self::PassedOver => "passed_over",
             Self::Discarded => "discarded",
         }
     }

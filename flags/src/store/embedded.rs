@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use super::ledger::Duty;
 use super::records::Lease;
 use super::{
     Ledger, Loaded, PAGE_MAX, Page, Pulse, REPLICA_FORGOTTEN_AFTER, Restored, Store, StoreError, Write, readable,
@@ -52,6 +53,8 @@ pub struct Embedded {
     replicas: Mutex<BTreeMap<String, Heartbeat>>,
     counts: Arc<Mutex<Kept>>,
     lease: Mutex<Lease>,
+    /// By migration; the file is one router's, so these keep its own tasks apart and no more.
+    duties: Mutex<BTreeMap<(MigrationId, Duty), Lease>>,
     desk: Arc<ledger::Desk>,
     /// The time of the ledger in a test that has its own; 0 is this machine's.
     #[cfg(test)]
@@ -80,13 +83,14 @@ impl Embedded {
 
     fn of(file: File, revision: Revision) -> Self {
         let (revision, _) = watch::channel(revision);
-        let (replicas, counts, lease, desk) = Default::default();
+        let (replicas, counts, lease, duties, desk) = Default::default();
         Self {
             file: Arc::new(file),
             revision,
             replicas,
             counts,
             lease,
+            duties,
             desk,
             #[cfg(test)]
             ledger_now: std::sync::atomic::AtomicU64::new(0),

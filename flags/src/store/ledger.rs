@@ -18,11 +18,14 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::ledger::past::{Again, Delivered, LOOKED_MAX as PAST_MAX, Past, RESENT_MAX};
 use crate::ledger::view::{Choice, DeadLetter, Event, Filter, Page, Quarantined, Shown, Totals, Touched};
 use crate::ledger::{
-    Accepted, Answer, Claim, Claimed, Delivery, Handed, IssueId, Placement, Report, Reported, Settled, Standing, Why,
+    Accepted, Answer, Claim, Claimed, Delivery, DeliveryId, Handed, IssueId, Placement, Report, Reported, Settled,
+    Standing, Why,
 };
 use crate::migration::{MigrationId, Side};
+use crate::mode::Mode;
 
 /// How long a body is kept after its event was delivered, in seconds: a day.
 pub const BODY_KEPT_S: u64 = 24 * 60 * 60;
@@ -118,11 +121,40 @@ impl Default for Policy {
     }
 }
 
+/// What one router of a fleet does for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Duty {
+    /// Asks the sender what never arrived.
+    Reconcile,
+    /// Forgets what is old.
+    Trim,
+}
+
+impl Duty {
+    pub const ALL: [Self; 2] = [Self::Reconcile, Self::Trim];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reconcile => "reconcile",
+            Self::Trim => "trim",
+        }
+    }
+}
+
+/// The longest that a duty is one router's without another word of it: as long nobody does it when that one has died.
+pub const DUTY_MS_MAX: u64 = 15 * 60 * 1_000;
+
 /// The records of issues, by migration.
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Whether this store may hold issues, asked once when a route needs it.
     async fn preflight(&self) -> Result<Preflight, StoreError>;
+
+    /// Changes when the way to the store was renewed: whoever answers now may lack what was written last, although no call
+    /// has failed.
+    fn renewals(&self) -> u64 {
+        0
+    }
 
     /// Resolves once everything that calls before it have written is as durable as it gets, and says how durable that is.
     ///
@@ -205,6 +237,23 @@ pub trait Ledger: Send + Sync {
         dry_run: bool,
     ) -> Result<Touched, StoreError>;
 
+    /// Delivered events among the newest that happened, [`RESENT_MAX`] at most.
+    async fn delivered(&self, migration: &MigrationId, past: &Past) -> Result<Delivered, StoreError> {
+        let events = self.events(migration, false, PAST_MAX).await?;
+        Ok(Delivered::among(&events, past, RESENT_MAX))
+    }
+
+    /// Sends delivered events once more, each to the system that had it and to no other, while their bodies are kept; a dry
+    /// run only tells what would become of each. `as_of` is the mode, and the revision of the state that it is of.
+    async fn resend(
+        &self,
+        migration: &MigrationId,
+        deliveries: &[DeliveryId],
+        as_of: (Mode, u64),
+        person: &Person,
+        dry_run: bool,
+    ) -> Result<Vec<Again>, StoreError>;
+
     /// Gives up events that wait for a person; a dry run only tells which.
     async fn discard(
         &self,
@@ -222,6 +271,18 @@ pub trait Ledger: Send + Sync {
 
     /// What happened, the newest first; with `by_people`, only what people did, of which more is kept.
     async fn events(&self, migration: &MigrationId, by_people: bool, limit: usize) -> Result<Vec<Event>, StoreError>;
+
+    /// Takes a duty for so long, or keeps it for as long again; false while another router has it.
+    async fn take_duty(
+        &self,
+        migration: &MigrationId,
+        duty: Duty,
+        holder: &str,
+        for_ms: u64,
+    ) -> Result<bool, StoreError>;
+
+    /// Lets another router have a duty at once; another's is left alone.
+    async fn leave_duty(&self, migration: &MigrationId, duty: Duty, holder: &str) -> Result<(), StoreError>;
 
     /// A step of forgetting; call it again with what it answered as `after` until that is none.
     async fn trim(

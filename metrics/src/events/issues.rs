@@ -1,5 +1,6 @@
 //! What happens to issues: lines and counters of the ledger.
 
+use flags::ledger::past::Again;
 use flags::ledger::view::DeadLetter;
 use flags::ledger::{IssueId, Report};
 use flags::{MigrationId, Side};
@@ -89,6 +90,26 @@ impl IssueReplayed<'_> {
         let (issue, delivery) = (Untrusted(letter.at.issue.as_str()), Untrusted(letter.delivery.as_str()));
         info!(%migration, %issue, %delivery, %side, actor = %Untrusted(actor), "event replayed");
         cells.turned(migration, side, Turn::Replayed, 1);
+    }
+}
+
+/// A person had a delivered event sent once more, to the system that had it.
+#[derive(Debug)]
+pub struct IssueResent<'a> {
+    pub migration: &'a MigrationId,
+    pub again: &'a Again,
+    pub actor: &'a str,
+    pub reason: &'a str,
+}
+
+impl IssueResent<'_> {
+    pub fn emit(self, cells: &IssueCells) {
+        let Self { migration, again, actor, reason } = self;
+        let Some((at, side)) = &again.had else { return };
+        let (issue, delivery) = (Untrusted(at.issue.as_str()), Untrusted(again.delivery.as_str()));
+        let (actor, reason) = (Untrusted(actor), Untrusted(reason));
+        info!(%migration, %issue, %delivery, %side, %actor, %reason, "delivered event is sent once more");
+        cells.turned(migration, *side, Turn::Replayed, 1);
     }
 }
 

@@ -18,7 +18,7 @@ use super::issues::{self, Arrival, IssueCells, Turn};
 use super::notifications::Delivery;
 use super::process::{OutcomeResult, ProcessTotals};
 use super::totals::{EndpointTotals, WorkerTotals};
-use super::webhooks::Unsigned;
+use super::webhooks::{Reconciled, Unsigned};
 use super::{EndpointName, InUse, MigrationTotals, Observer, lock};
 use crate::events::GuardActed;
 use crate::families::{self, Family, Kind};
@@ -369,6 +369,10 @@ impl Page {
             for why in Unsigned::ALL {
                 self.counter(&families::ISSUES_UNSIGNED, &[id, why.name()], cells.get(why));
             }
+            for what in Reconciled::ALL {
+                self.counter(&families::ISSUES_RECONCILED, &[id, what.name()], cells.of(what));
+            }
+            self.counter(&families::ISSUES_JOURNAL_FAILURES, &[id], cells.journal_failures());
             #[allow(clippy::cast_precision_loss, reason = "a journal has no exabytes")]
             self.gauge(&families::ISSUES_JOURNAL_BYTES, &[id], cells.journal_bytes() as f64);
             self.gauge(&families::ISSUES_JOURNAL_ALONE, &[id], f64::from(u8::from(cells.is_alone())));

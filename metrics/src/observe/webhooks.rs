@@ -35,10 +35,40 @@ impl Unsigned {
     }
 }
 
+/// What came of asking a sender for what never arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconciled {
+    /// A delivery was asked for again.
+    AskedFor,
+    /// An issue is not in the ledger.
+    Unknown,
+    /// The sender wanted to hear nothing for a while.
+    Silenced,
+    /// It could not be asked.
+    Failed,
+}
+
+const RECONCILED: usize = 4;
+
+impl Reconciled {
+    pub const ALL: [Self; RECONCILED] = [Self::AskedFor, Self::Unknown, Self::Silenced, Self::Failed];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AskedFor => "asked_for",
+            Self::Unknown => "unknown",
+            Self::Silenced => "silenced",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The counts of one migration on this router.
 #[derive(Debug, Default)]
 pub struct WebhookCells {
     unsigned: [AtomicU64; REASONS],
+    reconciled: [AtomicU64; RECONCILED],
+    journal_failures: AtomicU64,
     journal_bytes: AtomicU64,
     alone: AtomicBool,
 }
@@ -52,6 +82,27 @@ impl WebhookCells {
     pub fn journal(&self, bytes: u64, alone: bool) {
         self.journal_bytes.store(bytes, Ordering::Relaxed);
         self.alone.store(alone, Ordering::Relaxed);
+    }
+
+    /// Whether all webhooks go to the journal alone, from now on.
+    pub fn alone(&self, alone: bool) {
+        self.alone.store(alone, Ordering::Relaxed);
+    }
+
+    pub fn journal_failed(&self) {
+        self.journal_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn reconciled(&self, what: Reconciled) {
+        self.reconciled[what as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn journal_failures(&self) -> u64 {
+        self.journal_failures.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn of(&self, what: Reconciled) -> u64 {
+        self.reconciled[what as usize].load(Ordering::Relaxed)
     }
 
     pub(super) fn get(&self, why: Unsigned) -> u64 {

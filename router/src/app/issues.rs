@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use flags::Side;
+use async_trait::async_trait;
+use dashboards::reconcile::{Found, Lost, NotAsked, Reconcile as Ask};
 use flags::control::Control;
+use flags::{MigrationId, Side};
 use metrics::rollback::Hand;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -102,6 +104,11 @@ impl Issues {
         Ok(())
     }
 
+    /// What asks senders when a person wants to know.
+    pub(super) fn asker(&self) -> Arc<dyn Ask> {
+        Arc::new(Asker(self.offices.clone()))
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
     }
@@ -113,11 +120,37 @@ impl Issues {
         if tokio::time::timeout(timeout, finishing).await.is_err() {
             tracing::warn!("ended before every delivery was answered: another router sends them again");
         }
+        futures_util::future::join_all(dispatches.iter().map(|own| own.office().leave_duties())).await;
     }
 
     /// Ends; what is in a journal stays there for the next start.
     pub(super) async fn shutdown(self) {
         let mut tasks = self.tasks.into_inner().unwrap_or_else(PoisonError::into_inner);
         tasks.shutdown().await;
+    }
+}
+
+/// Senders as the admin side asks them.
+struct Asker(Offices);
+
+#[async_trait]
+impl Ask for Asker {
+    async fn ask(&self, migration: &MigrationId, dry_run: bool) -> Result<Found, NotAsked> {
+        let office = self.0.get(migration).ok_or(NotAsked::NotSet)?;
+        let found = office.ask_sender(dry_run).await.map_err(|why| match why {
+            reconcile::NotAsked::NotSet => NotAsked::NotSet,
+            reconcile::NotAsked::Silent(pause) => NotAsked::Silent(pause),
+            reconcile::NotAsked::Failed(error) => NotAsked::Failed(error),
+        })?;
+        let lost = |own: reconcile::Lost| Lost {
+            repository: own.repository,
+            delivery: own.attempt.guid,
+            action: own.attempt.action,
+            tried: own.attempt.delivered_at,
+            status: own.attempt.status_code,
+            answered: own.answered,
+        };
+        let reconcile::Found { lost: all, unknown, more } = found;
+        Ok(Found { lost: all.into_iter().map(lost).collect(), unknown, more })
     }
 }

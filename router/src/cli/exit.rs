@@ -31,7 +31,11 @@ impl Exit {
     pub(crate) fn of_problem(status: u16, code: &str) -> Self {
         match (code, status) {
             ("not_converged", _) => Self::NotConverged,
-            ("refused" | "held" | "frozen" | "nothing_to_undo" | "nothing_waits", _) => Self::Refused,
+            (
+                "refused" | "held" | "frozen" | "nothing_to_undo" | "nothing_waits" | "nothing_to_ask"
+                | "not_replayable",
+                _,
+            ) => Self::Refused,
             ("stale_revision" | "conflict", _) | (_, 409 | 412) => Self::Conflict,
             (_, 401 | 403 | 429 | 502..=504) => Self::Unreachable,
             (_, 400 | 422) => Self::Usage,

@@ -1,6 +1,9 @@
 //! `crossfade issues`: what is where in the ledger and why, and what people do about it.
 
+use std::time::Duration;
+
 use http::Method;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::change::reason;
@@ -19,10 +22,11 @@ pub(crate) struct Args {
 enum Command {
     List(ListArgs),
     Show(ShowArgs),
-    Replay(TouchArgs),
+    Replay(ReplayArgs),
     Discard(TouchArgs),
     Handoff(HandoffArgs),
     Quarantine(QuarantineArgs),
+    Reconcile(ReconcileArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -67,7 +71,59 @@ struct ShowArgs {
     common: Common,
 }
 
-/// Lets an event that waits for a person be tried again (replay), or gives it up for good (discard).
+/// Lets an event that waits for a person be tried again, or with --delivered sends what was delivered once more.
+#[derive(Clone, Debug, clap::Args)]
+struct ReplayArgs {
+    /// Such as owner/repo#123.
+    #[arg(required_unless_present_any = ["all", "delivery"])]
+    issue: Option<String>,
+    /// All that wait, 200 with one call.
+    #[arg(long, conflicts_with = "issue")]
+    all: bool,
+    /// With --all, only those that wait for this reason.
+    #[arg(long, requires = "all", conflicts_with = "issue", value_parser = ["rejected", "dead", "rolled_back"])]
+    why: Option<String>,
+    /// Why: the audit keeps it.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Tells what would be sent and changes nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    delivered: DeliveredArgs,
+}
+
+/// Events that were delivered, each to the system that had it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "What was delivered")]
+struct DeliveredArgs {
+    /// Events that were delivered: those of the issue, or with --all and --since all of them, 200 with one call.
+    #[arg(long, conflicts_with = "why")]
+    delivered: bool,
+    /// One event, by the id of its delivery.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["issue", "all", "why", "delivered", "since", "until"])]
+    delivery: Option<String>,
+    /// Delivered no earlier than this: 2h ago, or 2026-12-31T10:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = ago, requires = "delivered")]
+    since: Option<Timestamp>,
+    /// Delivered before this: 10m ago, or a time; now unless said.
+    #[arg(long, value_name = "TIME", value_parser = ago, requires = "delivered")]
+    until: Option<Timestamp>,
+}
+
+/// A time, or how long ago it was.
+fn ago(text: &str) -> Result<Timestamp, String> {
+    let usage = || "write a time such as 2026-12-31T10:00:00Z, or how long ago it was, such as 2h".to_owned();
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let ago: SignedDuration = text.parse().map_err(|_| usage())?;
+    Timestamp::now().checked_sub(ago).map_err(|_| usage())
+}
+
+/// Gives an event that waits for a person up, for good.
 #[derive(Clone, Debug, clap::Args)]
 struct TouchArgs {
     /// Such as owner/repo#123.
@@ -119,14 +175,28 @@ struct QuarantineArgs {
     common: Common,
 }
 
+/// Asks the sender of webhooks now what it could not deliver, and has that delivered again.
+#[derive(Clone, Debug, clap::Args)]
+struct ReconcileArgs {
+    /// Why: the log keeps it.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Tells what would be asked for, and asks for none of it.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::List(args) => list(args),
         Command::Show(args) => show(args),
-        Command::Replay(args) => touch(args, "replay"),
+        Command::Replay(args) => replay(args),
         Command::Discard(args) => touch(args, "discard"),
         Command::Handoff(args) => handoff(args),
         Command::Quarantine(args) => quarantine(args),
+        Command::Reconcile(args) => reconcile(args),
     }
 }
 
@@ -230,6 +300,39 @@ fn touch(args: &TouchArgs, how: &'static str) -> Result<(), Failure> {
     })
 }
 
+fn replay(args: &ReplayArgs) -> Result<(), Failure> {
+    let ReplayArgs { issue, all, why, reason, dry_run, common, delivered } = args.clone();
+    let DeliveredArgs { delivered, delivery, since, until } = delivered;
+    if !delivered && delivery.is_none() {
+        return touch(&TouchArgs { issue, all, why, reason, dry_run, common }, "replay");
+    }
+    let mut body = json!({ "reason": reason });
+    for (name, value) in [("delivery", delivery), ("issue", issue)] {
+        if let Some(value) = value {
+            body[name] = json!(value);
+        }
+    }
+    for (name, time) in [("since", since), ("until", until)] {
+        if let Some(time) = time {
+            body[name] = json!(time.to_string());
+        }
+    }
+    let call = common.post("/issues/replay-delivered", dry_run, body);
+    common.run(call, |answer| {
+        if answer["next_since"].is_string() {
+            eprintln!("there are more: repeat the command with --since {}", cell(&answer["next_since"]));
+        }
+        if let Some(from) = answer["from"].as_str() {
+            eprintln!("looked back to {from}: what was delivered before is found by --delivery alone");
+        }
+        let row = |one: &Value| {
+            let [issue, side] = ["issue", "side"].map(|name| one[name].as_str().unwrap_or_default().to_owned());
+            vec![issue, side, cell(&one["delivery"]), cell(&one["resent"]), cell(&one["why"])]
+        };
+        table(&["ISSUE", "SIDE", "DELIVERY", "RESENT", "WHY"], rows(answer, "events", row))
+    })
+}
+
 fn quarantine(args: &QuarantineArgs) -> Result<(), Failure> {
     let call = args.common.get("/issues/quarantine");
     args.common.run(call, |answer| {
@@ -239,6 +342,30 @@ fn quarantine(args: &QuarantineArgs) -> Result<(), Failure> {
             vec![seconds(&one["time"]), reason, delivery, bytes, detail]
         };
         table(&["TIME", "REASON", "DELIVERY", "BYTES", "DETAIL"], rows(answer, "quarantined", row))
+    })
+}
+
+/// How long the router may ask.
+const ASKED_MAX: Duration = Duration::from_secs(60);
+
+fn reconcile(args: &ReconcileArgs) -> Result<(), Failure> {
+    let body = json!({ "reason": args.reason });
+    let mut call = args.common.post("/issues/reconcile", args.dry_run, body);
+    call.wait = ASKED_MAX;
+    args.common.run(call, |answer| {
+        if answer["more"] == true {
+            eprintln!("there are more: repeat the command when these have arrived");
+        }
+        for issue in answer["unknown"].as_array().into_iter().flatten() {
+            eprintln!("no webhook has told of {}: look at the webhook's settings", cell(issue));
+        }
+        let row = |one: &Value| {
+            let [repository, delivery, status] = ["repository", "delivery", "status"].map(|name| cell(&one[name]));
+            let [action, answered] =
+                ["action", "answered"].map(|name| if one[name].is_null() { String::new() } else { cell(&one[name]) });
+            vec![repository, delivery, action, seconds(&one["tried"]), status, answered]
+        };
+        table(&["REPOSITORY", "DELIVERY", "ACTION", "TRIED", "STATUS", "ASKED AGAIN"], rows(answer, "lost", row))
     })
 }
 

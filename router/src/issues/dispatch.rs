@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use flags::ledger::rules::{CLAIM_MS, LEASE_MS};
 use flags::ledger::{Answer, Claimed, IssueLane, Report, Settled, Word};
 use flags::store::StoreError;
-use flags::store::ledger::{CLAIMS_MAX, Policy, Taking};
+use flags::store::ledger::{CLAIMS_MAX, Duty, Policy, Taking};
 use flags::{Mode, Side};
 use metrics::rollback::Hand;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -49,7 +49,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// How long what was claimed is ours.
 const CLAIM: Duration = Duration::from_millis(CLAIM_MS);
 
-/// How often moves that wait are looked at, and how often old records are forgotten.
+/// How often moves that wait are looked at, and how often old records are forgotten, by one router of a fleet.
 const SWEEP: Duration = Duration::from_secs(3);
 const TRIM: Duration = Duration::from_secs(600);
 
@@ -86,6 +86,10 @@ impl Dispatch {
         for places in &self.places {
             let _ = places.acquire_many(all - 1).await;
         }
+    }
+
+    pub(crate) fn office(&self) -> &Office {
+        &self.office
     }
 
     fn places(&self, side: Side) -> &Arc<Semaphore> {
@@ -270,7 +274,7 @@ impl Dispatch {
     pub(crate) async fn tend(self: Arc<Self>) {
         let office = &self.office;
         let mut swapped = office.watch.subscribe();
-        let (mut rolled_back, mut trimmed) = (None, Instant::now());
+        let (mut rolled_back, mut trimmed) = (None, None);
         let mut turns = tokio::time::interval(SWEEP);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -289,8 +293,8 @@ impl Dispatch {
                 }
                 Some(_) | None => rolled_back = None,
             }
-            if trimmed.elapsed() > TRIM {
-                trimmed = Instant::now();
+            if trimmed.is_none_or(|trimmed: Instant| trimmed.elapsed() > TRIM) {
+                trimmed = Some(Instant::now());
                 self.trim().await;
             }
         }
@@ -334,7 +338,11 @@ impl Dispatch {
         false
     }
 
+    /// Forgets what is old, once in a while for the whole fleet.
     async fn trim(&self) {
+        if !self.office.has_duty(Duty::Trim, TRIM).await {
+            return;
+        }
         let mut after = None;
         for _ in 0..STEPS_MAX {
             match self.office.ledger().trim(&self.office.migration, &Policy::default(), after.as_deref()).await {

@@ -109,6 +109,7 @@ impl Office {
     }
 
     async fn turn(&self) -> Result<(), Stopped> {
+        self.notice_renewal();
         if self.is_away() {
             self.catch_up().await?;
         } else if self.journal.open_since().is_some_and(|since| since.elapsed() > OPEN_MAX) {

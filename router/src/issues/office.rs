@@ -8,13 +8,13 @@
 //! overtakes one that came before it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use flags::ledger::Accepted;
 use flags::store::StoreError;
-use flags::store::ledger::{Durability, Ledger};
+use flags::store::ledger::{Durability, Duty, Ledger};
 use flags::watch::Watch;
 use flags::{MigrationId, Side, Snapshot};
 use tokio::sync::{Notify, RwLock};
@@ -23,6 +23,7 @@ use super::journal::{Entry, Journal, NotKept};
 use super::limiter::Limiter;
 use super::payload::Fields;
 use super::placing::placement;
+use super::reconcile::Asking;
 use super::told::Told;
 use crate::config::issues::IssueRoute;
 
@@ -36,6 +37,7 @@ pub(crate) struct Office {
     pub(crate) journal: Journal,
     pub(crate) limiter: ArcSwap<Option<Limiter>>,
     pub(crate) told: Told,
+    pub(crate) asking: Asking,
     /// Something may be ready to be sent to a side, in the order of [`Side::ALL`].
     news: [Notify; 2],
     /// The journal has something to do.
@@ -43,6 +45,8 @@ pub(crate) struct Office {
     /// Held for reading while a delivery is kept, for writing while the way in changes.
     pub(crate) door: RwLock<()>,
     away: AtomicBool,
+    /// What [`Ledger::renewals`] was when the ledger had everything.
+    renewals: AtomicU64,
     durability: AtomicU8,
 }
 
@@ -73,10 +77,12 @@ impl Office {
             watch,
             journal,
             told,
+            asking: Asking::default(),
             news: [Notify::new(), Notify::new()],
             journalled: Notify::new(),
             door: RwLock::new(()),
             away: AtomicBool::new(away),
+            renewals: AtomicU64::new(0),
             durability: AtomicU8::new(Durability::Soon as u8),
         }
     }
@@ -102,6 +108,20 @@ impl Office {
         self.watch.current()
     }
 
+    /// Takes or keeps what one router does for all; without an answer of the store nobody does it.
+    pub(crate) async fn has_duty(&self, duty: Duty, lease: Duration) -> bool {
+        let for_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        let taken = self.ledger().take_duty(&self.migration, duty, self.watch.replica(), for_ms);
+        matches!(tokio::time::timeout(ACCEPT_MAX, taken).await, Ok(Ok(true)))
+    }
+
+    /// Lets another router ask the sender at once. What was trimmed need not be trimmed again soon, so that duty stays.
+    pub(crate) async fn leave_duties(&self) {
+        let left = self.ledger().leave_duty(&self.migration, Duty::Reconcile, self.watch.replica());
+        // It ends by itself soon, too.
+        let _ = tokio::time::timeout(ACCEPT_MAX, left).await;
+    }
+
     /// Whatever sends looks into the ledger at once.
     pub(crate) fn has_news(&self) {
         Side::ALL.into_iter().for_each(|side| self.has_news_for(side));
@@ -121,6 +141,8 @@ impl Office {
 
     /// The ledger has everything that came before; only with the door closed.
     pub(crate) fn come_back(&self) {
+        // What it was given went by the connection that there is now.
+        self.renewals.store(self.ledger().renewals(), Ordering::Relaxed);
         if self.away.swap(false, Ordering::AcqRel) {
             self.told.back();
         }
@@ -133,6 +155,20 @@ impl Office {
             self.told.away(error);
         }
         self.journalled.notify_one();
+    }
+
+    /// Another server may answer than the one that had everything, and lack what the journal still has.
+    pub(crate) fn notice_renewal(&self) {
+        if self.is_away() {
+            return;
+        }
+        let renewals = self.ledger().renewals();
+        let before = self.renewals.swap(renewals, Ordering::Relaxed);
+        if before != renewals && before > 0 && self.journal.bytes() > 0 {
+            self.go_away(&StoreError::unavailable(
+                "its connection is another one, perhaps to a server without the last writes",
+            ));
+        }
     }
 
     pub(crate) fn durability(&self) -> Durability {
@@ -165,10 +201,13 @@ impl Office {
         match (accepted, journalled) {
             (Ok(accepted), Ok(())) => Ok(Kept::Ledger(accepted)),
             // Without room for what is not synced yet, the sender waits until it is.
-            (Ok(accepted), Err(problem)) => match tokio::time::timeout(2 * ACCEPT_MAX, self.ledger().confirm()).await {
-                Ok(Ok(_)) => Ok(Kept::Ledger(accepted)),
-                Ok(Err(_)) | Err(_) => Err(problem),
-            },
+            (Ok(accepted), Err(problem)) => {
+                self.told.not_journalled(&problem);
+                match tokio::time::timeout(2 * ACCEPT_MAX, self.ledger().confirm()).await {
+                    Ok(Ok(_)) => Ok(Kept::Ledger(accepted)),
+                    Ok(Err(_)) | Err(_) => Err(problem),
+                }
+            }
             (Err(error), journalled) => {
                 self.go_away(&error);
                 journalled.map(|()| Kept::Journal)

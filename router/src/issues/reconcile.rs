@@ -8,10 +8,14 @@
 //! Beside that, issues that were changed of late and that the ledger has never heard of are told to the operator. Events
 //! are not made up for them: what happened to them, and whether it counts, only their webhook would say.
 //!
-//! Each router of a fleet asks. Pages, redeliveries and pauses are bounded; a first page that has not changed costs
-//! nothing (ETag), and a server that asks for silence gets it. Not supported: webhooks of organisations and apps.
+//! One router of a fleet asks, and another as soon as that one is gone. Pages, redeliveries and pauses are bounded; a first page
+//! that has not changed costs nothing (ETag), and a server that asks for silence gets it, also from a person who asks in
+//! between. Not supported: webhooks of organisations and apps.
 
+mod asking;
 mod page;
+
+pub(crate) use self::asking::{Asking, NotAsked, run};
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -26,7 +30,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
-use page::{Attempt, Hook, Issue, never_arrived, next_page, silence};
+pub(crate) use page::Attempt;
+use page::{Hook, Issue, never_arrived, next_page, silence};
 use serde::de::DeserializeOwned;
 
 use super::office::Office;
@@ -51,53 +56,57 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Lists that are remembered by their ETag.
 const TAGS_MAX: usize = 10_000;
 
+/// Entries of either kind that one turn tells of; more are done, and counted.
+const TOLD_MAX: usize = 1_000;
+
 /// Why a turn ended early.
+#[derive(Debug)]
 pub(crate) enum Stopped {
     Silence(Duration),
     Failed(String),
 }
 
-/// What one turn did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Turn {
-    pub(crate) redelivered: usize,
-    pub(crate) unknown: usize,
+/// How a turn goes about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Lists that have not changed since the last turn are left out.
+    Changed,
+    /// Everything is looked at, because a person asks.
+    Whole,
+    /// The same, and nothing is asked for.
+    DryRun,
+}
+
+/// A delivery that never arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) repository: String,
+    pub(crate) attempt: Attempt,
+    /// What the sender said to the request to deliver it again; none in a dry run.
+    pub(crate) answered: Option<u16>,
+}
+
+/// What one turn found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) lost: Vec<Lost>,
+    /// Issues that were changed and that the ledger does not know.
+    pub(crate) unknown: Vec<IssueId>,
+    /// There is more than is told, or than one turn asks for.
+    pub(crate) more: bool,
 }
 
 /// A list, or the news that it has not changed.
 struct Listed<T> {
     items: Vec<T>,
     unchanged: bool,
+    tag: Option<String>,
 }
 
 pub(crate) struct Reconciler {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     tags: HashMap<String, String>,
     since: Timestamp,
-}
-
-/// Runs for as long as the office does; without `reconcile` in the file it only waits for one.
-pub(crate) async fn run(office: &Office) {
-    let mut reconciler = None;
-    loop {
-        let settings = office.route.load().reconcile.clone();
-        let Some(settings) = settings else {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            continue;
-        };
-        if reconciler.is_none() {
-            reconciler = Reconciler::new(&settings).inspect_err(|error| office.told.unreconciled(error)).ok();
-        }
-        let mut pause = settings.interval;
-        if let Some(own) = &mut reconciler {
-            match own.turn(office, &settings).await {
-                Ok(turn) => office.told.reconciled(turn),
-                Err(Stopped::Silence(asked)) => pause = pause.max(asked),
-                Err(Stopped::Failed(error)) => office.told.unreconciled(&error),
-            }
-        }
-        tokio::time::sleep(pause).await;
-    }
 }
 
 impl Reconciler {
@@ -107,79 +116,103 @@ impl Reconciler {
         Ok(Self { client, tags: HashMap::new(), since: Timestamp::now() - FIRST_LOOK })
     }
 
-    async fn turn(&mut self, office: &Office, settings: &Reconcile) -> Result<Turn, Stopped> {
+    async fn turn(&mut self, office: &Office, settings: &Reconcile, how: How) -> Result<Found, Stopped> {
         let begun = Timestamp::now();
-        let mut turn = Turn::default();
+        let mut found = Found::default();
         for repository in &settings.repositories {
-            turn.redelivered += self.redeliver(office, settings, repository).await?;
-            turn.unknown += self.sweep(office, settings, repository).await?;
+            self.redeliver(office, settings, repository, how, &mut found).await?;
+            self.sweep(office, settings, repository, &mut found).await?;
         }
-        self.since = begun;
-        Ok(turn)
+        if how != How::DryRun {
+            self.since = begun;
+        }
+        Ok(found)
     }
 
     /// Has everything delivered again that never arrived at our route.
-    async fn redeliver(&mut self, office: &Office, settings: &Reconcile, repository: &str) -> Result<usize, Stopped> {
+    async fn redeliver(
+        &mut self,
+        office: &Office,
+        settings: &Reconcile,
+        repository: &str,
+        how: How,
+        found: &mut Found,
+    ) -> Result<(), Stopped> {
         let route = office.route.load_full();
         let hooks = format!("{}/repos/{repository}/hooks", settings.api);
-        let listed: Listed<Hook> = self.list(settings, &format!("{hooks}?per_page=100"), false, |_| true).await?;
+        let listed: Listed<Hook> = self.list(settings, &format!("{hooks}?per_page=100"), None, |_| true).await?;
         let ours = |hook: &Hook| hook.active && hook.config.url.trim_end_matches('/').ends_with(&route.path);
         let oldest = Timestamp::now() - OLDEST;
         let mut done = 0;
         for hook in listed.items.into_iter().filter(ours) {
             let deliveries = format!("{hooks}/{}/deliveries", hook.id);
+            let first = format!("{deliveries}?per_page=100");
+            let known = self.tags.get(&first).cloned().filter(|_| how == How::Changed);
             let recent = |attempt: &Attempt| attempt.delivered_at > oldest;
-            let listed = self.list(settings, &format!("{deliveries}?per_page=100"), true, recent).await?;
+            let listed = self.list(settings, &first, known.as_deref(), recent).await?;
             if listed.unchanged {
                 continue;
             }
-            for lost in never_arrived(&listed.items, &route.actions) {
+            for attempt in never_arrived(&listed.items, &route.actions) {
                 if done == REDELIVERIES_MAX {
-                    return Ok(done);
+                    found.more = true;
+                    return Ok(());
                 }
-                let address = format!("{deliveries}/{}/attempts", lost.id);
-                let (status, _, _) = self.ask(settings, Method::POST, &address, None).await?;
-                office.told.redelivered(&lost.guid, status);
                 done += 1;
+                let mut lost = Lost { repository: repository.to_owned(), attempt, answered: None };
+                if how != How::DryRun {
+                    let address = format!("{deliveries}/{}/attempts", lost.attempt.id);
+                    let (status, _, _) = self.ask(settings, Method::POST, &address, None).await?;
+                    office.told.redelivered(&lost.attempt.guid, status);
+                    lost.answered = Some(status);
+                }
+                keep(&mut found.lost, lost, &mut found.more);
+            }
+            // Only now: what was not asked for is to be looked at again.
+            if let (Some(tag), true) = (listed.tag, how != How::DryRun && self.tags.len() < TAGS_MAX) {
+                self.tags.insert(first, tag);
             }
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Tells of issues that were changed and that the ledger does not know.
-    async fn sweep(&mut self, office: &Office, settings: &Reconcile, repository: &str) -> Result<usize, Stopped> {
+    async fn sweep(
+        &self,
+        office: &Office,
+        settings: &Reconcile,
+        repository: &str,
+        found: &mut Found,
+    ) -> Result<(), Stopped> {
         let since = self.since.strftime("%Y-%m-%dT%H:%M:%SZ");
         let api = &settings.api;
         let address = format!("{api}/repos/{repository}/issues?state=all&sort=updated&per_page=100&since={since}");
-        let listed: Listed<Issue> = self.list(settings, &address, false, |_| true).await?;
-        let mut unknown = 0;
+        let listed: Listed<Issue> = self.list(settings, &address, None, |_| true).await?;
         for issue in listed.items.into_iter().filter(|issue| issue.pull_request.is_none()) {
             let Ok(id) = IssueId::of(repository, &issue.number.to_string()) else { continue };
             // One that the ledger cannot tell of now is looked at in the next turn.
             let Ok(standing) = office.ledger().standing(&office.migration, &id).await else { continue };
             if standing.is_empty() {
                 office.told.unknown(&id);
-                unknown += 1;
+                keep(&mut found.unknown, id, &mut found.more);
             }
         }
-        Ok(unknown)
+        Ok(())
     }
 
-    /// The entries of all pages, as far as they are wanted.
+    /// The entries of all pages, as far as they are wanted, unless the first page still has the tag that is known.
     async fn list<T: DeserializeOwned>(
-        &mut self,
+        &self,
         settings: &Reconcile,
         first: &str,
-        tagged: bool,
+        known: Option<&str>,
         wanted: impl Fn(&T) -> bool,
     ) -> Result<Listed<T>, Stopped> {
-        let mut listed = Listed { items: Vec::new(), unchanged: false };
+        let mut listed = Listed { items: Vec::new(), unchanged: false, tag: None };
         let mut next = Some(first.to_owned());
-        let known = if tagged { self.tags.get(first).cloned() } else { None };
         for page in 0..PAGES_MAX {
             let Some(address) = next.take() else { break };
-            let tag = known.as_deref().filter(|_| page == 0);
-            let (status, fields, body) = self.ask(settings, Method::GET, &address, tag).await?;
+            let (status, fields, body) = self.ask(settings, Method::GET, &address, known.filter(|_| page == 0)).await?;
             if status == 304 {
                 listed.unchanged = true;
                 break;
@@ -192,9 +225,8 @@ impl Reconciler {
             let whole = items.iter().all(&wanted);
             listed.items.extend(items.into_iter().filter(&wanted));
             next = next_page(&fields, &settings.api).filter(|_| whole);
-            if page == 0 && tagged && self.tags.len() < TAGS_MAX {
-                let tag = fields.get(ETAG).and_then(|tag| tag.to_str().ok());
-                tag.into_iter().for_each(|tag| _ = self.tags.insert(first.to_owned(), tag.to_owned()));
+            if page == 0 {
+                listed.tag = fields.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
             }
         }
         Ok(listed)
@@ -235,4 +267,8 @@ impl Reconciler {
             Some(_) | None => Ok((status, fields, body)),
         }
     }
+}
+
+fn keep<T>(list: &mut Vec<T>, one: T, more: &mut bool) {
+    if list.len() < TOLD_MAX { list.push(one) } else { *more = true }
 }

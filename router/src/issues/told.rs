@@ -13,12 +13,16 @@ use flags::ledger::{Answer, Claimed, DeliveryId, IssueId, Settled};
 use flags::store::StoreError;
 use flags::{MigrationId, Side};
 use metrics::events::Untrusted;
-use metrics::events::{IssueHandedOver, IssueParked};
-use metrics::observe::{Arrival, Observer, Turn, Unsigned, WebhookCells};
+use metrics::events::{
+    DeliveryAskedFor, DeliveryTried, IssueHandedOver, IssueMovedOn, IssueParked, IssueUnheardOf, JournalAlone,
+    JournalFailed, JournalGiven, SenderNotAsked, SenderSilenced, WebhookNotKept, WebhookQuarantined, WebhookRefused,
+    WebhookRepeated,
+};
+use metrics::observe::{Arrival, Observer, Unsigned, WebhookCells};
 use tracing::{debug, error, info, warn};
 
 use super::journal::{NotKept, Recovered};
-use super::reconcile;
+use super::reconcile::Found;
 
 pub(crate) struct Told {
     migration: MigrationId,
@@ -58,20 +62,15 @@ impl Told {
     }
 
     pub(crate) fn same_body(&self, delivery: &DeliveryId) {
-        self.came(Arrival::SameBody);
-        let delivery = Untrusted(delivery.as_str());
-        info!(migration = %self.migration, %delivery, "a webhook had the body of another one, and is not delivered twice");
+        WebhookRepeated { migration: &self.migration, delivery }.emit(self.observer.issues());
     }
 
     pub(crate) fn full(&self, what: &str) {
-        self.came(Arrival::Refused);
-        warn!(migration = %self.migration, what, "no further webhook is taken: as much waits as may");
+        WebhookRefused { migration: &self.migration, what }.emit(self.observer.issues());
     }
 
     pub(crate) fn quarantined(&self, reason: &str, detail: &str, delivery: Option<&str>) {
-        self.came(if reason == "conflict" { Arrival::Conflict } else { Arrival::Quarantined });
-        let (detail, delivery) = (Untrusted(detail), Untrusted(delivery.unwrap_or_default()));
-        warn!(migration = %self.migration, reason, %detail, %delivery, "a webhook is in quarantine: crossfade issues quarantine");
+        WebhookQuarantined { migration: &self.migration, reason, detail, delivery }.emit(self.observer.issues());
     }
 
     pub(crate) fn not_quarantined(&self, error: &StoreError) {
@@ -79,12 +78,11 @@ impl Told {
     }
 
     pub(crate) fn not_kept(&self, problem: &NotKept) {
-        self.came(Arrival::Failed);
-        error!(migration = %self.migration, %problem, "a webhook could be kept nowhere and was answered with 503");
+        WebhookNotKept { migration: &self.migration, problem }.emit(self.observer.issues());
     }
 
     pub(crate) fn away(&self, error: &StoreError) {
-        warn!(migration = %self.migration, %error, "webhooks go to the journal until the store answers, and none is sent on");
+        JournalAlone { migration: &self.migration, error }.emit(&self.cells);
     }
 
     pub(crate) fn still_away(&self, error: &StoreError) {
@@ -92,7 +90,7 @@ impl Told {
     }
 
     pub(crate) fn back(&self) {
-        info!(migration = %self.migration, "the store has all of the journal: webhooks go to it again");
+        JournalGiven { migration: &self.migration }.emit(&self.cells);
     }
 
     pub(crate) fn drained(&self, new: u64) {
@@ -106,7 +104,12 @@ impl Told {
     }
 
     pub(crate) fn unreadable(&self, error: &std::io::Error) {
-        error!(migration = %self.migration, %error, "the journal cannot be read or removed: look at its disk");
+        JournalFailed { migration: &self.migration, problem: error }.emit(&self.cells);
+    }
+
+    /// The store has it, but not on its disk yet, and the journal has it not.
+    pub(crate) fn not_journalled(&self, problem: &NotKept) {
+        JournalFailed { migration: &self.migration, problem }.emit(&self.cells);
     }
 
     pub(crate) fn recovered(&self, recovered: &Recovered) {
@@ -131,23 +134,7 @@ impl Told {
     }
 
     pub(crate) fn tried(&self, claimed: &Claimed, answer: Answer, words: &str, took: Duration) {
-        let Claimed { owner, attempt, delivery, .. } = claimed;
-        self.observer.issues().answered(&self.migration, *owner, answer);
-        let (id, issue) = (Untrusted(delivery.id.as_str()), Untrusted(delivery.issue.as_str()));
-        let answer_name = answer.name();
-        let took_ms = took.as_millis();
-        match answer {
-            Answer::Accepted | Answer::InProgress => {
-                debug!(migration = %self.migration, side = owner.name(), delivery = %id, %issue, attempt, took_ms, "delivered");
-            }
-            Answer::NotAccepted | Answer::Rejected | Answer::Ambiguous => {
-                let words = Untrusted(words);
-                warn!(
-                    migration = %self.migration, side = owner.name(), delivery = %id, %issue, attempt, took_ms,
-                    answer = answer_name, %words, "not delivered yet"
-                );
-            }
-        }
+        DeliveryTried { migration: &self.migration, claimed, answer, words, took }.emit(self.observer.issues());
     }
 
     pub(crate) fn settled(&self, claimed: &Claimed, settled: Settled) {
@@ -177,8 +164,7 @@ impl Told {
 
     /// Moves that waited and have become safe.
     pub(crate) fn moved_on(&self, to: Side) {
-        info!(migration = %self.migration, to = to.name(), "an issue went to the other side: nobody works on it any more");
-        self.observer.issues().turned(&self.migration, to, Turn::Handoff, 1);
+        IssueMovedOn { migration: &self.migration, to }.emit(self.observer.issues());
     }
 
     pub(crate) fn reassigned(&self, moved: u64, waiting: u64) {
@@ -194,23 +180,25 @@ impl Told {
         debug!(migration = %self.migration, %error, "nothing is sent on while the store does not answer");
     }
 
-    pub(crate) fn redelivered(&self, guid: &str, status: u16) {
-        let delivery = Untrusted(guid);
-        info!(migration = %self.migration, %delivery, status, "a delivery that never arrived was asked for again");
+    pub(crate) fn redelivered(&self, delivery: &str, status: u16) {
+        DeliveryAskedFor { migration: &self.migration, delivery, status }.emit(&self.cells);
     }
 
     pub(crate) fn unknown(&self, issue: &IssueId) {
-        let issue = Untrusted(issue.as_str());
-        warn!(migration = %self.migration, %issue, "an issue was changed that no webhook has told of: look at the webhook's settings");
+        IssueUnheardOf { migration: &self.migration, issue }.emit(&self.cells);
     }
 
-    pub(crate) fn reconciled(&self, turn: reconcile::Turn) {
-        debug!(migration = %self.migration, redelivered = turn.redelivered, unknown = turn.unknown, "compared with the sender");
+    pub(crate) fn reconciled(&self, found: &Found) {
+        let Found { lost, unknown, more } = found;
+        debug!(migration = %self.migration, lost = lost.len(), unknown = unknown.len(), more, "compared with the sender");
+    }
+
+    pub(crate) fn silenced(&self, pause: Duration) {
+        SenderSilenced { migration: &self.migration, pause }.emit(&self.cells);
     }
 
     pub(crate) fn unreconciled(&self, error: &str) {
-        let error = Untrusted(error);
-        warn!(migration = %self.migration, %error, "the sender could not be asked for what never arrived");
+        SenderNotAsked { migration: &self.migration, error }.emit(&self.cells);
     }
 
     pub(crate) fn rolled_back(&self, why: &str) {

@@ -62,6 +62,54 @@ async fn what_waits_for_a_person_is_listed_shown_and_replayed() {
 }
 
 #[tokio::test]
+async fn what_was_delivered_is_sent_once_more_to_whoever_had_it() {
+    let hooks = Hooks::start().await;
+    hooks.router.rollout(50.0).await;
+    hooks.router.mode("gradual").await;
+    for (delivery, number) in [("d-1", 1), ("d-2", 1), ("d-9", 99)] {
+        hooks.route(&Hook::new(delivery, "edited", number)).await;
+    }
+    Hooks::arrives(&hooks.new, &["d-1", "d-2"]).await;
+    Hooks::arrives(&hooks.legacy, &["d-9"]).await;
+    let settled = || async {
+        let shown = as_json(&hooks, &["show", ISSUE]).await;
+        (shown["records"][0]["waiting"] == 0).then_some(())
+    };
+    wait_for("new has both", settled).await;
+    let one = ["replay", "--delivery", "d-1", "--reason", "new lost its disk"];
+    let would = as_json(&hooks, &[&one[..], &["--dry-run"]].concat()).await;
+    assert_eq!((&would["events"][0]["resent"], &would["events"][0]["side"]), (&json!("again"), &json!("new")));
+    assert_eq!(Hooks::got(&hooks.new).len(), 2, "a dry run sends nothing");
+    ok(&hooks, &one).await;
+    Hooks::arrives(&hooks.new, &["d-1", "d-2", "d-1"]).await;
+    let seen = hooks.new.seen_at(PATH);
+    assert_eq!(
+        (&seen[0].body, seen[0].head.value("crossfade-fence")),
+        (&seen[2].body, seen[2].head.value("crossfade-fence"))
+    );
+    wait_for("new has it again", settled).await;
+    let of_issue = ["replay", ISSUE, "--delivered", "--since", "10m", "--reason", "all of it"];
+    ok(&hooks, &of_issue).await;
+    Hooks::arrives(&hooks.new, &["d-1", "d-2", "d-1", "d-1", "d-2"]).await;
+    let all =
+        as_json(&hooks, &["replay", "--all", "--delivered", "--since", "10m", "--reason", "why", "--dry-run"]).await;
+    assert_eq!(all["events"].as_array().unwrap().len(), 3, "{all}");
+    // The other system does not do again what this one has done.
+    wait_for("new has them again", settled).await;
+    ok(&hooks, &["handoff", ISSUE, "legacy", "--force", "--reason", "why"]).await;
+    let refused = run(&hooks, &one).await;
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(6), ""), "{refused:?}");
+    assert!(refused.stderr.contains("the other system's by now"), "{refused:?}");
+    let unknown = run(&hooks, &["replay", "--delivery", "none", "--reason", "why"]).await;
+    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+    let unbounded = run(&hooks, &["replay", "--all", "--delivered", "--reason", "why"]).await;
+    assert_eq!(unbounded.code, Some(2), "{unbounded:?}");
+    let audit = hooks.router.api("GET", "/issues/audit", None).await.text();
+    assert!(audit.contains("\"resent\"") && audit.contains("new lost its disk"), "{audit}");
+    assert_eq!(Hooks::got(&hooks.legacy), ["d-9"]);
+}
+
+#[tokio::test]
 async fn what_nobody_wants_is_discarded_with_its_reason() {
     let hooks = with_a_dead_letter().await;
     hooks.route(&Hook::new("d-2", "edited", 1)).await;

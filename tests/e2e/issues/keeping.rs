@@ -1,5 +1,6 @@
 //! What was answered with success outlives routers, stores and disks that fail.
 
+use harness::redis_server::Role;
 use harness::{Backend, RedisServer, wait_for, wait_until};
 use serde_json::{Value, json};
 
@@ -136,6 +137,32 @@ async fn what_the_store_loses_before_it_is_on_its_disk_is_given_to_it_again() {
     // A replica that takes over may know nothing of the last writes; an empty server knows less.
     redis.kill().await;
     redis.restart_empty().await;
+    hooks.legacy.restart().await;
+    wait_until("all five arrive", || Hooks::got(&hooks.legacy).len() >= 5).await;
+    let mut ids = Hooks::got(&hooks.legacy);
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids, ["d-1", "d-2", "d-3", "d-4", "d-5"]);
+}
+
+#[tokio::test]
+async fn what_another_primary_lacks_is_given_to_it_although_no_call_has_failed() {
+    let Some(first) = RedisServer::start().await else { return };
+    let Some(second) = RedisServer::start_as(Role::ReplicaOf(first.address)).await else { return };
+    let Some(sentinel) = RedisServer::start_as(Role::SentinelOf(first.address)).await else { return };
+    let url = format!("redis+sentinel://{}/main", sentinel.address);
+    let mut hooks = Hooks::with("", |setup| setup.with_redis(&url)).await;
+    hooks.legacy.stop();
+    let synced = || async { second.info("replication").await.contains("master_link_status:up").then_some(()) };
+    wait_for("the replica has everything", synced).await;
+    // From here on it lags behind, and is the primary all the same.
+    second.command("REPLICAOF NO ONE").await;
+    for number in 1..=5 {
+        assert_eq!(hooks.route(&Hook::new(&format!("d-{number}"), "opened", number)).await["status"], "routed");
+    }
+    sentinel.command("SENTINEL REMOVE main").await;
+    sentinel.command(&format!("SENTINEL MONITOR main 127.0.0.1 {} 1", second.address.port())).await;
+    hooks.router.wait_until_printed("its connection is another one").await;
     hooks.legacy.restart().await;
     wait_until("all five arrive", || Hooks::got(&hooks.legacy).len() >= 5).await;
     let mut ids = Hooks::got(&hooks.legacy);

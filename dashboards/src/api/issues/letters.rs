@@ -34,7 +34,7 @@ pub(crate) struct TouchParams {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TouchBody {
     #[schema(required, value_type = String)]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

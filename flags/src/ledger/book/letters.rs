@@ -28,7 +28,7 @@ impl<S: Shelf> Book<'_, S> {
             let mut after = before.clone();
             if after.discard(self.now_ms) {
                 self.shelf.pop(&letter.at)?;
-                self.shelf.let_go(&letter.delivery, self.now_ms)?;
+                self.shelf.let_go(&letter.delivery, None, self.now_ms)?;
                 self.tell(&letter.at, What::Discarded, letter.delivery.to_string(), by)?;
                 self.shelf.put(&letter.at, Some(&before), Some(&after))?;
             }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 
-use super::{BodyMark, Kept, Shelf};
+use super::{BodyMark, Custody, Kept, Shelf};
 use crate::ledger::rules::{GRACE_MS, Record};
 use crate::ledger::view::{Event, Listed, Totals};
-use crate::ledger::{Delivery, DeliveryId, IssueLane};
+use crate::ledger::{Delivery, DeliveryId, IssueLane, Lane};
 use crate::migration::Side;
-use crate::store::ledger::Policy;
+use crate::store::ledger::{BODY_KEPT_S, Policy};
 
 /// Deliveries are known for three periods of 4 days.
 const PERIOD_MS: u64 = 4 * 24 * 60 * 60 * 1_000;
@@ -20,7 +20,9 @@ pub(crate) struct Memory {
     pub(crate) queues: BTreeMap<String, VecDeque<(DeliveryId, u64)>>,
     pub(crate) seen: BTreeMap<DeliveryId, (BodyMark, u64)>,
     bodies: BTreeMap<BodyMark, u64>,
-    kept: BTreeMap<DeliveryId, (Delivery, u64)>,
+    kept: BTreeMap<DeliveryId, Kept>,
+    /// When a delivery goes that all are done with.
+    going: BTreeMap<DeliveryId, u64>,
     generation: u64,
     rolled_back: u64,
     /// Oldest first.
@@ -125,19 +127,38 @@ impl Shelf for Memory {
         Ok(self.bodies.get(&mark).is_some_and(|period| period + 3 > now_ms / PERIOD_MS))
     }
 
-    fn keep(&mut self, delivery: &Delivery, mark: BodyMark, _: u32, now_ms: u64) -> Result<(), Infallible> {
+    fn keep(&mut self, delivery: &Delivery, mark: BodyMark, left: u32, now_ms: u64) -> Result<(), Infallible> {
         self.seen.insert(delivery.id.clone(), (mark, now_ms / PERIOD_MS));
         self.bodies.insert(mark, now_ms / PERIOD_MS);
-        self.kept.insert(delivery.id.clone(), (delivery.clone(), now_ms));
+        let custody = Custody { issue: delivery.issue.clone(), left, had: Vec::new() };
+        let kept = Kept { delivery: delivery.clone(), received_ms: now_ms, custody };
+        self.going.remove(&delivery.id);
+        self.kept.insert(delivery.id.clone(), kept);
         Ok(())
     }
 
     fn kept(&mut self, delivery: &DeliveryId) -> Result<Option<Kept>, Infallible> {
-        let kept = self.kept.get(delivery).cloned();
-        Ok(kept.map(|(delivery, received_ms)| Kept { delivery, received_ms }))
+        Ok(self.kept.get(delivery).cloned())
     }
 
-    fn let_go(&mut self, _: &DeliveryId, _: u64) -> Result<(), Infallible> {
+    fn let_go(&mut self, delivery: &DeliveryId, had: Option<(Lane, Side)>, now_ms: u64) -> Result<(), Infallible> {
+        let Some(Kept { custody, .. }) = self.kept.get_mut(delivery) else { return Ok(()) };
+        custody.left = custody.left.saturating_sub(1);
+        had.into_iter().for_each(|(lane, side)| custody.give(lane, side));
+        if custody.left == 0 {
+            self.going.insert(delivery.clone(), now_ms + BODY_KEPT_S * 1_000);
+        }
+        Ok(())
+    }
+
+    fn custody(&mut self, delivery: &DeliveryId, now_ms: u64) -> Result<Option<Custody>, Infallible> {
+        let is_gone = self.going.get(delivery).is_some_and(|going| *going <= now_ms);
+        Ok(self.kept.get(delivery).filter(|_| !is_gone).map(|kept| kept.custody.clone()))
+    }
+
+    fn keep_again(&mut self, delivery: &DeliveryId, copies: u32) -> Result<(), Infallible> {
+        self.going.remove(delivery);
+        self.kept.get_mut(delivery).into_iter().for_each(|kept| kept.custody.left = copies);
         Ok(())
     }
 

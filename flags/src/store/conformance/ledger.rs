@@ -1,5 +1,6 @@
 //! What every store promises of the ledger of issues: told cases, and random calls held to the model in memory.
 
+mod again;
 mod moves;
 mod random;
 
@@ -17,7 +18,7 @@ use crate::ledger::{
 use crate::migration::Side;
 use crate::mode::Mode;
 use crate::store::Store;
-use crate::store::ledger::{Ledger, Person, Policy, Taking};
+use crate::store::ledger::{DUTY_MS_MAX, Duty, Ledger, Person, Policy, Taking};
 
 /// The first moment of every test.
 const START: u64 = 1_760_000_000_000;
@@ -83,12 +84,15 @@ pub(crate) async fn run<F: Future<Output = Subject>>(empty: impl Fn() -> F) {
     moves::work_ends_and_moves_wait_for_it(&empty().await).await;
     moves::a_rollback_moves_what_may_be_moved(&empty().await).await;
     moves::parallel_records_do_not_know_each_other(&empty().await).await;
+    again::what_was_delivered_is_sent_once_more_to_whoever_had_it(&empty().await).await;
+    again::what_may_not_be_sent_once_more_says_why(&empty().await).await;
     a_stale_router_takes_nothing(&empty().await).await;
     what_has_ended_is_short_and_is_trimmed(&empty().await).await;
     what_is_no_delivery_is_kept_with_its_reason(&empty().await).await;
     what_people_do_is_told(&empty().await).await;
     bodies_and_headers_come_back_byte_for_byte(&empty().await).await;
     racing_routers_take_each_event_once(&empty().await).await;
+    one_router_does_what_one_does_for_all(&empty().await).await;
     random::run(&empty().await).await;
 }
 
@@ -386,4 +390,24 @@ async fn racing_routers_take_each_event_once(subject: &Subject) {
     let before = all.len();
     all.dedup();
     assert_eq!((before, all.len()), (ISSUES, ISSUES));
+}
+
+async fn one_router_does_what_one_does_for_all(subject: &Subject) {
+    let (ledger, m) = (subject.store.ledger(), id("m"));
+    let take = |holder: &'static str, for_ms| ledger.take_duty(&m, Duty::Reconcile, holder, for_ms);
+    assert!(take("a", DUTY_MS_MAX).await.unwrap());
+    assert!(take("a", DUTY_MS_MAX).await.unwrap(), "its holder keeps it");
+    assert!(!take("b", 1).await.unwrap());
+    assert!(ledger.take_duty(&m, Duty::Trim, "b", 1_000).await.unwrap(), "each duty is one of its own");
+    assert!(ledger.take_duty(&id("n"), Duty::Reconcile, "b", 1_000).await.unwrap(), "and each migration's");
+    ledger.leave_duty(&m, Duty::Reconcile, "b").await.unwrap();
+    assert!(!take("b", 1).await.unwrap(), "nobody gives back what is another's");
+    ledger.leave_duty(&m, Duty::Reconcile, "a").await.unwrap();
+    assert!(take("b", 1).await.unwrap());
+    let ended = async {
+        while !take("a", DUTY_MS_MAX).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    };
+    super::soon("a duty that is not kept ends", ended).await;
 }

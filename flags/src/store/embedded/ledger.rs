@@ -12,6 +12,7 @@ mod shelf;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use redb::WriteTransaction;
@@ -20,19 +21,21 @@ use tokio::sync::oneshot;
 use self::shelf::{Shelf, Tables};
 use super::{Embedded, File};
 use crate::ledger::book::{Batch, Book, Counted, Shelf as _};
+use crate::ledger::past::{Again, RESENT_MAX};
 use crate::ledger::view::{
     Choice, DeadLetter, EVENTS_SHOWN_MAX, Event, Filter, Listed, PAGE_MAX, Page, Quarantined, Shown, ShownLane, Totals,
     Touched,
 };
 use crate::ledger::{
-    Accepted, Answer, Claim, Delivery, Handed, IssueId, IssueLane, Lane, Placement, Report, Reported, Settled,
-    Standing, Why,
+    Accepted, Answer, Claim, Delivery, DeliveryId, Handed, IssueId, IssueLane, Lane, Placement, Report, Reported,
+    Settled, Standing, Why,
 };
 use crate::migration::{MigrationId, Side};
+use crate::mode::Mode;
 use crate::store::StoreError;
 use crate::store::ledger::{
-    CLAIM_BYTES_MAX, CLAIMS_MAX, Durability, EVENTS_MAX, LOOKED_MAX, Ledger, Person, Policy, Preflight, STEP_MAX, Step,
-    Taking,
+    CLAIM_BYTES_MAX, CLAIMS_MAX, DUTY_MS_MAX, Durability, Duty, EVENTS_MAX, LOOKED_MAX, Ledger, Person, Policy,
+    Preflight, STEP_MAX, Step, Taking,
 };
 
 pub(super) use self::shelf::make;
@@ -334,6 +337,19 @@ impl Ledger for Embedded {
         self.on_ledger(migration, move |book| book.replay(&choice, Some((&actor, &reason)), dry_run)).await
     }
 
+    async fn resend(
+        &self,
+        migration: &MigrationId,
+        deliveries: &[DeliveryId],
+        as_of: (Mode, u64),
+        person: &Person,
+        dry_run: bool,
+    ) -> Result<Vec<Again>, StoreError> {
+        let deliveries = deliveries[..deliveries.len().min(RESENT_MAX)].to_vec();
+        let Person { actor, reason } = person.clone();
+        self.on_ledger(migration, move |book| book.resend(&deliveries, as_of, Some((&actor, &reason)), dry_run)).await
+    }
+
     async fn discard(
         &self,
         migration: &MigrationId,
@@ -356,6 +372,24 @@ impl Ledger for Embedded {
 
     async fn events(&self, migration: &MigrationId, by_people: bool, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.on_shelf(migration, move |shelf, _| shelf.events(by_people, limit.min(EVENTS_MAX))).await
+    }
+
+    async fn take_duty(
+        &self,
+        migration: &MigrationId,
+        duty: Duty,
+        holder: &str,
+        for_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let mut duties = self.duties.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = duties.entry((migration.clone(), duty)).or_default();
+        Ok(lease.take(holder, for_ms.clamp(1, DUTY_MS_MAX), Instant::now()))
+    }
+
+    async fn leave_duty(&self, migration: &MigrationId, duty: Duty, holder: &str) -> Result<(), StoreError> {
+        let mut duties = self.duties.lock().unwrap_or_else(PoisonError::into_inner);
+        duties.entry((migration.clone(), duty)).or_default().release(holder);
+        Ok(())
     }
 
     async fn trim(

@@ -20,6 +20,7 @@
 //! | `:ev`, `:audit` | streams: the newest that happened, and that people did |
 //! | `:quarantine` | stream: what could not become a delivery |
 //! | `:meta` | hash: the ledger's generation and its last rollback |
+//! | `:duty:<name>` | which router does it for all, until that ends |
 //!
 //! Small hashes rather than a key for each: a million issues that ended and their deliveries stay below 300 MB so.
 //!
@@ -31,6 +32,8 @@
 //! Not supported: an eviction policy other than `noeviction`, under which Redis may forget an event that was answered.
 
 mod confirm;
+mod duty;
+mod people;
 mod read;
 
 use std::sync::LazyLock;
@@ -42,6 +45,7 @@ use serde::Serialize;
 use self::read::{Meta, claimed, letters, misread, number, of, owners, parts, side, standing, text};
 use super::Redis;
 use crate::ledger::book::mark;
+use crate::ledger::past::Again;
 use crate::ledger::view::{
     Choice, DeadLetter, EVENTS_SHOWN_MAX, Event, Filter, PAGE_MAX, Page, QUARANTINE_MAX, Quarantined, Shown, Totals,
     Touched,
@@ -54,7 +58,7 @@ use crate::migration::{MigrationId, Side};
 use crate::mode::Mode;
 use crate::store::StoreError;
 use crate::store::ledger::{
-    BODY_KEPT_S, CLAIM_BYTES_MAX, CLAIMS_MAX, Durability, EVENTS_MAX, LETTERS_MAX, LOOKED_MAX, Ledger, Person, Policy,
+    BODY_KEPT_S, CLAIM_BYTES_MAX, CLAIMS_MAX, Durability, Duty, EVENTS_MAX, LOOKED_MAX, Ledger, Person, Policy,
     Preflight, STEP_MAX, Step, Taking,
 };
 
@@ -81,9 +85,6 @@ static LEDGER: LazyLock<Script> = LazyLock::new(|| {
     let (rules, shelf) = (include_str!("ledger/rules.lua"), include_str!("ledger/shelf.lua"));
     Script::new(&[clock, rules, shelf, include_str!("ledger/calls.lua")].concat())
 });
-
-/// An entry of a stream: its id, and its fields.
-type Row = (String, Vec<(String, Vec<u8>)>);
 
 #[derive(Serialize)]
 struct Pin {
@@ -145,44 +146,6 @@ impl Redis {
         self.own_ledger.now.load(std::sync::atomic::Ordering::SeqCst)
     }
 
-    async fn stream(
-        &self,
-        migration: &MigrationId,
-        name: &str,
-        field: &str,
-        limit: usize,
-    ) -> Result<Vec<(String, String, u64)>, StoreError> {
-        let mut command = redis::cmd("XREVRANGE");
-        command.arg(format!("{}:{name}", self.key_of("issues", migration))).arg("+").arg("-").arg("COUNT").arg(limit);
-        let rows: Vec<Row> = self.link.query(&command).await?;
-        let row = |(id, fields): Row| {
-            let at = id.split('-').next().and_then(|at| at.parse().ok()).unwrap_or_default();
-            let text = fields.into_iter().find(|(name, _)| name == field).map(|(_, text)| text)?;
-            Some((id, String::from_utf8_lossy(&text).into_owned(), at))
-        };
-        Ok(rows.into_iter().filter_map(row).collect())
-    }
-
-    async fn touch(
-        &self,
-        migration: &MigrationId,
-        how: &str,
-        choice: &Choice,
-        person: &Person,
-        dry_run: bool,
-    ) -> Result<Touched, StoreError> {
-        let (issue, kind) = match choice {
-            Choice::Issue(issue) => (issue.as_str(), ""),
-            Choice::All(kind) => ("", kind.map_or("", |kind| kind.name())),
-        };
-        let (by, kept) = (person_json(person)?, BODY_KEPT_S.to_string());
-        let (page, looked) = (PAGE_MAX.to_string(), LETTERS_MAX.to_string());
-        let dry = if dry_run { "1" } else { "0" };
-        let arguments = [how, issue, kind, &by, dry, &kept, &page, &looked].map(str::as_bytes);
-        let answer = self.ledger_call(migration, "touch", &arguments).await?;
-        Ok(Touched { letters: letters(of(&answer, 0)?)?, more: number(of(&answer, 1)?)? == 1 })
-    }
-
     async fn step(&self, migration: &MigrationId, name: &str, arguments: &[&[u8]]) -> Result<Step, StoreError> {
         let answer = self.ledger_call(migration, name, arguments).await?;
         let next = text(of(&answer, 3)?)?;
@@ -200,6 +163,10 @@ impl Redis {
 impl Ledger for Redis {
     async fn preflight(&self) -> Result<Preflight, StoreError> {
         self.ledger_preflight().await
+    }
+
+    fn renewals(&self) -> u64 {
+        self.link.renewals()
     }
 
     async fn confirm(&self) -> Result<Durability, StoreError> {
@@ -397,6 +364,17 @@ impl Ledger for Redis {
         self.touch(migration, "replay", choice, person, dry_run).await
     }
 
+    async fn resend(
+        &self,
+        migration: &MigrationId,
+        deliveries: &[DeliveryId],
+        as_of: (Mode, u64),
+        person: &Person,
+        dry_run: bool,
+    ) -> Result<Vec<Again>, StoreError> {
+        self.sent_again(migration, deliveries, as_of, person, dry_run).await
+    }
+
     async fn discard(
         &self,
         migration: &MigrationId,
@@ -427,6 +405,20 @@ impl Ledger for Redis {
         let name = if by_people { "audit" } else { "ev" };
         let rows = self.stream(migration, name, "e", limit.min(EVENTS_MAX)).await?;
         Ok(rows.into_iter().filter_map(|(_, text, _)| serde_json::from_str(&text).ok()).collect())
+    }
+
+    async fn take_duty(
+        &self,
+        migration: &MigrationId,
+        duty: Duty,
+        holder: &str,
+        for_ms: u64,
+    ) -> Result<bool, StoreError> {
+        self.duty_taken(migration, duty, holder, for_ms).await
+    }
+
+    async fn leave_duty(&self, migration: &MigrationId, duty: Duty, holder: &str) -> Result<(), StoreError> {
+        self.duty_left(migration, duty, holder).await
     }
 
     async fn trim(

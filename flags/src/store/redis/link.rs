@@ -8,6 +8,7 @@
 //! which the primary is looked for anew.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -46,6 +47,8 @@ pub(super) struct Link {
     state: Mutex<State>,
     /// Whom the commands' connection was last made to; announcements are heard from the same.
     primary: watch::Sender<Option<Host>>,
+    /// Counts connections for commands, for who wants to know without waiting.
+    renewals: AtomicU64,
     /// Counts what may have been an announcement.
     announced: watch::Sender<u64>,
 }
@@ -72,7 +75,7 @@ struct Open {
 impl Link {
     pub(super) fn new(servers: Servers) -> Self {
         let ((primary, _), (announced, _)) = (watch::channel(None), watch::channel(0));
-        Self { servers, state: Mutex::default(), primary, announced }
+        Self { servers, state: Mutex::default(), primary, renewals: AtomicU64::new(0), announced }
     }
 
     pub(super) const fn address(&self) -> &Address {
@@ -81,6 +84,11 @@ impl Link {
 
     pub(super) const fn servers(&self) -> &Servers {
         &self.servers
+    }
+
+    /// Connections for commands so far.
+    pub(super) fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Relaxed)
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
@@ -120,6 +128,7 @@ impl Link {
                     Open { connection: connection.clone(), host: host.clone(), failures: 0, answered: Instant::now() };
                 *state = State { connection: Some(open), generation, known, ..State::default() };
                 self.primary.send_if_modified(|last| last.replace(host.clone()).is_none_or(|last| last != host));
+                self.renewals.store(generation, Ordering::Relaxed);
                 // Whatever was announced meanwhile was missed.
                 self.announce();
                 Ok((connection, generation))

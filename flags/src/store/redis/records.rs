@@ -34,7 +34,7 @@ const MINUTES_EXPIRE_S: u64 = 31 * 24 * 60 * 60;
 
 /// Its arguments: who asks, for how many milliseconds, and the longest lease. One that has no end, or a later one, was
 /// not taken by a router.
-static LEASE: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local holder = redis.pcall('GET', KEYS[1])
@@ -48,7 +48,7 @@ static LEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         if redis.pcall('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end

@@ -31,7 +31,7 @@ pub(crate) struct HookConfig {
 }
 
 /// One attempt of a delivery.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Attempt {
     pub(crate) id: u64,
     pub(crate) guid: String,

@@ -60,6 +60,11 @@ enum Call {
         issue: Option<u8>,
         dry_run: bool,
     },
+    Resend {
+        event: u8,
+        revision: u64,
+        dry_run: bool,
+    },
     Discard {
         issue: Option<u8>,
         kind: Option<Parked>,
@@ -98,6 +103,8 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (10..13u64).prop_map(|revision| Call::RollBack { revision }),
         2 => (prop::option::of(issue.clone()), any::<bool>())
             .prop_map(|(issue, dry_run)| Call::Replay { issue, dry_run }),
+        4 => (0..40u8, 9..13u64, any::<bool>())
+            .prop_map(|(event, revision, dry_run)| Call::Resend { event, revision, dry_run }),
         1 => (prop::option::of(issue), prop::option::of(prop::sample::select(Parked::ALL.to_vec())), any::<bool>())
             .prop_map(|(issue, kind, dry_run)| Call::Discard { issue, kind, dry_run }),
         1 => (prop_oneof![Just(0u64), Just(100), Just(1_000_000)], prop_oneof![Just(0u64), Just(1_000_000)])
@@ -209,15 +216,8 @@ impl Pair<'_> {
                 let counted = (found.moved, found.waiting, found.parked, found.next);
                 assert_eq!(counted, (expected.moved, expected.waiting, expected.parked, next), "{told}");
             }
-            Call::Replay { issue: of, dry_run } => {
-                let choice = of.map_or(Choice::All(None), |of| Choice::Issue(issue(of)));
-                let expected = book.replay(&choice, by, dry_run).unwrap();
-                assert_eq!(ledger.replay(migration, &choice, &person, dry_run).await.unwrap(), expected, "{told}");
-            }
-            Call::Discard { issue: of, kind, dry_run } => {
-                let choice = of.map_or(Choice::All(kind), |of| Choice::Issue(issue(of)));
-                let expected = book.discard(&choice, by, dry_run).unwrap();
-                assert_eq!(ledger.discard(migration, &choice, &person, dry_run).await.unwrap(), expected, "{told}");
+            call @ (Call::Replay { .. } | Call::Resend { .. } | Call::Discard { .. }) => {
+                self.call_by_a_person(call, now_ms, told).await;
             }
             Call::Trim { idle_s, ended_s } => {
                 let policy = Policy { ended_s, ended_max: 1_000, idle_s };
@@ -230,6 +230,34 @@ impl Pair<'_> {
                     }
                 }
             }
+        }
+    }
+
+    async fn call_by_a_person(&mut self, call: Call, now_ms: u64, told: &str) {
+        let (ledger, migration) = (self.ledger, self.migration);
+        let mut book = Book { shelf: &mut self.model, now_ms };
+        let person = person();
+        let by: By<'_> = Some((&person.actor, &person.reason));
+        match call {
+            Call::Replay { issue: of, dry_run } => {
+                let choice = of.map_or(Choice::All(None), |of| Choice::Issue(issue(of)));
+                let expected = book.replay(&choice, by, dry_run).unwrap();
+                assert_eq!(ledger.replay(migration, &choice, &person, dry_run).await.unwrap(), expected, "{told}");
+            }
+            Call::Resend { event, revision, dry_run } => {
+                let ids: Vec<_> = [event, (event + 1) % 40].map(|event| format!("event-{event}")).into();
+                let ids: Vec<_> = ids.iter().map(|id| DeliveryId::new(id).unwrap()).collect();
+                let as_of = (Mode::Gradual, revision);
+                let expected = book.resend(&ids, as_of, by, dry_run).unwrap();
+                let found = ledger.resend(migration, &ids, as_of, &person, dry_run).await.unwrap();
+                assert_eq!(found, expected, "{told}");
+            }
+            Call::Discard { issue: of, kind, dry_run } => {
+                let choice = of.map_or(Choice::All(kind), |of| Choice::Issue(issue(of)));
+                let expected = book.discard(&choice, by, dry_run).unwrap();
+                assert_eq!(ledger.discard(migration, &choice, &person, dry_run).await.unwrap(), expected, "{told}");
+            }
+            _ => unreachable!("no call of a person: {told}"),
         }
     }
 

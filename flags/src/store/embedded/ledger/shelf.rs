@@ -1,17 +1,18 @@
 //! The tables of the ledger, as one shelf for each migration.
 
+mod bodies;
 mod views;
 
 use redb::{Error, ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use crate::ledger::book::{BodyMark, Kept};
+use crate::ledger::book::{BodyMark, Custody, Kept};
 use crate::ledger::rules::{GRACE_MS, Record};
 use crate::ledger::view::Event;
-use crate::ledger::{Delivery, DeliveryId, IssueId, IssueLane};
+use crate::ledger::{Delivery, DeliveryId, IssueLane, Lane};
 use crate::migration::Side;
-use crate::store::ledger::{BODY_KEPT_S, EVENTS_MAX};
+use crate::store::ledger::EVENTS_MAX;
 
 /// A migration, and what was there.
 type Field = (&'static str, &'static [u8]);
@@ -49,9 +50,6 @@ const STREAMS: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::
 const PERIOD_MS: u64 = 4 * 24 * 60 * 60 * 1_000;
 const PERIODS: u64 = 3;
 
-/// What goes with one new delivery at most: more than comes, so that all goes in the end.
-const FORGOTTEN_MAX: usize = 8;
-
 /// One that sorts behind every name.
 const BEHIND_ALL: &str = "\u{10ffff}";
 
@@ -83,18 +81,6 @@ pub(super) struct Shelf<'s, 't> {
 
 pub(in crate::store::embedded) fn make(transaction: &WriteTransaction) -> Result<(), Error> {
     Tables::open(transaction).map(drop)
-}
-
-/// An event's headers, beside its body.
-#[derive(Serialize, Deserialize)]
-struct Meta {
-    issue: IssueId,
-    action: String,
-    sha256: [u8; 32],
-    headers: Vec<(String, String)>,
-    received_ms: u64,
-    /// Records that are not done with it.
-    left: u32,
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, Error> {
@@ -280,11 +266,8 @@ impl crate::ledger::book::Shelf for Shelf<'_, '_> {
     fn keep(&mut self, delivery: &Delivery, mark: BodyMark, copies: u32, now_ms: u64) -> Result<(), Error> {
         self.tables.is_changed = true;
         self.forget(now_ms)?;
-        let Delivery { id, issue, action, body_sha256, headers, body } = delivery;
-        let (issue, action, headers) = (issue.clone(), action.clone(), headers.clone());
-        let meta = Meta { issue, action, sha256: *body_sha256, headers, received_ms: now_ms, left: copies };
-        self.tables.metas.insert((self.id, id.as_str()), encode(&meta)?.as_slice())?;
-        self.tables.bodies.insert((self.id, id.as_str()), body.as_slice())?;
+        self.put_body(delivery, copies, now_ms)?;
+        let id = &delivery.id;
         let period = now_ms / PERIOD_MS;
         let as_delivery = [b"d", id.as_str().as_bytes()].concat();
         let as_body = [b"s".as_slice(), &mark].concat();
@@ -300,27 +283,19 @@ impl crate::ledger::book::Shelf for Shelf<'_, '_> {
     }
 
     fn kept(&mut self, delivery: &DeliveryId) -> Result<Option<Kept>, Error> {
-        let key = (self.id, delivery.as_str());
-        let Some(meta) = self.tables.metas.get(key)? else { return Ok(None) };
-        let Meta { issue, action, sha256, headers, received_ms, .. } = decode(meta.value())?;
-        let Some(body) = self.tables.bodies.get(key)? else { return Ok(None) };
-        let (id, body) = (delivery.clone(), body.value().to_vec());
-        Ok(Some(Kept { delivery: Delivery { id, issue, action, body_sha256: sha256, headers, body }, received_ms }))
+        self.body(delivery)
     }
 
-    fn let_go(&mut self, delivery: &DeliveryId, now_ms: u64) -> Result<(), Error> {
-        self.tables.is_changed = true;
-        let key = (self.id, delivery.as_str());
-        let Some(mut meta) = self.tables.metas.get(key)?.map(|meta| decode::<Meta>(meta.value())).transpose()? else {
-            return Ok(());
-        };
-        meta.left = meta.left.saturating_sub(1);
-        self.tables.metas.insert(key, encode(&meta)?.as_slice())?;
-        if meta.left == 0 {
-            let gone = now_ms + BODY_KEPT_S * 1_000;
-            self.tables.going.insert((gone, self.id, delivery.as_str()), ())?;
-        }
-        Ok(())
+    fn let_go(&mut self, delivery: &DeliveryId, had: Option<(Lane, Side)>, now_ms: u64) -> Result<(), Error> {
+        self.let_body_go(delivery, had, now_ms)
+    }
+
+    fn custody(&mut self, delivery: &DeliveryId, now_ms: u64) -> Result<Option<Custody>, Error> {
+        self.custody_of(delivery, now_ms)
+    }
+
+    fn keep_again(&mut self, delivery: &DeliveryId, copies: u32) -> Result<(), Error> {
+        self.keep_body_again(delivery, copies)
     }
 
     fn ready(&mut self, side: Side, now_ms: u64, limit: usize) -> Result<Vec<IssueLane>, Error> {
@@ -409,30 +384,6 @@ impl Shelf<'_, '_> {
         let name = at.to_text();
         let mut rows = self.tables.queues.range((self.id, name.as_str(), 0)..=(self.id, name.as_str(), u64::MAX))?;
         Ok(rows.next().transpose()?.map(|(_, event)| event.value().0))
-    }
-
-    /// Drops what is too old, a little at a time.
-    fn forget(&mut self, now_ms: u64) -> Result<(), Error> {
-        for _ in 0..FORGOTTEN_MAX {
-            let first = self.tables.going.first()?.map(|(key, _)| key.value().0 <= now_ms);
-            if first != Some(true) {
-                break;
-            }
-            let Some((key, _)) = self.tables.going.pop_first()? else { break };
-            let (_, id, delivery) = key.value();
-            self.tables.metas.remove((id, delivery))?;
-            self.tables.bodies.remove((id, delivery))?;
-        }
-        for _ in 0..FORGOTTEN_MAX {
-            let first = self.tables.seen_in.first()?.map(|(key, _)| is_known(key.value().0, now_ms));
-            if first != Some(false) {
-                break;
-            }
-            let Some((key, _)) = self.tables.seen_in.pop_first()? else { break };
-            let (_, id, field) = key.value();
-            self.tables.seen.remove((id, field))?;
-        }
-        Ok(())
     }
 
     fn append(&mut self, stream: &str, text: &[u8], limit: usize) -> Result<u64, Error> {

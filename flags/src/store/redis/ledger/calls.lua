@@ -64,8 +64,8 @@ function calls.accept(id, issue, mark, meta, body, pin, waiting_max, queue_max)
     end
     see('d' .. id, mark)
     see('s' .. mark, '')
+    redis.call('DEL', P .. ':b:' .. id)
     redis.call('HSET', P .. ':b:' .. id, 'meta', meta, 'body', body, 'at', number(now), 'left', copies)
-    redis.call('PERSIST', P .. ':b:' .. id)
     local told = {}
     for _, place in ipairs(found) do
         local at, r, old = place.at, place.r, place.old
@@ -96,9 +96,19 @@ function calls.claim(revision, side, limit, bytes_max)
         else
             local id = first(at)
             local key = P .. ':b:' .. id
+            local had = redis.call('HGET', key, 'had:' .. lane_of(at))
+            local is_others = had and had ~= r.owner
             local size = redis.call('HSTRLEN', key, 'body')
-            if #claims > 0 and bytes + size > tonumber(bytes_max) then break end
-            local taken = claim(r, lane_of(at), id)
+            if not is_others and #claims > 0 and bytes + size > tonumber(bytes_max) then break end
+            local taken
+            if is_others then
+                pass_over(r)
+                pop(at)
+                let_go(id, KEPT_S)
+                tell(at, 'passed_over', id)
+            else
+                taken = claim(r, lane_of(at), id)
+            end
             if taken == 'send' then
                 local kept = redis.call('HMGET', key, 'meta', 'body', 'at')
                 if kept[1] then
@@ -138,7 +148,7 @@ function calls.settle(at, token, answer, detail, kept_s)
     end
     if is_done and id then
         pop(at)
-        let_go(id, kept_s)
+        let_go(id, kept_s, at, settled == 'delivered' and old.owner or nil)
     end
     if r.epoch ~= old.epoch then tell_moved(at, r) end
     put(at, old, r)
@@ -264,6 +274,49 @@ function calls.touch(how, issue, kind, by, is_dry, kept_s, page_max, letters_max
         end
     end
     return {letters, more}
+end
+
+-- deliveries, mode, revision, person, whether it is a dry run, most that wait, most of one issue
+function calls.resend(ids, mode, revision, by, is_dry, waiting_max, queue_max)
+    local is_rolled_back = mode == 'emergency_rollback' or tonumber(revision) < rolled_back(0)
+    by = cjson.decode(by)
+    local told = {}
+    for _, id in ipairs(cjson.decode(ids)) do
+        local key = P .. ':b:' .. id
+        local kept = redis.call('HMGET', key, 'meta', 'left', 'gone', 'had:o', 'had:l', 'had:n')
+        if not kept[1] or (tonumber(kept[2]) <= 0 and kept[3] and tonumber(kept[3]) <= now) then
+            told[#told + 1] = {id, seen('d' .. id) and 'gone' or 'unknown', '', ''}
+        elseif tonumber(kept[2]) > 0 then
+            told[#told + 1] = {id, 'waits', '', ''}
+        elseif not (kept[4] or kept[5] or kept[6]) then
+            told[#told + 1] = {id, 'not_delivered', '', ''}
+        else
+            local issue, lanes = cjson.decode(kept[1]).issue, {}
+            local is_full = tonumber(redis.call('HGET', P .. ':n', 'waiting') or '0') >= tonumber(waiting_max)
+            for i, lane in ipairs({'o', 'l', 'n'}) do
+                local at, had = lane .. ':' .. issue, kept[3 + i]
+                if had then
+                    local r = get(at)
+                    local resent = not r and 'forgotten' or is_full and 'full' or may_resend(r, had, is_rolled_back, tonumber(queue_max))
+                    if resent == 'again' then lanes[#lanes + 1] = at end
+                    told[#told + 1] = {id, resent, at, had}
+                end
+            end
+            if is_dry == '0' and #lanes > 0 then
+                redis.call('HSET', key, 'left', #lanes)
+                redis.call('HDEL', key, 'gone')
+                redis.call('PERSIST', key)
+                for _, at in ipairs(lanes) do
+                    local r, old = get(at)
+                    enqueue(r)
+                    push(at, id)
+                    tell(at, 'resent', id, by)
+                    put(at, old, r)
+                end
+            end
+        end
+    end
+    return told
 end
 
 function calls.standing(issue) return {number(generation()), owners(issue)} end

@@ -223,6 +223,18 @@ local function replay(r)
     return true
 end
 
+local function may_resend(r, had, is_rolled_back, queue_max)
+    if r.owner ~= had or r.moving then return 'moved' end
+    if is_rolled_back and had == 'new' then return 'rolled_back' end
+    if r.waiting >= queue_max then return 'full' end
+    return 'again'
+end
+
+local function pass_over(r)
+    next_event(r)
+    r.changed_ms = now
+end
+
 local function discard(r)
     if not r.parked or r.waiting == 0 then return false end
     next_event(r)

@@ -157,9 +157,13 @@ local function see(field, value)
     end
 end
 
-local function let_go(id, kept_s)
+-- One record is done with an event, perhaps because it was delivered there to this side.
+local function let_go(id, kept_s, at, had)
     local key = P .. ':b:' .. id
-    if redis.call('EXISTS', key) == 1 and redis.call('HINCRBY', key, 'left', -1) <= 0 then
+    if redis.call('EXISTS', key) == 0 then return end
+    if had then redis.call('HSET', key, 'had:' .. lane_of(at), had) end
+    if redis.call('HINCRBY', key, 'left', -1) <= 0 then
+        redis.call('HSET', key, 'gone', number(now + kept_s * 1000))
         redis.call('EXPIRE', key, kept_s)
     end
 end
@@ -173,7 +177,7 @@ local function generation()
     return tonumber(known)
 end
 
-local EVENTS_MAX = 100000
+local EVENTS_MAX, KEPT_S = 100000, 86400
 
 local function tell(at, what, detail, by)
     local event = {at_ms = now, lane = LANES[lane_of(at)], issue = string.sub(at, 3), what = what, detail = detail}
