@@ -72,6 +72,15 @@ pub struct Answer<'a> {
     pub truncated: bool,
 }
 
+/// What is known of a body that was not kept whole, and so is `truncated`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unkept<'a> {
+    /// Of all of it, where one could be made.
+    pub digest: Option<&'a Digest>,
+    /// Bytes that it had at least, as it was received.
+    pub length_min: u64,
+}
+
 /// How much is looked at, and how much is kept of what is found.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -225,14 +234,14 @@ impl NotCompared {
 ///
 /// Rules that are bound to a route apply after [`Rules::for_route`] only, and expired ones until [`Rules::as_of`] leaves them out.
 pub fn compare(legacy: &Answer, new: &Answer, rules: &Rules, limits: &Limits) -> Comparison {
-    compare_digested(legacy, new, (None, None), rules, limits)
+    compare_unkept(legacy, new, [Unkept::default(); 2], rules, limits)
 }
 
-/// [`compare`] where of an answer that was too long to be kept whole (and so is `truncated`) a digest may be known: legacy's, new's.
-pub fn compare_digested(
+/// [`compare`] where something is known of answers that were too long to be kept whole: of legacy's, and of new's.
+pub fn compare_unkept(
     legacy: &Answer,
     new: &Answer,
-    digests: (Option<&Digest>, Option<&Digest>),
+    unkept: [Unkept; 2],
     rules: &Rules,
     limits: &Limits,
 ) -> Comparison {
@@ -254,7 +263,7 @@ pub fn compare_digested(
         }
     }
     headers::compare(legacy, new, rules, &mut report);
-    let why = body::compare(legacy, new, digests, rules, &mut report).err();
+    let why = body::compare(legacy, new, unkept, rules, &mut report).err();
     report.close(why)
 }
 

@@ -49,7 +49,8 @@ pub use proposal::{Proposal, path, propose};
 pub use standing::{COMPARED_MIN, COMPARED_MIN_OF_STATUS, GAP_MIN, Standing, TWICE_MIN, gap};
 
 use crate::compare::{
-    Answer, Comparison, Difference, Digest, HashKey, Limits, Redaction, RuleEntry, RuleKind, Rules, compare_digested,
+    Answer, Comparison, Difference, Digest, HashKey, Limits, Redaction, RuleEntry, RuleKind, Rules, Unkept,
+    compare_unkept,
 };
 use crate::observe::{Observer, lock};
 use crate::simulate::Dice;
@@ -66,6 +67,8 @@ pub struct Kept {
     pub truncated: bool,
     /// Of the whole body, where it was larger than is kept.
     pub digest: Option<Digest>,
+    /// Bytes that the body had at least, where it was truncated.
+    pub length_min: u64,
 }
 
 /// One request that both sides answered.
@@ -332,19 +335,19 @@ impl Seen {
     fn of(pair: &Pair, ready: &Ready, secret: HashKey) -> Self {
         let limits = Limits { redaction: Redaction::Keyed(secret), ..ready.limits.clone() };
         let (legacy, new) = (pair.legacy.answer(), pair.new.answer());
-        let digests = (pair.legacy.digest.as_ref(), pair.new.digest.as_ref());
-        let comparison = compare_digested(&legacy, &new, digests, &ready.rules, &limits);
+        let unkept = [pair.legacy.unkept(), pair.new.unkept()];
+        let comparison = compare_unkept(&legacy, &new, unkept, &ready.rules, &limits);
         let raw = match &comparison {
             Comparison::Mismatched { differences, .. } if !ready.raw_paths.is_empty() => {
                 let limits = Limits { redaction: Redaction::Raw, ..limits.clone() };
-                let again = compare_digested(&legacy, &new, digests, &ready.rules, &limits);
+                let again = compare_unkept(&legacy, &new, unkept, &ready.rules, &limits);
                 allowed(differences, again, &ready.raw_paths)
             }
             _ => Vec::new(),
         };
         let own = pair.again.as_ref().map(|again| {
-            let digests = (pair.legacy.digest.as_ref(), again.digest.as_ref());
-            compare_digested(&legacy, &again.answer(), digests, &ready.own, &limits)
+            let unkept = [pair.legacy.unkept(), again.unkept()];
+            compare_unkept(&legacy, &again.answer(), unkept, &ready.own, &limits)
         });
         Self { comparison, raw, own }
     }
@@ -390,6 +393,10 @@ fn allowed(differences: &[Difference], raw: Comparison, paths: &[String]) -> Vec
 impl Kept {
     fn answer(&self) -> Answer<'_> {
         Answer { status: self.status, headers: &self.headers, body: &self.body, truncated: self.truncated }
+    }
+
+    fn unkept(&self) -> Unkept<'_> {
+        Unkept { digest: self.digest.as_ref(), length_min: self.length_min }
     }
 }
 

@@ -339,3 +339,23 @@ async fn what_is_too_long_to_be_kept_is_known_by_its_digest() {
     check_end(&world, get, [chunked(longer), chunked(longer)], NOT_COMPARED, "reason=\"truncated\"").await;
     check_end(&world, get, [image(longer, b'x'), image(longer, b'x')], NOT_COMPARED, "reason=\"truncated\"").await;
 }
+
+#[tokio::test]
+async fn an_answer_that_is_many_times_as_long_is_a_mismatch_and_is_not_read_to_its_end() {
+    let world = in_parallel("noise: 0%, timeout: 20s", "").await;
+    let get = ("GET", "");
+    let json = |length: usize| answer("Content-Type: application/json\r\n", format!("[{}1]", "1,".repeat(length / 2)));
+    // Neither has an end that the other side's caller would wait for.
+    let endless = |announced: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{announced}\r\n\r\n");
+        vec![Step::ReadBody, Step::Send(head.into_bytes()), Step::Send(vec![b' '; 64 << 10]), Step::AwaitClose]
+    };
+    check_end(&world, get, [json(200), json(1 << 20)], MISMATCHED, "").await;
+    check_end(&world, get, [json(200), endless("Content-Length: 10000000000")], MISMATCHED, "").await;
+    check_end(&world, get, [json(200), endless("Connection: close")], MISMATCHED, "").await;
+    check_end(&world, get, [json(1 << 20), json(200)], MISMATCHED, "").await;
+    let gzip = "Content-Type: application/json\r\nContent-Encoding: gzip\r\n";
+    check_end(&world, get, [json(200), answer(gzip, vec![b'x'; 1 << 20])], NOT_COMPARED, "reason=\"truncated\"").await;
+    let mismatches = world.router.api("GET", "/migrations/shop/mismatches", None).await;
+    assert!(mismatches.text().contains("body_length"), "{mismatches:?}");
+}

@@ -13,10 +13,14 @@ use super::json::{Document, Unread};
 use super::path::Follower;
 use super::report::Report;
 use super::rules::{RuleKind, Rules};
-use super::{Answer, Limits, NotCompared, headers, lines, walk};
+use super::{Answer, Limits, NotCompared, Unkept, headers, lines, walk};
 
 /// What is so small unpacked is no bomb, however well it was packed.
 pub(super) const INFLATION_FREE_BYTES: usize = 64 << 10;
+
+/// A body so many times as long as the other, and longer than this, is not the same however it is written.
+const TIMES_LONGER: u64 = 8;
+const LONGER_BYTES_MIN: u64 = 16 << 10;
 
 /// The piece in which packed bytes are handed to the decoder of brotli.
 const BROTLI_PIECE_BYTES: usize = 4 << 10;
@@ -25,7 +29,7 @@ const BROTLI_PIECE_BYTES: usize = 4 << 10;
 pub(super) fn compare(
     legacy: &Answer,
     new: &Answer,
-    digests: (Option<&Digest>, Option<&Digest>),
+    unkept: [Unkept; 2],
     rules: &Rules,
     report: &mut Report,
 ) -> Result<(), NotCompared> {
@@ -41,14 +45,24 @@ pub(super) fn compare(
     }
     let limits = report.limits;
     if is_truncated {
-        let own = |answer: &Answer, digest: Option<&Digest>, encoding: &str| match digest {
+        let own = |answer: &Answer, unkept: Unkept, encoding: &str| match unkept.digest {
             Some(digest) => Some(*digest),
             None if answer.truncated => None,
             None => Digest::of(answer.body, encoding, limits),
         };
-        let (a, b) = (own(legacy, digests.0, &encodings.0), own(new, digests.1, &encodings.1));
-        let (a, b) = a.zip(b).ok_or(NotCompared::Truncated)?;
-        return digested(&a, &b, (&types.0.0, &types.1.0), rules, report);
+        let media = (types.0.0.as_str(), types.1.0.as_str());
+        let [of_legacy, of_new] = unkept;
+        let extent = |digest: Option<Digest>, unkept: Unkept, encoding: &str| match digest {
+            Some(digest) => Some(Extent::Exactly(digest)),
+            None => encoding.is_empty().then_some(Extent::AtLeast(unkept.length_min)),
+        };
+        let a = extent(own(legacy, of_legacy, &encodings.0), of_legacy, &encodings.0);
+        let b = extent(own(new, of_new, &encodings.1), of_new, &encodings.1);
+        return match (a, b) {
+            (Some(Extent::Exactly(a)), Some(Extent::Exactly(b))) => digested(&a, &b, media, rules, report),
+            (Some(a), Some(b)) => by_length(a, b, media, rules, report),
+            (None, _) | (_, None) => Err(NotCompared::Truncated),
+        };
     }
     if legacy.body.len().max(new.body.len()) > limits.body_bytes {
         return Err(NotCompared::TooLarge);
@@ -103,9 +117,10 @@ fn digested(
         report.ruled_out();
         return Ok(());
     }
-    // Unequal bytes of documents and texts say nothing of what they mean.
-    if a.length.max(b.length) > 0 && (is_named_text(media.0) || is_named_text(media.1)) {
-        return Err(NotCompared::TooLarge);
+    // Unequal bytes of documents and texts say nothing of what they mean, unless there are far more of them.
+    if is_named_text(media.0) || is_named_text(media.1) {
+        let extents = (Extent::Exactly(*a), Extent::Exactly(*b));
+        return by_length(extents.0, extents.1, media, rules, report).map_err(|_| NotCompared::TooLarge);
     }
     report.difference(Kind::Binary, || {
         let shown = |digest: &Digest| {
@@ -114,6 +129,53 @@ fn digested(
         };
         let place = Place::Body("$".to_owned());
         Difference { place, pattern: "$".to_owned(), kind: Kind::Binary, legacy: shown(a), new: shown(b) }
+    });
+    Ok(())
+}
+
+/// How long a body is in the clear.
+#[derive(Clone, Copy)]
+enum Extent {
+    Exactly(Digest),
+    AtLeast(u64),
+}
+
+impl Extent {
+    fn shown(self) -> Option<Shown> {
+        let (length, form) = match self {
+            Self::Exactly(digest) => (digest.length, "length"),
+            Self::AtLeast(length) => (length, "at least"),
+        };
+        Some(Shown { kind: Type::Bytes, length: usize::try_from(length).unwrap_or(usize::MAX), form: form.to_owned() })
+    }
+}
+
+/// Compares bodies of which one has an end that nobody has seen: one that is many times as long as the other is not the same.
+fn by_length(a: Extent, b: Extent, media: (&str, &str), rules: &Rules, report: &mut Report) -> Result<(), NotCompared> {
+    let is_far_beyond = |length: u64, other: u64| length > other.saturating_mul(TIMES_LONGER).max(LONGER_BYTES_MIN);
+    let is_longer = match (a, b) {
+        (Extent::Exactly(whole), Extent::AtLeast(length)) | (Extent::AtLeast(length), Extent::Exactly(whole)) => {
+            is_far_beyond(length, whole.length)
+        }
+        (Extent::Exactly(a), Extent::Exactly(b)) => is_far_beyond(a.length.max(b.length), a.length.min(b.length)),
+        (Extent::AtLeast(_), Extent::AtLeast(_)) => false,
+    };
+    if !is_longer {
+        return Err(NotCompared::Truncated);
+    }
+    if is_ignored(rules) {
+        report.ruled_out();
+        return Ok(());
+    }
+    // What such rules let pass may be of any length.
+    let lets_pass = |kind: &RuleKind| matches!(kind, RuleKind::Ignore | RuleKind::Shape);
+    let is_document = is_json(media.0, b" ") || is_json(media.1, b" ");
+    if is_document && rules.body().iter().any(|rule| lets_pass(&rule.kind)) {
+        return Err(NotCompared::Truncated);
+    }
+    report.difference(Kind::BodyLength, || {
+        let place = Place::Body("$".to_owned());
+        Difference { place, pattern: "$".to_owned(), kind: Kind::BodyLength, legacy: a.shown(), new: b.shown() }
     });
     Ok(())
 }

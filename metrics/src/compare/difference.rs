@@ -73,6 +73,8 @@ pub enum Kind {
     Binary,
     /// One side's bytes are not in the content-encoding that it names.
     Undecodable,
+    /// A body so many times as long as the other that it was not read to its end.
+    BodyLength,
 }
 
 impl Kind {
@@ -96,6 +98,7 @@ impl Kind {
             Self::TextLine => "text_line",
             Self::Binary => "binary",
             Self::Undecodable => "undecodable",
+            Self::BodyLength => "body_length",
         }
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Given {
 impl Given {
     /// `None` where there is no room for it.
     pub(crate) fn new(head: &ResponseHead, body: Result<Body, Lost>, version_header: Option<&str>) -> Option<Self> {
-        let Ok(Body { bytes, truncated, digest, mut held }) = body else { return None };
+        let Ok(Body { bytes, truncated, digest, length_min, mut held }) = body else { return None };
         let is_wanted = |name: &[u8]| {
             let named = |own: &&[u8]| own.eq_ignore_ascii_case(name);
             FIELDS.iter().any(named) || version_header.is_some_and(|own| named(&own.as_bytes()))
@@ -69,7 +69,7 @@ impl Given {
         if !held.hold(bytes.capacity() + length) {
             return None;
         }
-        Some(Self { kept: Kept { status: head.status, headers, body: bytes, truncated, digest }, held })
+        Some(Self { kept: Kept { status: head.status, headers, body: bytes, truncated, digest, length_min }, held })
     }
 }
 

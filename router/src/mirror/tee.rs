@@ -36,6 +36,8 @@ pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
     pub(crate) truncated: bool,
     pub(crate) digest: Option<Digest>,
+    /// How long it is at least: what went by, or what its head has said.
+    pub(crate) length_min: u64,
     pub(crate) held: Held,
 }
 
@@ -68,13 +70,15 @@ pub(crate) struct Tee {
     extent: Extent,
     /// The content-encoding, which a digest is made without.
     encoding: Box<str>,
+    /// How long the head says that it is.
+    announced: u64,
     state: RefCell<State>,
 }
 
 impl Tee {
     pub(crate) fn new(extent: Extent, encoding: &str, held: Held) -> Self {
         let state = State { keeping: Keeping::Bytes(Vec::new()), seen: 0, held };
-        Self { extent, encoding: encoding.into(), state: RefCell::new(state) }
+        Self { extent, encoding: encoding.into(), announced: 0, state: RefCell::new(state) }
     }
 
     /// Of an answer's body. Where its length is declared, nothing is kept that would be let go later.
@@ -83,16 +87,16 @@ impl Tee {
         let encoding = String::from_utf8_lossy(value);
         let length = if let Framing::Length(length) = answer.framing { length } else { 0 };
         if length > ANSWER.digested {
-            return Self::of_nothing(held);
+            return Self { announced: length, ..Self::of_nothing(held) };
         }
         if length > ANSWER.kept as u64
             && let Some(digester) = Digester::new(&encoding, &Limits::default())
             && held.hold(DIGESTER_BYTES_MAX)
         {
             let state = State { keeping: Keeping::Digest(Box::new(digester)), seen: 0, held };
-            return Self { extent: ANSWER, encoding: "".into(), state: RefCell::new(state) };
+            return Self { extent: ANSWER, encoding: "".into(), announced: length, state: RefCell::new(state) };
         }
-        Self::new(ANSWER, &encoding, held)
+        Self { announced: length, ..Self::new(ANSWER, &encoding, held) }
     }
 
     /// Of a body that is not worth keeping.
@@ -153,8 +157,9 @@ impl Tee {
 
     /// What there is of the body, now that it is whole.
     pub(crate) fn end(self) -> Result<Body, Lost> {
-        let State { keeping, held, .. } = self.state.into_inner();
-        let body = |bytes, truncated, digest| Ok(Body { bytes, truncated, digest, held });
+        let State { keeping, held, seen } = self.state.into_inner();
+        let length_min = seen.max(self.announced);
+        let body = |bytes, truncated, digest| Ok(Body { bytes, truncated, digest, length_min, held });
         match keeping {
             Keeping::Bytes(bytes) => body(bytes, false, None),
             Keeping::Digest(digester) => body(Vec::new(), true, digester.finish()),
