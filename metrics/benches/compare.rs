@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flags::MigrationId;
 use jiff::Timestamp;
-use metrics::compare::{Answer, Limits, RuleEntry, RuleKind, Rules, compare};
+use metrics::compare::{Answer, Digest, Limits, RuleEntry, RuleKind, Rules, compare};
 use metrics::mismatch::{CompareSettings, Kept, Mismatches, Pair};
 use metrics::observe::Observer;
 
@@ -72,6 +72,18 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// An answer that is too long to be kept: hashed, and read for what it has at each place.
+fn digests(criterion: &mut Criterion) {
+    let (document, limits) = (page(1), Limits::default());
+    let bytes = vec![0x89; document.len()];
+    let mut group = criterion.benchmark_group("digest");
+    for (name, body) in [("a document", document.as_bytes()), ("bytes", &bytes[..])] {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(name, |bencher| bencher.iter(|| Digest::of(black_box(body), "", &limits)));
+    }
+    group.finish();
+}
+
 /// A pair as the comparing thread takes it in: compared, folded, counted, exemplified.
 fn pairs(criterion: &mut Criterion) {
     let id = MigrationId::new("orders").expect("it is one");
@@ -107,5 +119,5 @@ fn pairs(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench, pairs);
+criterion_group!(benches, bench, pairs, digests);
 criterion_main!(benches);

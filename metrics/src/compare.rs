@@ -33,6 +33,8 @@
 
 mod align;
 mod body;
+mod census;
+mod censuses;
 mod decimal;
 mod difference;
 mod digest;
@@ -46,6 +48,7 @@ mod redact;
 mod report;
 mod rules;
 mod shape;
+mod stream;
 mod walk;
 
 #[cfg(test)]
@@ -56,7 +59,7 @@ pub(crate) use tests::corpus;
 use report::Report;
 
 pub use difference::{Difference, Fingerprint, Kind, Place, Shown, Type};
-pub use digest::{DIGESTER_BYTES_MAX, Digest, Digester};
+pub use digest::{Digest, Digester};
 pub(crate) use path::steps;
 pub use rules::{Decimal, RuleEntry, RuleError, RuleKind, Rules};
 

@@ -13,7 +13,7 @@ use super::json::{Document, Unread};
 use super::path::Follower;
 use super::report::Report;
 use super::rules::{RuleKind, Rules};
-use super::{Answer, Limits, NotCompared, Unkept, headers, lines, walk};
+use super::{Answer, Limits, NotCompared, Unkept, censuses, headers, lines, walk};
 
 /// What is so small unpacked is no bomb, however well it was packed.
 pub(super) const INFLATION_FREE_BYTES: usize = 64 << 10;
@@ -46,11 +46,10 @@ pub(super) fn compare(
     let limits = report.limits;
     if is_truncated {
         let own = |answer: &Answer, unkept: Unkept, encoding: &str| match unkept.digest {
-            Some(digest) => Some(*digest),
+            Some(digest) => Some(digest.clone()),
             None if answer.truncated => None,
             None => Digest::of(answer.body, encoding, limits),
         };
-        let media = (types.0.0.as_str(), types.1.0.as_str());
         let [of_legacy, of_new] = unkept;
         let extent = |digest: Option<Digest>, unkept: Unkept, encoding: &str| match digest {
             Some(digest) => Some(Extent::Exactly(digest)),
@@ -59,8 +58,10 @@ pub(super) fn compare(
         let a = extent(own(legacy, of_legacy, &encodings.0), of_legacy, &encodings.0);
         let b = extent(own(new, of_new, &encodings.1), of_new, &encodings.1);
         return match (a, b) {
-            (Some(Extent::Exactly(a)), Some(Extent::Exactly(b))) => digested(&a, &b, media, rules, report),
-            (Some(a), Some(b)) => by_length(a, b, media, rules, report),
+            (Some(Extent::Exactly(a)), Some(Extent::Exactly(b))) => {
+                digested((&a, &types.0), (&b, &types.1), rules, report)
+            }
+            (Some(a), Some(b)) => by_length((&a, &b), (&types.0.0, &types.1.0), rules, report),
             (None, _) | (_, None) => Err(NotCompared::Truncated),
         };
     }
@@ -79,9 +80,6 @@ pub(super) fn compare(
     if a == b && types.0.1 == types.1.1 {
         return Ok(());
     }
-    let is_utf8 = |charset: &Option<String>| {
-        charset.as_deref().is_none_or(|name| matches!(name, "utf-8" | "utf8" | "us-ascii" | "ascii"))
-    };
     if !is_utf8(&types.0.1) || !is_utf8(&types.1.1) {
         return Err(NotCompared::Charset);
     }
@@ -102,14 +100,21 @@ pub(super) fn compare(
     }
 }
 
+fn is_utf8(charset: &Option<String>) -> bool {
+    charset.as_deref().is_none_or(|name| matches!(name, "utf-8" | "utf8" | "us-ascii" | "ascii"))
+}
+
+/// What an answer says that its body is: the media type and the charset.
+type Typed = (String, Option<String>);
+
 /// Compares what is known of bodies that were too long to be kept.
 fn digested(
-    a: &Digest,
-    b: &Digest,
-    media: (&str, &str),
+    (a, of_a): (&Digest, &Typed),
+    (b, of_b): (&Digest, &Typed),
     rules: &Rules,
     report: &mut Report,
 ) -> Result<(), NotCompared> {
+    let media = (of_a.0.as_str(), of_b.0.as_str());
     if a == b {
         return Ok(());
     }
@@ -117,10 +122,19 @@ fn digested(
         report.ruled_out();
         return Ok(());
     }
-    // Unequal bytes of documents and texts say nothing of what they mean, unless there are far more of them.
+    let is_document = |media: &str, digest: &Digest| is_json(media, if digest.inside().is_ok() { b"{" } else { b" " });
+    if is_document(media.0, a) || is_document(media.1, b) {
+        if !is_utf8(&of_a.1) || !is_utf8(&of_b.1) {
+            return Err(NotCompared::Charset);
+        }
+        if counted(a, b, rules, report)? {
+            return Ok(());
+        }
+    }
+    // Unequal bytes of a text say nothing of its lines, unless there are far more of them.
     if is_named_text(media.0) || is_named_text(media.1) {
-        let extents = (Extent::Exactly(*a), Extent::Exactly(*b));
-        return by_length(extents.0, extents.1, media, rules, report).map_err(|_| NotCompared::TooLarge);
+        let (a, b) = (Extent::Exactly(a.clone()), Extent::Exactly(b.clone()));
+        return by_length((&a, &b), media, rules, report).map_err(|_| NotCompared::TooLarge);
     }
     report.difference(Kind::Binary, || {
         let shown = |digest: &Digest| {
@@ -133,29 +147,61 @@ fn digested(
     Ok(())
 }
 
+/// Compares by what both documents have at each place; `false` if neither side is any.
+fn counted(a: &Digest, b: &Digest, rules: &Rules, report: &mut Report) -> Result<bool, NotCompared> {
+    match (a.inside(), b.inside()) {
+        (Ok(legacy), Ok(new)) => censuses::compare(legacy, new, Follower::new(rules.body()), report)?,
+        (Err(Unread::Depth), _) | (_, Err(Unread::Depth)) => return Err(NotCompared::Depth),
+        (Err(Unread::Nodes), _) | (_, Err(Unread::Nodes)) => return Err(NotCompared::Nodes),
+        (Err(Unread::NotJson(_)), Err(Unread::NotJson(_))) => return Ok(false),
+        (legacy, new) => not_json((legacy.err(), a.length), (new.err(), b.length), report),
+    }
+    Ok(true)
+}
+
+/// One side is a document, and the other is not.
+fn not_json(legacy: (Option<Unread>, u64), new: (Option<Unread>, u64), report: &mut Report) {
+    let shown = |(unread, length): (Option<Unread>, u64)| {
+        let form = match unread {
+            None => "json",
+            Some(Unread::NotJson(problem)) => problem,
+            Some(Unread::Depth | Unread::Nodes) => "too large",
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Some(Shown { kind: Type::Bytes, length, form: form.to_owned() })
+    };
+    let (legacy, new) = (shown(legacy), shown(new));
+    let (place, pattern) = (Place::Body("$".to_owned()), "$".to_owned());
+    report.difference(Kind::NotJson, || Difference { place, pattern, kind: Kind::NotJson, legacy, new });
+}
+
 /// How long a body is in the clear.
-#[derive(Clone, Copy)]
 enum Extent {
     Exactly(Digest),
     AtLeast(u64),
 }
 
 impl Extent {
-    fn shown(self) -> Option<Shown> {
+    fn shown(&self) -> Option<Shown> {
         let (length, form) = match self {
             Self::Exactly(digest) => (digest.length, "length"),
-            Self::AtLeast(length) => (length, "at least"),
+            Self::AtLeast(length) => (*length, "at least"),
         };
         Some(Shown { kind: Type::Bytes, length: usize::try_from(length).unwrap_or(usize::MAX), form: form.to_owned() })
     }
 }
 
 /// Compares bodies of which one has an end that nobody has seen: one that is many times as long as the other is not the same.
-fn by_length(a: Extent, b: Extent, media: (&str, &str), rules: &Rules, report: &mut Report) -> Result<(), NotCompared> {
+fn by_length(
+    (a, b): (&Extent, &Extent),
+    media: (&str, &str),
+    rules: &Rules,
+    report: &mut Report,
+) -> Result<(), NotCompared> {
     let is_far_beyond = |length: u64, other: u64| length > other.saturating_mul(TIMES_LONGER).max(LONGER_BYTES_MIN);
     let is_longer = match (a, b) {
         (Extent::Exactly(whole), Extent::AtLeast(length)) | (Extent::AtLeast(length), Extent::Exactly(whole)) => {
-            is_far_beyond(length, whole.length)
+            is_far_beyond(*length, whole.length)
         }
         (Extent::Exactly(a), Extent::Exactly(b)) => is_far_beyond(a.length.max(b.length), a.length.min(b.length)),
         (Extent::AtLeast(_), Extent::AtLeast(_)) => false,
@@ -203,19 +249,7 @@ fn documents(a: &[u8], b: &[u8], rules: &Rules, report: &mut Report) -> Result<b
         (Err(Unread::Depth), _) | (_, Err(Unread::Depth)) => return Err(NotCompared::Depth),
         (Err(Unread::Nodes), _) | (_, Err(Unread::Nodes)) => return Err(NotCompared::Nodes),
         (Err(Unread::NotJson(_)), Err(Unread::NotJson(_))) => return Ok(false),
-        (legacy, new) => {
-            let shown = |read: &Result<Document, Unread>, bytes: &[u8]| {
-                let form = match read {
-                    Ok(_) => "json",
-                    Err(Unread::NotJson(problem)) => problem,
-                    Err(Unread::Depth | Unread::Nodes) => "too large",
-                };
-                Some(Shown { kind: Type::Bytes, length: bytes.len(), form: form.to_owned() })
-            };
-            let (legacy, new) = (shown(&legacy, a), shown(&new, b));
-            let (place, pattern) = (Place::Body("$".to_owned()), "$".to_owned());
-            report.difference(Kind::NotJson, || Difference { place, pattern, kind: Kind::NotJson, legacy, new });
-        }
+        (legacy, new) => not_json((legacy.err(), a.len() as u64), (new.err(), b.len() as u64), report),
     }
     Ok(true)
 }

@@ -15,7 +15,7 @@ use super::{Decimal, hosts, redact, shape::Shape};
 const SINGLE_MAX: usize = 8;
 
 /// Bytes of a key, as it is written, beyond which it is not shown.
-const KEY_MAX: usize = 256;
+pub(super) const KEY_MAX: usize = 256;
 
 /// A step from the root to where the walk is.
 #[derive(Clone, Copy, Debug)]
@@ -303,7 +303,7 @@ fn written(path: &[Step]) -> (String, String, bool) {
     (place, pattern, is_secret)
 }
 
-fn key_written(path: &mut String, key: &[u8], is_folded: bool) {
+pub(super) fn key_written(path: &mut String, key: &[u8], is_folded: bool) {
     let key = String::from_utf8_lossy(key);
     let is_plain = key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-' || c == '@' || c == '$');
     if is_folded {

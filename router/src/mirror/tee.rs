@@ -11,7 +11,7 @@
 
 use std::cell::RefCell;
 
-use metrics::compare::{DIGESTER_BYTES_MAX, Digest, Digester, Limits};
+use metrics::compare::{Digest, Digester, Limits};
 
 use super::budget::Held;
 use crate::h1::framing::Framing;
@@ -91,7 +91,7 @@ impl Tee {
         }
         if length > ANSWER.kept as u64
             && let Some(digester) = Digester::new(&encoding, &Limits::default())
-            && held.hold(DIGESTER_BYTES_MAX)
+            && held.hold(Digester::bytes_max(&encoding))
         {
             let state = State { keeping: Keeping::Digest(Box::new(digester)), seen: 0, held };
             return Self { extent: ANSWER, encoding: "".into(), announced: length, state: RefCell::new(state) };
@@ -125,7 +125,7 @@ impl Tee {
             }
             Keeping::Truncated | Keeping::Lost(_) => return,
         };
-        let bytes = if let Keeping::Digest(_) = next { DIGESTER_BYTES_MAX } else { 0 };
+        let bytes = if let Keeping::Digest(_) = next { Digester::bytes_max(&self.encoding) } else { 0 };
         // Less than before where bytes were kept; where none were, a digest has to have room as anything else.
         *keeping = if held.hold(bytes) { next } else { Keeping::Lost(Lost::Memory) };
     }
