@@ -336,6 +336,16 @@ async fn what_is_too_long_to_be_kept_is_known_by_its_digest() {
     check_end(&world, get, [image(long, b'x'), chunked(long)], MATCHED, "").await;
     check_end(&world, get, [image(long, b'x'), image(long, b'y')], MISMATCHED, "").await;
     check_end(&world, get, [image(long, b'x'), image(9, b'x')], MISMATCHED, "").await;
+    // Of documents what they have at each place.
+    let orders = |members: &str| {
+        let list = (0..60_000).map(|n| format!("{{\"n\":{n},{members}}}")).collect::<Vec<_>>().join(",");
+        answer("Content-Type: application/json\r\n", format!("[{list}]"))
+    };
+    let (legacy, reordered) = (orders(r#""price":1.5,"city":"Ulm""#), orders(r#""city":"Ulm","price":1.50"#));
+    check_end(&world, get, [legacy.clone(), reordered], MATCHED, "").await;
+    check_end(&world, get, [legacy, orders(r#""price":2.5,"city":"Ulm""#)], MISMATCHED, "").await;
+    let mismatches = world.router.api("GET", "/migrations/shop/mismatches", None).await;
+    assert!(mismatches.text().contains("$[*].price"), "{mismatches:?}");
     check_end(&world, get, [chunked(longer), chunked(longer)], NOT_COMPARED, "reason=\"truncated\"").await;
     check_end(&world, get, [image(longer, b'x'), image(longer, b'x')], NOT_COMPARED, "reason=\"truncated\"").await;
 }
