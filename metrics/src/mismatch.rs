@@ -12,8 +12,8 @@
 //! shape, and a hash under a key that is made when the process starts and is in its memory alone: equal hashes within what one
 //! run of a router has found are equal values, and nobody can try values out who has the store, a log or the API.
 //!
-//! Deliberately not supported: findings that outlive a week without being seen, shares of the last minutes (the totals of a
-//! window are in the fleet's counts), and telling apart what happened before and after a rule was accepted.
+//! Deliberately not supported: findings that outlive a week without being seen, shares of other times than all of it and the last
+//! hour (the totals of a window are in the fleet's counts), and telling apart what happened before and after a rule was accepted.
 
 mod callers;
 mod cells;
@@ -23,6 +23,7 @@ mod fold;
 mod gate;
 mod ledger;
 mod proposal;
+mod recent;
 pub mod share;
 mod standing;
 
@@ -42,7 +43,9 @@ use sha2::{Digest as _, Sha256};
 pub use callers::{CALLERS_MAX, Callers};
 pub use cells::{Compared, ComparisonCells, ComparisonTotals, NotPaired, RouteCells, Twin, reasons};
 pub use finding::{Example, Finding, OfVersion, Request, VERSION_BYTES_MAX, Value, without_shape};
-pub use findings::{FINDINGS_MAX, FINDINGS_PER_ROUTE_MAX, Findings, KEPT_FOR, OTHER, ROUTES_MAX, Route, Totals};
+pub use findings::{
+    FINDINGS_MAX, FINDINGS_PER_ROUTE_MAX, Findings, KEPT_FOR, OTHER, ROUTES_MAX, Recently, Route, Totals,
+};
 pub use gate::{Bar, Gate, gate};
 pub use ledger::{Found, Ledger};
 pub use proposal::{Proposal, path, propose};

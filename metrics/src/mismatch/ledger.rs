@@ -56,6 +56,7 @@ impl Ledger {
         let state = self.findings.routes.entry(route.clone()).or_default();
         state.compared += 1;
         state.twice += u64::from(found.own.is_some());
+        state.recent.add(request.at.as_second(), (1, u64::from(found.own.is_some())));
         self.record_own(&route, request, found.own.unwrap_or_default());
         let mut seen: BTreeMap<Key, usize> = BTreeMap::new();
         for (at, difference) in found.differences.iter().enumerate() {
@@ -68,14 +69,15 @@ impl Ledger {
         }
         let (mut is_counted, mut is_beyond) = (false, found.more > 0);
         for ((pattern, kind), at) in seen {
-            let (compared, twice) = self.findings.routes.get(&route).map_or((0, 0), |own| (own.compared, own.twice));
             let Some(finding) = self.finding(&route, &pattern, kind, request) else {
                 is_beyond = true;
                 continue;
             };
             let raw = found.raw.get(at).and_then(Option::as_ref);
             finding.found(request, &found.differences[at], raw, die);
-            is_counted |= finding.standing(compared, twice) != Standing::Noise;
+            let fingerprint = finding.fingerprint();
+            let known = self.findings.found.get(&fingerprint);
+            is_counted |= known.is_some_and(|finding| self.findings.standing(finding) != Standing::Noise);
         }
         if is_beyond && let Some(state) = self.findings.routes.get_mut(&route) {
             state.other += 1;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::finding::{Finding, without_shape};
+use super::findings::Findings;
 use super::standing::Standing;
 use crate::compare::{Kind, steps};
 
@@ -24,8 +25,9 @@ pub struct Proposal {
 }
 
 /// The rule that noise asks for; none where it is no noise, or no rule has such a path.
-pub fn propose(finding: &Finding, compared: u64, twice: u64) -> Option<Proposal> {
-    if finding.standing(compared, twice) != Standing::Noise || without_shape(&finding.pattern).is_some() {
+pub fn propose(findings: &Findings, finding: &Finding) -> Option<Proposal> {
+    let (compared, twice) = findings.bases(finding);
+    if findings.standing(finding) != Standing::Noise || without_shape(&finding.pattern).is_some() {
         return None;
     }
     let (kind, last_resort) = match finding.kind {

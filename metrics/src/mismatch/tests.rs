@@ -96,8 +96,7 @@ fn two_sound_systems_have_no_mismatch_once_noise_is_known() {
     let proposals: Vec<_> = findings
         .iter()
         .map(|finding| {
-            let (compared, twice) = findings.bases(finding);
-            let proposal = propose(finding, compared, twice).unwrap();
+            let proposal = propose(&findings, finding).unwrap();
             (proposal.path, proposal.kind, proposal.last_resort)
         })
         .collect();
@@ -116,6 +115,30 @@ fn a_broken_value_shows_through_noise_and_what_is_lost_too() {
     });
     let counted = told(&mismatches.findings(&id()), Standing::Counted);
     assert_eq!(counted, ["$.at (shape) value_changed", "$.total missing"]);
+}
+
+#[test]
+fn what_was_mended_is_gone_and_counts_again_when_it_comes_back() {
+    let mismatches = mismatches();
+    let make = |total: u8| move |n: u64| [noisy(n, 1), noisy(n, 2).replace("12", &total.to_string()), noisy(n, 3)];
+    let standing = || {
+        let findings = mismatches.findings(&id());
+        let of_total = findings.iter().find(|finding| finding.pattern == "$.total").unwrap();
+        (findings.standing(of_total), findings.recently(of_total).raw)
+    };
+    // A request a second.
+    traffic(&mismatches, 0..600, make(13));
+    assert_eq!(standing().0, Standing::Counted);
+    traffic(&mismatches, 600..3_600, make(12));
+    assert_eq!(standing(), (Standing::Counted, 600), "it was there within the hour");
+    traffic(&mismatches, 3_600..6_000, make(12));
+    assert_eq!(standing(), (Standing::Gone, 0));
+    traffic(&mismatches, 6_000..6_001, make(13));
+    assert_eq!(standing(), (Standing::Counted, 1));
+    let written = mismatches.findings(&id()).written(1 << 20);
+    let read = Findings::read(&written).unwrap();
+    let of_total = read.iter().find(|finding| finding.pattern == "$.total").unwrap();
+    assert_eq!(read.recently(of_total).raw, 1, "a fleet knows as much");
 }
 
 #[test]
