@@ -105,6 +105,7 @@ fn pairs(criterion: &mut Criterion) {
         method: "GET".into(),
         caller: Some(7),
         request_id: "r-1".into(),
+        tokens: Vec::new(),
         revision: 1,
         at: Timestamp::UNIX_EPOCH,
         legacy: kept(&legacy),

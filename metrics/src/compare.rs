@@ -41,6 +41,7 @@ mod digest;
 mod hash;
 mod headers;
 mod hosts;
+mod issued;
 mod json;
 mod lines;
 mod path;
@@ -60,6 +61,7 @@ use report::Report;
 
 pub use difference::{Difference, Fingerprint, Kind, Place, Shown, Type};
 pub use digest::{Digest, Digester};
+pub use issued::{carried, one_sided};
 pub(crate) use path::steps;
 pub use rules::{Decimal, RuleEntry, RuleError, RuleKind, Rules};
 
@@ -198,10 +200,12 @@ pub enum NotCompared {
     Depth,
     /// More values or lines than [`Limits::nodes`].
     Nodes,
+    /// The request carries a cursor or token that only one side had issued.
+    OneSided,
 }
 
 impl NotCompared {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotModified,
         Self::TooManyRequests,
         Self::Range,
@@ -213,6 +217,7 @@ impl NotCompared {
         Self::Charset,
         Self::Depth,
         Self::Nodes,
+        Self::OneSided,
     ];
 
     /// Stable, for labels and JSON.
@@ -229,6 +234,7 @@ impl NotCompared {
             Self::Charset => "charset",
             Self::Depth => "depth",
             Self::Nodes => "nodes",
+            Self::OneSided => "one_sided",
         }
     }
 }

@@ -21,6 +21,7 @@ mod finding;
 mod findings;
 mod fold;
 mod gate;
+mod issued;
 mod ledger;
 mod proposal;
 mod recent;
@@ -47,13 +48,14 @@ pub use findings::{
     FINDINGS_MAX, FINDINGS_PER_ROUTE_MAX, Findings, KEPT_FOR, OTHER, ROUTES_MAX, Recently, Route, Totals,
 };
 pub use gate::{Bar, Gate, gate};
+use issued::Issued;
 pub use ledger::{Found, Ledger};
 pub use proposal::{Proposal, path, propose};
 pub use standing::{COMPARED_MIN, COMPARED_MIN_OF_STATUS, GAP_MIN, Standing, TWICE_MIN, gap};
 
 use crate::compare::{
-    Answer, Comparison, Difference, Digest, HashKey, Limits, Redaction, RuleEntry, RuleKind, Rules, Unkept,
-    compare_unkept,
+    Answer, Comparison, Difference, Digest, HashKey, Limits, NotCompared, Redaction, RuleEntry, RuleKind, Rules,
+    Unkept, carried, compare_unkept, one_sided,
 };
 use crate::observe::{Observer, lock};
 use crate::simulate::Dice;
@@ -84,6 +86,8 @@ pub struct Pair {
     /// Made by [`Mismatches::caller`] of the sticky key.
     pub caller: Option<u64>,
     pub request_id: String,
+    /// Made by [`Mismatches::tokens`] of the query.
+    pub tokens: Vec<u64>,
     /// By which it was decided.
     pub revision: u64,
     pub at: Timestamp,
@@ -130,6 +134,7 @@ struct OfMigration {
     ready: HashMap<Arc<str>, Arc<Ready>>,
     today: Date,
     ledger: Ledger,
+    one_sided: Issued,
     /// What runs that are over had found, which this one has adopted.
     adopted: Findings,
     /// What was counted when it was told the fleet.
@@ -232,6 +237,9 @@ impl Mismatches {
             of.ready(&pair.route, day_of(pair.at), || self.route(&pair.migration, &pair.route))
         };
         let cells = &ready.cells;
+        if self.is_one_sided(pair, &ready) {
+            return cells.not_comparable(NotCompared::OneSided);
+        }
         let seen = Seen::of(pair, &ready, self.secret);
         if let Some(twin) = seen.twin() {
             cells.migration().twin(twin);
@@ -241,6 +249,32 @@ impl Mismatches {
         }
         let result = self.record(pair, &ready, &seen);
         cells.compared(result);
+    }
+
+    /// Hashes of what may be a token in the query of a request, for [`Pair::tokens`].
+    pub fn tokens(&self, query: &[u8]) -> Vec<u64> {
+        carried(query, &|token| self.token(token))
+    }
+
+    fn token(&self, token: &[u8]) -> u64 {
+        let hash = Sha256::new().chain_update(self.secret.0).chain_update(token).finalize();
+        hash.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+    }
+
+    /// Whether a request carries what only one side had issued. Remembers what only one side issues now, so that the page behind is known, too.
+    fn is_one_sided(&self, pair: &Pair, ready: &Ready) -> bool {
+        let (legacy, new) = (pair.legacy.answer(), pair.new.answer());
+        let is_same = legacy.body == new.body && legacy.headers == new.headers;
+        let token = |token: &[u8]| self.token(token);
+        let issued = if is_same { Vec::new() } else { one_sided(&legacy, &new, &ready.limits, &token) };
+        if issued.is_empty() && pair.tokens.is_empty() {
+            return false;
+        }
+        let mut known = lock(&self.known);
+        let Some(of) = known.migrations.get_mut(&pair.migration) else { return false };
+        let is_one_sided = of.one_sided.has_any(&pair.tokens);
+        issued.into_iter().for_each(|token| of.one_sided.add(token));
+        is_one_sided
     }
 
     fn record(&self, pair: &Pair, ready: &Ready, seen: &Seen) -> Compared {

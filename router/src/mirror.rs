@@ -110,6 +110,7 @@ pub(crate) fn cast(
         method: String::from_utf8_lossy(head.method()).into_owned(),
         caller: place.caller.map(std::num::NonZeroU64::get),
         request_id: String::from_utf8_lossy(headers::request_id(head).unwrap_or(&made)).into_owned(),
+        tokens: head.query().map(|query| worker.comparer.mismatches.tokens(query)).unwrap_or_default(),
         revision: decision.revision.0,
         conditional: copy::is_conditional(head),
     };

@@ -351,6 +351,24 @@ async fn what_is_too_long_to_be_kept_is_known_by_its_digest() {
 }
 
 #[tokio::test]
+async fn a_cursor_that_one_side_issued_is_no_ground_to_compare_on() {
+    let world = in_parallel("noise: 0%", "").await;
+    let page = |cursor: &str| {
+        answer("Content-Type: application/json\r\n", format!("{{\"items\":[1],\"next_cursor\":\"{cursor}\"}}"))
+    };
+    world.legacy.on_all(Some(page("legacy-0001")));
+    world.new.on_all(Some(page("new-000001")));
+    assert_eq!(world.get("/list?limit=1").await.status(), 200);
+    wait_for("the first page is compared", || async { (ends(&world).await == [0, 0, 1, 0]).then_some(()) }).await;
+    assert_eq!(world.get("/list?limit=1&cursor=legacy-0001").await.status(), 200);
+    wait_for("the page behind it is not", || async {
+        (count(&world, "crossfade_comparisons_not_made_total", "reason=\"one_sided\"").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(ends(&world).await, [0, 0, 1, 1]);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_many_times_as_long_is_a_mismatch_and_is_not_read_to_its_end() {
     let world = in_parallel("noise: 0%, timeout: 20s", "").await;
     let get = ("GET", "");

@@ -289,6 +289,11 @@ fn encoding(answer: &Answer) -> String {
     if named == "identity" { String::new() } else { named }
 }
 
+/// An answer's body without its content-encoding; none where it cannot be unpacked within limits.
+pub(super) fn in_the_clear<'a>(answer: &Answer<'a>, limits: &Limits) -> Option<Cow<'a, [u8]>> {
+    decoded(answer.body, &encoding(answer), limits).ok()
+}
+
 enum Undecoded {
     /// Not in the encoding that it names.
     Damaged,

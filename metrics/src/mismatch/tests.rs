@@ -33,6 +33,7 @@ fn pair(n: u64, legacy: &str, new: &str, again: Option<&str>) -> Pair {
         method: "GET".into(),
         caller: Some(Mismatches::caller("test", &(n % 40).to_be_bytes())),
         request_id: format!("r-{n}"),
+        tokens: Vec::new(),
         revision: 7,
         at: at(n as i64),
         legacy: kept(200, legacy),
@@ -115,6 +116,30 @@ fn a_broken_value_shows_through_noise_and_what_is_lost_too() {
     });
     let counted = told(&mismatches.findings(&id()), Standing::Counted);
     assert_eq!(counted, ["$.at (shape) value_changed", "$.total missing"]);
+}
+
+#[test]
+fn what_only_one_side_has_issued_is_no_ground_to_compare_on() {
+    let mismatches = mismatches();
+    let page = |cursor: &str| format!(r#"{{"items":[1],"next_cursor":"{cursor}"}}"#);
+    let ask = |n: u64, query: &str, legacy: String, new: String| {
+        let count = || {
+            let totals = mismatches.findings(&id()).totals();
+            totals.not_compared_by.get("one_sided").copied().unwrap_or_default()
+        };
+        let before = count();
+        mismatches.compare(&Pair { tokens: mismatches.tokens(query.as_bytes()), ..pair(n, &legacy, &new, None) });
+        count() - before
+    };
+    assert_eq!(ask(0, "limit=10", page("legacy-1"), page("new-00001")), 0);
+    // The page behind, and the one behind that, whose cursor new could not issue.
+    assert_eq!(ask(1, "cursor=legacy-1", page("legacy-2"), r#"{"error":"no such cursor"}"#.into()), 1);
+    assert_eq!(ask(2, "limit=10&cursor=legacy%2D2", page("legacy-3"), "{}".into()), 1);
+    assert_eq!(ask(3, "cursor=new-00001", "{}".into(), page("new-00002")), 1);
+    // What both have issued, or nobody, is compared.
+    assert_eq!(ask(4, "", page("of-both-1"), page("of-both-1")), 0);
+    assert_eq!(ask(5, "cursor=of-both-1", page("of-both-2"), page("of-both-2")), 0);
+    assert_eq!(ask(6, "cursor=of-nobody", page("of-both-2"), "{}".into()), 0);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::comparer::Comparer;
 use super::tee::Lost;
 
 /// What is gathered before it is handed over; each costs the other thread a message.
-const PIECE_BYTES: usize = 64 << 10;
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A body whose digest is made: held by who watches it, and by each piece that is under way.
 #[derive(Debug)]

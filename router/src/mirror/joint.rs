@@ -28,7 +28,7 @@ use crate::h1::head::{Name, ResponseHead};
 use crate::worker::Worker;
 
 /// What of an answer's fields is handed over: what callers live by, and how the body is to be read.
-const FIELDS: [&[u8]; 8] = [
+const FIELDS: [&[u8]; 9] = [
     b"content-type",
     b"content-encoding",
     b"content-range",
@@ -37,6 +37,8 @@ const FIELDS: [&[u8]; 8] = [
     b"vary",
     b"allow",
     b"set-cookie",
+    // Not compared: what it leads to is one side's own.
+    b"link",
 ];
 
 /// Whose answer it is.
@@ -88,6 +90,8 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) caller: Option<u64>,
     pub(crate) request_id: String,
+    /// What its query carries that a side may have issued, as hashes.
+    pub(crate) tokens: Vec<u64>,
     pub(crate) revision: u64,
     /// It had a condition, which its copy has not.
     pub(crate) conditional: bool,
@@ -286,13 +290,14 @@ impl Drop for Joint {
             wholes[2] = again.whole;
             again.kept
         });
-        let Asked { route, method, caller, request_id, revision, conditional: _ } = &mut self.asked;
+        let Asked { route, method, caller, request_id, tokens, revision, conditional: _ } = &mut self.asked;
         let pair = Pair {
             migration: self.pipeline.id.clone(),
             route: Arc::clone(route),
             method: std::mem::take(method),
             caller: *caller,
             request_id: std::mem::take(request_id),
+            tokens: std::mem::take(tokens),
             revision: *revision,
             at: Timestamp::now(),
             legacy: legacy.kept,
