@@ -297,7 +297,7 @@ fn not_comparable(answer: &Answer) -> Option<NotCompared> {
 fn status_changed(legacy: u16, new: u16) -> Difference {
     let shown = |status: u16| Some(Shown { kind: Type::Status, length: 3, form: status.to_string() });
     let (place, pattern, kind) = (Place::Status, "status".to_owned(), Kind::StatusChanged);
-    Difference { place, pattern, kind, legacy: shown(legacy), new: shown(new) }
+    Difference { place, pattern, kind, legacy: shown(legacy), new: shown(new), apart: None }
 }
 
 /// Whether a text may hold a credential or a person's address, whatever it is called.

@@ -142,7 +142,7 @@ fn digested(
             Some(Shown { kind: Type::Bytes, length, form: digest.to_string() })
         };
         let place = Place::Body("$".to_owned());
-        Difference { place, pattern: "$".to_owned(), kind: Kind::Binary, legacy: shown(a), new: shown(b) }
+        Difference { place, pattern: "$".to_owned(), kind: Kind::Binary, legacy: shown(a), new: shown(b), apart: None }
     });
     Ok(())
 }
@@ -172,7 +172,7 @@ fn not_json(legacy: (Option<Unread>, u64), new: (Option<Unread>, u64), report: &
     };
     let (legacy, new) = (shown(legacy), shown(new));
     let (place, pattern) = (Place::Body("$".to_owned()), "$".to_owned());
-    report.difference(Kind::NotJson, || Difference { place, pattern, kind: Kind::NotJson, legacy, new });
+    report.difference(Kind::NotJson, || Difference { place, pattern, kind: Kind::NotJson, legacy, new, apart: None });
 }
 
 /// How long a body is in the clear.
@@ -221,7 +221,14 @@ fn by_length(
     }
     report.difference(Kind::BodyLength, || {
         let place = Place::Body("$".to_owned());
-        Difference { place, pattern: "$".to_owned(), kind: Kind::BodyLength, legacy: a.shown(), new: b.shown() }
+        Difference {
+            place,
+            pattern: "$".to_owned(),
+            kind: Kind::BodyLength,
+            legacy: a.shown(),
+            new: b.shown(),
+            apart: None,
+        }
     });
     Ok(())
 }
@@ -263,7 +270,7 @@ fn whole(kind: Kind, a: &[u8], b: &[u8], report: &mut Report) {
             Some(Shown { kind: Type::Bytes, length: bytes.len(), form: format!("sha256:{digest}") })
         };
         let place = Place::Body("$".to_owned());
-        Difference { place, pattern: "$".to_owned(), kind, legacy: shown(a), new: shown(b) }
+        Difference { place, pattern: "$".to_owned(), kind, legacy: shown(a), new: shown(b), apart: None }
     });
 }
 

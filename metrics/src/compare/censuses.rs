@@ -201,7 +201,7 @@ impl<'a> Walk<'a, '_, '_> {
         let pattern = pattern.unwrap_or_else(|| written(&self.path));
         self.report.difference(kind, || {
             let (legacy, new) = (shown(a), shown(b));
-            Difference { place: Place::Body(pattern.clone()), pattern, kind, legacy, new }
+            Difference { place: Place::Body(pattern.clone()), pattern, kind, legacy, new, apart: None }
         });
     }
 }

@@ -15,6 +15,8 @@ pub struct Difference {
     /// What legacy has there, if anything.
     pub legacy: Option<Shown>,
     pub new: Option<Shown>,
+    /// Of two numbers, how far apart they are: millionths of the larger one, rounded up.
+    pub apart: Option<u64>,
 }
 
 /// Where in an answer.

@@ -105,6 +105,9 @@ pub struct Finding {
     /// Of `raw`, those in which both values look alike.
     #[serde(default)]
     pub alike: u64,
+    /// How far legacy's own numbers were apart at most, in millionths; none where it had anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_apart: Option<u64>,
     /// `raw` and `noise` of the last hour.
     #[serde(default, skip_serializing_if = "Recent::is_empty")]
     pub(super) recent: Recent,
@@ -135,6 +138,7 @@ impl Finding {
             raw: 0,
             noise: 0,
             alike: 0,
+            own_apart: None,
             recent: Recent::default(),
             first: at,
             latest: at,
@@ -190,7 +194,8 @@ impl Finding {
     }
 
     /// Legacy had it with itself, in these shapes.
-    pub(super) fn found_in_legacy(&mut self, own: &BTreeSet<String>, at: Timestamp) {
+    pub(super) fn found_in_legacy(&mut self, own: &BTreeSet<String>, apart: Option<u64>, at: Timestamp) {
+        self.own_apart = farther((self.noise, self.own_apart), (1, apart));
         self.noise += 1;
         self.recent.add(at.as_second(), (0, 1));
         self.latest = self.latest.max(at);
@@ -212,6 +217,7 @@ impl Finding {
             _ => spanned(self.revisions, other.revisions),
         };
         self.raw = self.raw.saturating_add(other.raw);
+        self.own_apart = farther((self.noise, self.own_apart), (other.noise, other.own_apart));
         self.noise = self.noise.saturating_add(other.noise);
         self.alike = self.alike.saturating_add(other.alike);
         self.recent.merge(&other.recent);
@@ -265,6 +271,14 @@ fn is_alike(difference: &Difference) -> bool {
             a[0] == b[0] || a[0] == b[1] || a[1] == b[0]
         }
         _ => false,
+    }
+}
+
+/// The larger of both distances, each with how often there was one; none as soon as one is not known.
+fn farther(a: (u64, Option<u64>), b: (u64, Option<u64>)) -> Option<u64> {
+    match (a, b) {
+        ((0, _), (_, own)) | ((_, own), (0, _)) => own,
+        ((_, a), (_, b)) => a.zip(b).map(|(a, b)| a.max(b)),
     }
 }
 

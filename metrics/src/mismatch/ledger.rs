@@ -8,6 +8,7 @@
 //! A request whose findings are all noise by now is *ignored*, one with anything else *mismatched*: what is not known well
 //! enough yet is not taken for equal.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::Compared;
@@ -90,15 +91,22 @@ impl Ledger {
     }
 
     fn record_own(&mut self, route: &str, request: &Request<'_>, own: &[Difference]) {
-        let mut seen: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
+        let mut seen: BTreeMap<Key, (BTreeSet<String>, Option<u64>)> = BTreeMap::new();
         for difference in own {
             let pattern = self.fold(route, &difference.pattern);
-            let shapes = seen.entry((pattern, difference.kind)).or_default();
+            let (shapes, _) = match seen.entry((pattern, difference.kind)) {
+                Entry::Vacant(entry) => entry.insert((BTreeSet::new(), difference.apart)),
+                Entry::Occupied(entry) => {
+                    let own = entry.into_mut();
+                    own.1 = own.1.zip(difference.apart).map(|(a, b)| a.max(b));
+                    own
+                }
+            };
             shapes.extend([&difference.legacy, &difference.new].into_iter().flatten().map(Shown::outline));
         }
-        for ((pattern, kind), shapes) in seen {
+        for ((pattern, kind), (shapes, apart)) in seen {
             if let Some(finding) = self.finding(route, &pattern, kind, request) {
-                finding.found_in_legacy(&shapes, request.at);
+                finding.found_in_legacy(&shapes, apart, request.at);
             }
         }
     }

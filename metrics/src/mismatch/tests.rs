@@ -119,6 +119,35 @@ fn a_broken_value_shows_through_noise_and_what_is_lost_too() {
 }
 
 #[test]
+fn numbers_that_are_near_each_other_get_a_tolerance_that_covers_legacy() {
+    let mismatches = mismatches();
+    let answer = |n: u64, salt: u64| {
+        let mut dice = Dice::new(n ^ (salt << 40));
+        format!(r#"{{"load":{}.{:02},"far":{}}}"#, 100, dice.below(90), dice.below(1_000_000))
+    };
+    traffic(&mismatches, 0..1_000, |n| [answer(n, 1), answer(n, 2), answer(n, 3)]);
+    let findings = mismatches.findings(&id());
+    let proposed = |pattern: &str| {
+        let finding = findings.iter().find(|finding| finding.pattern == pattern).unwrap();
+        propose(&findings, finding).unwrap().kind
+    };
+    assert_eq!(proposed("$.load"), json!({"tolerance": {"relative": 0.01}}));
+    assert_eq!(proposed("$.far"), json!("shape"));
+    let rule = AcceptedRule {
+        id: "r".into(),
+        path: "$.load".into(),
+        kind: proposed("$.load").to_string(),
+        route: None,
+        owner: "ann".into(),
+        reason: "a gauge".into(),
+        expires: day_of(at(0)),
+        accepted: at(0),
+    };
+    let rules = Rules::parse(vec![entry(&rule).unwrap()]).unwrap();
+    assert!(matches!(rules.entries()[0].kind, RuleKind::Tolerance { .. }));
+}
+
+#[test]
 fn what_only_one_side_has_issued_is_no_ground_to_compare_on() {
     let mismatches = mismatches();
     let page = |cursor: &str| format!(r#"{{"items":[1],"next_cursor":"{cursor}"}}"#);
@@ -276,6 +305,7 @@ fn examples_are_a_fair_sample() {
     let mut ledger = Ledger::default();
     let mut dice = Dice::new(5);
     let difference = Difference {
+        apart: None,
         place: crate::compare::Place::Status,
         pattern: "status".into(),
         kind: Kind::StatusChanged,
@@ -308,6 +338,7 @@ fn what_a_hostile_side_says_is_bounded() {
     for n in 0..30_000u64 {
         let route = format!("/{}/{long}", n % 300);
         let difference = Difference {
+            apart: None,
             place: crate::compare::Place::Status,
             pattern: format!("header:{}{long}", n / 10),
             kind: Kind::HeaderChanged,
@@ -352,7 +383,7 @@ fn a_migration_has_at_most_24_mib() {
                 let pattern = format!("header:{}", text(finding, 300));
                 let place = crate::compare::Place::Status;
                 let (legacy, new) = (shown(n), shown(n + 100));
-                let difference = Difference { place, pattern, kind: Kind::HeaderChanged, legacy, new };
+                let difference = Difference { place, pattern, kind: Kind::HeaderChanged, legacy, new, apart: None };
                 let (id, version) = (text(n, 64), text(n, 64));
                 let (method, caller) = ("OPTIONS", Some(n));
                 let version = Some(version.as_str());
