@@ -327,16 +327,6 @@ async fn a_system_that_is_not_there_is_no_equality() {
 }
 
 #[tokio::test]
-async fn a_system_that_speaks_no_tls_is_told_with_what_to_write() {
-    let pair = Pair::start().await;
-    pair.record(&[get("/a")]);
-    let (legacy, new) = (format!("https://{}", pair.legacy.address), format!("http://{}", pair.new.address));
-    let finished = crossfade_in(pair.folder.path(), &["diff", &legacy, &new, "-f", RECORDING], &[]).await;
-    assert_eq!(finished.code, Some(4), "{finished:?}");
-    assert!(finished.stdout.contains("it does not speak TLS there, write http://"), "{finished:?}");
-}
-
-#[tokio::test]
 async fn hostile_answers_end_in_time() {
     let pair = Pair::start().await;
     let endless = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -216,4 +216,12 @@ mod tests {
             assert!(!why.contains("geheim"), "{text}: {why}");
         }
     }
+
+    #[test]
+    fn a_failure_of_tls_says_what_to_do() {
+        let said = |cause: &str| Unanswered::Unreachable(cause.to_owned()).to_string();
+        assert!(said("received corrupt message of type InvalidContentType").ends_with("write http://"));
+        assert!(said("invalid peer certificate: UnknownIssuer").ends_with("in SSL_CERT_FILE"));
+        assert_eq!(said("refused"), "cannot be reached: refused");
+    }
 }
