@@ -669,7 +669,7 @@ export const mismatches = {
   coverage: (share) => `${share} were compared`,
   notComparedBy: "Not compared, so nobody knows:",
   show: "Which ones",
-  statuses: { "": "All", counted: "Counted", insufficient: "Too few yet", noise: "Noise", accepted: "Accepted" },
+  statuses: { "": "All", counted: "Counted", insufficient: "Too few yet", noise: "Noise", accepted: "Accepted", gone: "Gone" },
   found: (count) => `${count} found`,
   none: "Nothing differs.",
   nothing: "Nothing was compared yet.",

@@ -163,8 +163,8 @@ declare namespace Api {
   type Decision = { serve: SideName; mirror: SideName | null; reason: string; bucket: number | null; revision: number; key: string | null; route: string | null; note?: string };
   type ComparisonTotals = { eligible: number; matched: number; ignored: number; mismatched: number; not_compared: number; coverage?: number; not_compared_by: Record<string, number> };
   type Mismatch = {
-    fingerprint: string; route: string; pattern: string; kind: string; status: "counted" | "insufficient" | "noise" | "accepted"; rule?: string;
-    requests: number; compared: number; noise: number; asked_twice: number; confidence: number; users: number; users_at_least: boolean;
+    fingerprint: string; route: string; pattern: string; kind: string; status: "counted" | "insufficient" | "noise" | "accepted" | "gone"; rule?: string;
+    requests: number; compared: number; requests_last_hour: number; compared_last_hour: number; noise: number; asked_twice: number; confidence: number; users: number; users_at_least: boolean;
     since: string; latest: string; versions: { version: string; requests: number }[];
     proposal?: { path: string; kind: any; route: string; last_resort: boolean; reason: string };
   };

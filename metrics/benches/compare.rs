@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flags::MigrationId;
 use jiff::Timestamp;
-use metrics::compare::{Answer, Limits, RuleEntry, RuleKind, Rules, compare};
+use metrics::compare::{Answer, Digest, Limits, RuleEntry, RuleKind, Rules, compare};
 use metrics::mismatch::{CompareSettings, Kept, Mismatches, Pair};
 use metrics::observe::Observer;
 
@@ -72,6 +72,57 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Pairs made to cost as much as they can, each at most a megabyte a side: the goal is 20 ms.
+fn hostile(criterion: &mut Criterion) {
+    let list =
+        |of: &dyn Fn(usize) -> String, count: usize| format!("[{}]", (0..count).map(of).collect::<Vec<_>>().join(","));
+    let deep = |leaf: &str| (0..60).fold(leaf.to_owned(), |inner, _| format!("[{inner},{}1]", "7,".repeat(800)));
+    let object = |from: usize| {
+        let members: Vec<String> = (0..45_000).map(|n| format!("\"k{}\":{n}", n + from)).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let long = |value: &str| format!("{{\"{}\":[{}1]}}", "k".repeat(500_000), format!("{value},").repeat(50_000));
+    let escapes = |last: &str| format!("[\"{}{last}\"]", "\\u00e9".repeat(170_000));
+    let digits = |last: &str| list(&|_| format!("{}{last}", "9".repeat(390)), 2_500);
+    let pairs = [
+        ("an array of one value, and of two", list(&|_| "1".into(), 90_000), list(&|n| (n % 2).to_string(), 80_000)),
+        ("an array turned around", list(&|n| n.to_string(), 90_000), list(&|n| (90_000 - n).to_string(), 90_000)),
+        ("an object of other names", object(0), object(100_000)),
+        ("arrays within arrays", deep("1"), deep("2")),
+        ("a name of half a megabyte", long("1"), long("2")),
+        ("a text of escapes", escapes("a"), escapes("b")),
+        ("numbers of many digits", digits("1"), digits("2")),
+        (
+            "objects that differ",
+            list(&|n| format!("{{\"a\":{n}}}"), 45_000),
+            list(&|n| format!("{{\"a\":{}}}", n + 1), 45_000),
+        ),
+    ];
+    let headers = [("content-type".to_owned(), "application/json".to_owned())];
+    let (none, limits) = (Rules::default(), Limits::default());
+    let mut group = criterion.benchmark_group("hostile");
+    group.sample_size(10);
+    for (name, legacy, new) in &pairs {
+        let answer = |body| Answer { status: 200, headers: &headers, body, truncated: false };
+        group.bench_function(*name, |bencher| {
+            bencher.iter(|| compare(&answer(black_box(legacy.as_bytes())), &answer(new.as_bytes()), &none, &limits))
+        });
+    }
+    group.finish();
+}
+
+/// An answer that is too long to be kept: hashed, and read for what it has at each place.
+fn digests(criterion: &mut Criterion) {
+    let (document, limits) = (page(1), Limits::default());
+    let bytes = vec![0x89; document.len()];
+    let mut group = criterion.benchmark_group("digest");
+    for (name, body) in [("a document", document.as_bytes()), ("bytes", &bytes[..])] {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(name, |bencher| bencher.iter(|| Digest::of(black_box(body), "", &limits)));
+    }
+    group.finish();
+}
+
 /// A pair as the comparing thread takes it in: compared, folded, counted, exemplified.
 fn pairs(criterion: &mut Criterion) {
     let id = MigrationId::new("orders").expect("it is one");
@@ -93,6 +144,7 @@ fn pairs(criterion: &mut Criterion) {
         method: "GET".into(),
         caller: Some(7),
         request_id: "r-1".into(),
+        tokens: Vec::new(),
         revision: 1,
         at: Timestamp::UNIX_EPOCH,
         legacy: kept(&legacy),
@@ -107,5 +159,5 @@ fn pairs(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench, pairs);
+criterion_group!(benches, bench, pairs, digests, hostile);
 criterion_main!(benches);

@@ -33,12 +33,15 @@
 
 mod align;
 mod body;
+mod census;
+mod censuses;
 mod decimal;
 mod difference;
 mod digest;
 mod hash;
 mod headers;
 mod hosts;
+mod issued;
 mod json;
 mod lines;
 mod path;
@@ -46,6 +49,7 @@ mod redact;
 mod report;
 mod rules;
 mod shape;
+mod stream;
 mod walk;
 
 #[cfg(test)]
@@ -56,7 +60,8 @@ pub(crate) use tests::corpus;
 use report::Report;
 
 pub use difference::{Difference, Fingerprint, Kind, Place, Shown, Type};
-pub use digest::{DIGESTER_BYTES_MAX, Digest, Digester};
+pub use digest::{Digest, Digester};
+pub use issued::{carried, one_sided};
 pub(crate) use path::steps;
 pub use rules::{Decimal, RuleEntry, RuleError, RuleKind, Rules};
 
@@ -70,6 +75,15 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
     /// Whether there was more than `body` holds.
     pub truncated: bool,
+}
+
+/// What is known of a body that was not kept whole, and so is `truncated`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unkept<'a> {
+    /// Of all of it, where one could be made.
+    pub digest: Option<&'a Digest>,
+    /// Bytes that it had at least, as it was received.
+    pub length_min: u64,
 }
 
 /// How much is looked at, and how much is kept of what is found.
@@ -186,10 +200,12 @@ pub enum NotCompared {
     Depth,
     /// More values or lines than [`Limits::nodes`].
     Nodes,
+    /// The request carries a cursor or token that only one side had issued.
+    OneSided,
 }
 
 impl NotCompared {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotModified,
         Self::TooManyRequests,
         Self::Range,
@@ -201,6 +217,7 @@ impl NotCompared {
         Self::Charset,
         Self::Depth,
         Self::Nodes,
+        Self::OneSided,
     ];
 
     /// Stable, for labels and JSON.
@@ -217,6 +234,7 @@ impl NotCompared {
             Self::Charset => "charset",
             Self::Depth => "depth",
             Self::Nodes => "nodes",
+            Self::OneSided => "one_sided",
         }
     }
 }
@@ -225,14 +243,14 @@ impl NotCompared {
 ///
 /// Rules that are bound to a route apply after [`Rules::for_route`] only, and expired ones until [`Rules::as_of`] leaves them out.
 pub fn compare(legacy: &Answer, new: &Answer, rules: &Rules, limits: &Limits) -> Comparison {
-    compare_digested(legacy, new, (None, None), rules, limits)
+    compare_unkept(legacy, new, [Unkept::default(); 2], rules, limits)
 }
 
-/// [`compare`] where of an answer that was too long to be kept whole (and so is `truncated`) a digest may be known: legacy's, new's.
-pub fn compare_digested(
+/// [`compare`] where something is known of answers that were too long to be kept whole: of legacy's, and of new's.
+pub fn compare_unkept(
     legacy: &Answer,
     new: &Answer,
-    digests: (Option<&Digest>, Option<&Digest>),
+    unkept: [Unkept; 2],
     rules: &Rules,
     limits: &Limits,
 ) -> Comparison {
@@ -254,7 +272,7 @@ pub fn compare_digested(
         }
     }
     headers::compare(legacy, new, rules, &mut report);
-    let why = body::compare(legacy, new, digests, rules, &mut report).err();
+    let why = body::compare(legacy, new, unkept, rules, &mut report).err();
     report.close(why)
 }
 
@@ -279,7 +297,7 @@ fn not_comparable(answer: &Answer) -> Option<NotCompared> {
 fn status_changed(legacy: u16, new: u16) -> Difference {
     let shown = |status: u16| Some(Shown { kind: Type::Status, length: 3, form: status.to_string() });
     let (place, pattern, kind) = (Place::Status, "status".to_owned(), Kind::StatusChanged);
-    Difference { place, pattern, kind, legacy: shown(legacy), new: shown(new) }
+    Difference { place, pattern, kind, legacy: shown(legacy), new: shown(new), apart: None }
 }
 
 /// Whether a text may hold a credential or a person's address, whatever it is called.

@@ -70,7 +70,7 @@ families! {
     COMPARISON_COVERAGE = Gauge "crossfade_comparison_coverage_ratio" ["migration"]
         "Share of requests to be compared that were, since the start of this router; NaN without any.";
     MISMATCH_FINDINGS = Gauge "crossfade_mismatch_findings" ["migration", "status"]
-        "Places and ways in which answers differ on this router: counted, noise that legacy has with itself, or with insufficient data.";
+        "Places and ways in which answers differ on this router: counted, noise that legacy has with itself, with insufficient data, or gone since it counted.";
     MODE_INFO = Gauge "crossfade_mode_info" ["migration", "mode"]
         "1 for the mode in which this router serves the migration, 0 for the others.";
     ROLLOUT_RATIO = Gauge "crossfade_rollout_ratio" ["migration"]

@@ -12,8 +12,8 @@
 //! shape, and a hash under a key that is made when the process starts and is in its memory alone: equal hashes within what one
 //! run of a router has found are equal values, and nobody can try values out who has the store, a log or the API.
 //!
-//! Deliberately not supported: findings that outlive a week without being seen, shares of the last minutes (the totals of a
-//! window are in the fleet's counts), and telling apart what happened before and after a rule was accepted.
+//! Deliberately not supported: findings that outlive a week without being seen, shares of other times than all of it and the last
+//! hour (the totals of a window are in the fleet's counts), and telling apart what happened before and after a rule was accepted.
 
 mod callers;
 mod cells;
@@ -21,8 +21,10 @@ mod finding;
 mod findings;
 mod fold;
 mod gate;
+mod issued;
 mod ledger;
 mod proposal;
+mod recent;
 pub mod share;
 mod standing;
 
@@ -42,14 +44,18 @@ use sha2::{Digest as _, Sha256};
 pub use callers::{CALLERS_MAX, Callers};
 pub use cells::{Compared, ComparisonCells, ComparisonTotals, NotPaired, RouteCells, Twin, reasons};
 pub use finding::{Example, Finding, OfVersion, Request, VERSION_BYTES_MAX, Value, without_shape};
-pub use findings::{FINDINGS_MAX, FINDINGS_PER_ROUTE_MAX, Findings, KEPT_FOR, OTHER, ROUTES_MAX, Route, Totals};
+pub use findings::{
+    FINDINGS_MAX, FINDINGS_PER_ROUTE_MAX, Findings, KEPT_FOR, OTHER, ROUTES_MAX, Recently, Route, Totals,
+};
 pub use gate::{Bar, Gate, gate};
+use issued::Issued;
 pub use ledger::{Found, Ledger};
 pub use proposal::{Proposal, path, propose};
 pub use standing::{COMPARED_MIN, COMPARED_MIN_OF_STATUS, GAP_MIN, Standing, TWICE_MIN, gap};
 
 use crate::compare::{
-    Answer, Comparison, Difference, Digest, HashKey, Limits, Redaction, RuleEntry, RuleKind, Rules, compare_digested,
+    Answer, Comparison, Difference, Digest, HashKey, Limits, NotCompared, Redaction, RuleEntry, RuleKind, Rules,
+    Unkept, carried, compare_unkept, one_sided,
 };
 use crate::observe::{Observer, lock};
 use crate::simulate::Dice;
@@ -66,6 +72,8 @@ pub struct Kept {
     pub truncated: bool,
     /// Of the whole body, where it was larger than is kept.
     pub digest: Option<Digest>,
+    /// Bytes that the body had at least, where it was truncated.
+    pub length_min: u64,
 }
 
 /// One request that both sides answered.
@@ -78,6 +86,8 @@ pub struct Pair {
     /// Made by [`Mismatches::caller`] of the sticky key.
     pub caller: Option<u64>,
     pub request_id: String,
+    /// Made by [`Mismatches::tokens`] of the query.
+    pub tokens: Vec<u64>,
     /// By which it was decided.
     pub revision: u64,
     pub at: Timestamp,
@@ -124,6 +134,7 @@ struct OfMigration {
     ready: HashMap<Arc<str>, Arc<Ready>>,
     today: Date,
     ledger: Ledger,
+    one_sided: Issued,
     /// What runs that are over had found, which this one has adopted.
     adopted: Findings,
     /// What was counted when it was told the fleet.
@@ -226,6 +237,9 @@ impl Mismatches {
             of.ready(&pair.route, day_of(pair.at), || self.route(&pair.migration, &pair.route))
         };
         let cells = &ready.cells;
+        if self.is_one_sided(pair, &ready) {
+            return cells.not_comparable(NotCompared::OneSided);
+        }
         let seen = Seen::of(pair, &ready, self.secret);
         if let Some(twin) = seen.twin() {
             cells.migration().twin(twin);
@@ -235,6 +249,32 @@ impl Mismatches {
         }
         let result = self.record(pair, &ready, &seen);
         cells.compared(result);
+    }
+
+    /// Hashes of what may be a token in the query of a request, for [`Pair::tokens`].
+    pub fn tokens(&self, query: &[u8]) -> Vec<u64> {
+        carried(query, &|token| self.token(token))
+    }
+
+    fn token(&self, token: &[u8]) -> u64 {
+        let hash = Sha256::new().chain_update(self.secret.0).chain_update(token).finalize();
+        hash.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+    }
+
+    /// Whether a request carries what only one side had issued. Remembers what only one side issues now, so that the page behind is known, too.
+    fn is_one_sided(&self, pair: &Pair, ready: &Ready) -> bool {
+        let (legacy, new) = (pair.legacy.answer(), pair.new.answer());
+        let is_same = legacy.body == new.body && legacy.headers == new.headers;
+        let token = |token: &[u8]| self.token(token);
+        let issued = if is_same { Vec::new() } else { one_sided(&legacy, &new, &ready.limits, &token) };
+        if issued.is_empty() && pair.tokens.is_empty() {
+            return false;
+        }
+        let mut known = lock(&self.known);
+        let Some(of) = known.migrations.get_mut(&pair.migration) else { return false };
+        let is_one_sided = of.one_sided.has_any(&pair.tokens);
+        issued.into_iter().for_each(|token| of.one_sided.add(token));
+        is_one_sided
     }
 
     fn record(&self, pair: &Pair, ready: &Ready, seen: &Seen) -> Compared {
@@ -332,19 +372,19 @@ impl Seen {
     fn of(pair: &Pair, ready: &Ready, secret: HashKey) -> Self {
         let limits = Limits { redaction: Redaction::Keyed(secret), ..ready.limits.clone() };
         let (legacy, new) = (pair.legacy.answer(), pair.new.answer());
-        let digests = (pair.legacy.digest.as_ref(), pair.new.digest.as_ref());
-        let comparison = compare_digested(&legacy, &new, digests, &ready.rules, &limits);
+        let unkept = [pair.legacy.unkept(), pair.new.unkept()];
+        let comparison = compare_unkept(&legacy, &new, unkept, &ready.rules, &limits);
         let raw = match &comparison {
             Comparison::Mismatched { differences, .. } if !ready.raw_paths.is_empty() => {
                 let limits = Limits { redaction: Redaction::Raw, ..limits.clone() };
-                let again = compare_digested(&legacy, &new, digests, &ready.rules, &limits);
+                let again = compare_unkept(&legacy, &new, unkept, &ready.rules, &limits);
                 allowed(differences, again, &ready.raw_paths)
             }
             _ => Vec::new(),
         };
         let own = pair.again.as_ref().map(|again| {
-            let digests = (pair.legacy.digest.as_ref(), again.digest.as_ref());
-            compare_digested(&legacy, &again.answer(), digests, &ready.own, &limits)
+            let unkept = [pair.legacy.unkept(), again.unkept()];
+            compare_unkept(&legacy, &again.answer(), unkept, &ready.own, &limits)
         });
         Self { comparison, raw, own }
     }
@@ -390,6 +430,10 @@ fn allowed(differences: &[Difference], raw: Comparison, paths: &[String]) -> Vec
 impl Kept {
     fn answer(&self) -> Answer<'_> {
         Answer { status: self.status, headers: &self.headers, body: &self.body, truncated: self.truncated }
+    }
+
+    fn unkept(&self) -> Unkept<'_> {
+        Unkept { digest: self.digest.as_ref(), length_min: self.length_min }
     }
 }
 

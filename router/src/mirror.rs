@@ -25,6 +25,7 @@ mod breaker;
 mod budget;
 pub(crate) mod comparer;
 mod copy;
+mod digesting;
 mod joint;
 pub(crate) mod pipeline;
 mod send;
@@ -109,6 +110,7 @@ pub(crate) fn cast(
         method: String::from_utf8_lossy(head.method()).into_owned(),
         caller: place.caller.map(std::num::NonZeroU64::get),
         request_id: String::from_utf8_lossy(headers::request_id(head).unwrap_or(&made)).into_owned(),
+        tokens: head.query().map(|query| worker.comparer.mismatches.tokens(query)).unwrap_or_default(),
         revision: decision.revision.0,
         conditional: copy::is_conditional(head),
     };
@@ -118,7 +120,7 @@ pub(crate) fn cast(
     let most = pipeline.settings.request_max;
     let upload = match head.framing {
         Framing::Length(length) if length > most as u64 => Tee::of_nothing(held),
-        _ => Tee::new(Extent { kept: most, digested: 0 }, "", held),
+        _ => Tee::new(Extent { kept: most, digested: 0 }, "", held, None),
     };
     let is_write = !is_safe(head.method());
     let mut shadow = Box::new(Shadow {
@@ -189,7 +191,8 @@ impl Shadow {
         self.joint.announced(answer);
         if self.joint.is_open() {
             let held = self.joint.pipeline.budget.nothing();
-            let tee = if wants_body(answer) { Tee::of_answer(answer, held) } else { Tee::of_nothing(held) };
+            let comparer = self.joint.comparer();
+            let tee = if wants_body(answer) { Tee::of_answer(answer, held, comparer) } else { Tee::of_nothing(held) };
             self.answer = Some(tee);
         }
         true

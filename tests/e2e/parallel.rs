@@ -336,6 +336,54 @@ async fn what_is_too_long_to_be_kept_is_known_by_its_digest() {
     check_end(&world, get, [image(long, b'x'), chunked(long)], MATCHED, "").await;
     check_end(&world, get, [image(long, b'x'), image(long, b'y')], MISMATCHED, "").await;
     check_end(&world, get, [image(long, b'x'), image(9, b'x')], MISMATCHED, "").await;
+    // Of documents what they have at each place.
+    let orders = |members: &str| {
+        let list = (0..60_000).map(|n| format!("{{\"n\":{n},{members}}}")).collect::<Vec<_>>().join(",");
+        answer("Content-Type: application/json\r\n", format!("[{list}]"))
+    };
+    let (legacy, reordered) = (orders(r#""price":1.5,"city":"Ulm""#), orders(r#""city":"Ulm","price":1.50"#));
+    check_end(&world, get, [legacy.clone(), reordered], MATCHED, "").await;
+    check_end(&world, get, [legacy, orders(r#""price":2.5,"city":"Ulm""#)], MISMATCHED, "").await;
+    let mismatches = world.router.api("GET", "/migrations/shop/mismatches", None).await;
+    assert!(mismatches.text().contains("$[*].price"), "{mismatches:?}");
     check_end(&world, get, [chunked(longer), chunked(longer)], NOT_COMPARED, "reason=\"truncated\"").await;
     check_end(&world, get, [image(longer, b'x'), image(longer, b'x')], NOT_COMPARED, "reason=\"truncated\"").await;
+}
+
+#[tokio::test]
+async fn a_cursor_that_one_side_issued_is_no_ground_to_compare_on() {
+    let world = in_parallel("noise: 0%", "").await;
+    let page = |cursor: &str| {
+        answer("Content-Type: application/json\r\n", format!("{{\"items\":[1],\"next_cursor\":\"{cursor}\"}}"))
+    };
+    world.legacy.on_all(Some(page("legacy-0001")));
+    world.new.on_all(Some(page("new-000001")));
+    assert_eq!(world.get("/list?limit=1").await.status(), 200);
+    wait_for("the first page is compared", || async { (ends(&world).await == [0, 0, 1, 0]).then_some(()) }).await;
+    assert_eq!(world.get("/list?limit=1&cursor=legacy-0001").await.status(), 200);
+    wait_for("the page behind it is not", || async {
+        (count(&world, "crossfade_comparisons_not_made_total", "reason=\"one_sided\"").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(ends(&world).await, [0, 0, 1, 1]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_many_times_as_long_is_a_mismatch_and_is_not_read_to_its_end() {
+    let world = in_parallel("noise: 0%, timeout: 20s", "").await;
+    let get = ("GET", "");
+    let json = |length: usize| answer("Content-Type: application/json\r\n", format!("[{}1]", "1,".repeat(length / 2)));
+    // Neither has an end that the other side's caller would wait for.
+    let endless = |announced: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{announced}\r\n\r\n");
+        vec![Step::ReadBody, Step::Send(head.into_bytes()), Step::Send(vec![b' '; 64 << 10]), Step::AwaitClose]
+    };
+    check_end(&world, get, [json(200), json(1 << 20)], MISMATCHED, "").await;
+    check_end(&world, get, [json(200), endless("Content-Length: 10000000000")], MISMATCHED, "").await;
+    check_end(&world, get, [json(200), endless("Connection: close")], MISMATCHED, "").await;
+    check_end(&world, get, [json(1 << 20), json(200)], MISMATCHED, "").await;
+    let gzip = "Content-Type: application/json\r\nContent-Encoding: gzip\r\n";
+    check_end(&world, get, [json(200), answer(gzip, vec![b'x'; 1 << 20])], NOT_COMPARED, "reason=\"truncated\"").await;
+    let mismatches = world.router.api("GET", "/migrations/shop/mismatches", None).await;
+    assert!(mismatches.text().contains("body_length"), "{mismatches:?}");
 }

@@ -20,7 +20,7 @@ use crate::wire::{ExampleView, MismatchPage, MismatchView, MismatchesView, Total
 /// How long a router may take to compare by a rule that was accepted.
 const TAKES_MAX: SignedDuration = SignedDuration::from_secs(60);
 
-const STATUSES: [&str; 4] = ["counted", "insufficient", "noise", "accepted"];
+const STATUSES: [&str; 5] = ["counted", "insufficient", "noise", "accepted", "gone"];
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +30,7 @@ pub(crate) struct MismatchFilter {
     route: Option<String>,
     /// Only of this kind, such as `value_changed`.
     kind: Option<String>,
-    /// Only `counted`, `insufficient`, `noise` or `accepted`.
+    /// Only `counted`, `insufficient`, `noise`, `accepted` or `gone`.
     status: Option<String>,
     /// Only those behind this fingerprint.
     after: Option<String>,

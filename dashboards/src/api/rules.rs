@@ -110,8 +110,7 @@ fn rule(
         (Some(fingerprint), None, kind) => {
             let findings = found.ok_or_else(|| impossible("the mismatch is not known here".into()))?;
             let finding = find(findings, id, &fingerprint)?;
-            let (compared, twice) = findings.bases(finding);
-            let proposed = kind.or_else(|| propose(finding, compared, twice).map(|proposal| proposal.kind));
+            let proposed = kind.or_else(|| propose(findings, finding).map(|proposal| proposal.kind));
             let kind = proposed.ok_or_else(|| {
                 impossible("this mismatch is no noise, so that no rule is proposed for it: say in \"kind\" what may differ, and in \"reason\" why that is right".into())
             })?;

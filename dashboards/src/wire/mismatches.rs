@@ -82,7 +82,8 @@ pub(crate) struct MismatchView {
     /// The place, with indexes and keys that are data folded.
     pub(crate) pattern: String,
     pub(crate) kind: String,
-    /// `counted`, `noise`, `insufficient`, or `accepted` where a rule lets it pass.
+    /// `counted`, `noise`, `insufficient`, `gone` where it has counted and is not found any more, or `accepted` where a rule lets
+    /// it pass.
     pub(crate) status: &'static str,
     /// The accepted rule that does.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +91,9 @@ pub(crate) struct MismatchView {
     /// Requests in which new differs, of those that were compared.
     pub(crate) requests: u64,
     pub(crate) compared: u64,
+    /// The same of the last hour in which anything was compared on its route.
+    pub(crate) requests_last_hour: u64,
+    pub(crate) compared_last_hour: u64,
     /// Requests in which legacy differs from itself, of those that it was asked twice.
     pub(crate) noise: u64,
     pub(crate) asked_twice: u64,
@@ -118,13 +122,14 @@ impl MismatchView {
         let (compared, asked_twice) = findings.bases(finding);
         let status = if rule.is_some() { "accepted" } else { findings.standing(finding).name() };
         let users = finding.callers.count();
+        let recently = findings.recently(finding);
         let versions = finding.versions.iter().map(|(version, of)| VersionView {
             version: version.clone(),
             requests: of.requests,
             first: of.first,
             latest: of.latest,
         });
-        let proposal = if rule.is_some() { None } else { propose(finding, compared, asked_twice) };
+        let proposal = if rule.is_some() { None } else { propose(findings, finding) };
         Self {
             fingerprint: finding.fingerprint().to_string(),
             route: finding.route.clone(),
@@ -134,6 +139,8 @@ impl MismatchView {
             rule: rule.map(|rule| rule.id.clone()),
             requests: finding.raw,
             compared,
+            requests_last_hour: recently.raw,
+            compared_last_hour: recently.compared,
             noise: finding.noise,
             asked_twice,
             confidence: findings.gap(finding),

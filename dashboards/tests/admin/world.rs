@@ -465,6 +465,7 @@ impl World {
                 method: "GET".into(),
                 caller: Some(Mismatches::caller("test", &(n % 30).to_be_bytes())),
                 request_id: format!("r-{n}"),
+                tokens: Vec::new(),
                 revision: 3,
                 at: Timestamp::now(),
                 legacy: kept(&legacy),

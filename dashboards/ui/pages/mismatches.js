@@ -14,7 +14,7 @@ const PAGE = 50;
 const EVERY_MS = 5000;
 
 /** @type {Record<string, [string, Ui.Tone]>} */
-const LOOKS = { counted: ["≠", "bad"], insufficient: ["…", "warn"], noise: ["~", "plain"], accepted: ["✓", "good"] };
+const LOOKS = { counted: ["≠", "bad"], insufficient: ["…", "warn"], noise: ["~", "plain"], accepted: ["✓", "good"], gone: ["✓", "good"] };
 
 /** `value_changed` as people write it. @param {string} name */
 const words = (name) => name.replaceAll("_", " ");

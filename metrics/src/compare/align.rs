@@ -3,8 +3,6 @@
 //! What both begin and end with is set aside; elements that are there once on both sides are anchors (patience diff); short gaps
 //! between them get a longest common subsequence, long ones none. So work is `n log n` and a bounded square per gap.
 
-use std::collections::BTreeMap;
-
 /// Cells of the table for one gap.
 const CELLS_MAX: usize = 4096;
 
@@ -52,18 +50,38 @@ fn trimmed(
 
 /// Elements that are there once on both sides, in the longest row that ascends on both.
 fn anchors(legacy: &[u64], new: &[u64], gap: Gap) -> Vec<(usize, usize)> {
-    let mut places: BTreeMap<u64, [(usize, usize); 2]> = BTreeMap::new();
-    for (side, (list, (from, to))) in [(legacy, gap.legacy), (new, gap.new)].into_iter().enumerate() {
-        for (at, hash) in list[from..to].iter().enumerate() {
-            let place = &mut places.entry(*hash).or_default()[side];
-            *place = (place.0 + 1, from + at);
+    let (a, b) = (by_hash(legacy, gap.legacy, |_| true), by_hash(new, gap.new, |_| true));
+    let mut once = Vec::new();
+    each_of_both(&a, &b, |these, those| {
+        if let ([(_, i)], [(_, j)]) = (these, those) {
+            once.push((*i, *j));
         }
+    });
+    once.sort_unstable();
+    ascending(&once)
+}
+
+/// Elements with their hashes, sorted: those of one hash stand together, in their order.
+fn by_hash(list: &[u64], (from, to): (usize, usize), is_wanted: impl Fn(usize) -> bool) -> Vec<(u64, usize)> {
+    let mut sorted: Vec<(u64, usize)> = (from..to).filter(|at| is_wanted(*at)).map(|at| (list[at], at)).collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// Elements of one hash.
+type Equal<'a> = &'a [(u64, usize)];
+
+/// Shows what both sides have of each hash that both have.
+fn each_of_both(mut a: Equal<'_>, mut b: Equal<'_>, mut show: impl FnMut(Equal<'_>, Equal<'_>)) {
+    while let (Some((x, _)), Some((y, _))) = (a.first(), b.first()) {
+        let hash = (*x).min(*y);
+        let count = |list: Equal<'_>| list.iter().take_while(|(own, _)| *own == hash).count();
+        let (these, those) = (a.split_at(count(a)), b.split_at(count(b)));
+        if !these.0.is_empty() && !those.0.is_empty() {
+            show(these.0, those.0);
+        }
+        (a, b) = (these.1, those.1);
     }
-    let once = |at: usize| match places.get(&legacy[at]) {
-        Some([(1, i), (1, j)]) => Some((*i, *j)),
-        _ => None,
-    };
-    ascending(&(gap.legacy.0..gap.legacy.1).filter_map(once).collect::<Vec<_>>())
 }
 
 /// The longest part of pairs, ascending in the first, that ascends in the second.
@@ -176,19 +194,14 @@ impl Alignment {
 
 /// Pairs equal elements that are still unmatched, whatever their order, and marks them as matched.
 fn equal_anywhere(legacy: &[u64], new: &[u64], unmatched: &mut [Vec<bool>; 2]) -> Vec<(usize, usize)> {
-    let mut places: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-    for at in (0..new.len()).rev().filter(|at| unmatched[1][*at]) {
-        places.entry(new[at]).or_default().push(at);
-    }
+    let a = by_hash(legacy, (0, legacy.len()), |at| unmatched[0][at]);
+    let b = by_hash(new, (0, new.len()), |at| unmatched[1][at]);
     let mut pairs = Vec::new();
-    for i in 0..legacy.len() {
-        if unmatched[0][i]
-            && let Some(j) = places.get_mut(&legacy[i]).and_then(Vec::pop)
-        {
-            unmatched[0][i] = false;
-            unmatched[1][j] = false;
-            pairs.push((i, j));
-        }
+    each_of_both(&a, &b, |these, those| pairs.extend(these.iter().zip(those).map(|((_, i), (_, j))| (*i, *j))));
+    for (i, j) in &pairs {
+        unmatched[0][*i] = false;
+        unmatched[1][*j] = false;
     }
+    pairs.sort_unstable();
     pairs
 }

@@ -13,10 +13,14 @@ use super::json::{Document, Unread};
 use super::path::Follower;
 use super::report::Report;
 use super::rules::{RuleKind, Rules};
-use super::{Answer, Limits, NotCompared, headers, lines, walk};
+use super::{Answer, Limits, NotCompared, Unkept, censuses, headers, lines, walk};
 
 /// What is so small unpacked is no bomb, however well it was packed.
 pub(super) const INFLATION_FREE_BYTES: usize = 64 << 10;
+
+/// A body so many times as long as the other, and longer than this, is not the same however it is written.
+const TIMES_LONGER: u64 = 8;
+const LONGER_BYTES_MIN: u64 = 16 << 10;
 
 /// The piece in which packed bytes are handed to the decoder of brotli.
 const BROTLI_PIECE_BYTES: usize = 4 << 10;
@@ -25,7 +29,7 @@ const BROTLI_PIECE_BYTES: usize = 4 << 10;
 pub(super) fn compare(
     legacy: &Answer,
     new: &Answer,
-    digests: (Option<&Digest>, Option<&Digest>),
+    unkept: [Unkept; 2],
     rules: &Rules,
     report: &mut Report,
 ) -> Result<(), NotCompared> {
@@ -41,14 +45,25 @@ pub(super) fn compare(
     }
     let limits = report.limits;
     if is_truncated {
-        let own = |answer: &Answer, digest: Option<&Digest>, encoding: &str| match digest {
-            Some(digest) => Some(*digest),
+        let own = |answer: &Answer, unkept: Unkept, encoding: &str| match unkept.digest {
+            Some(digest) => Some(digest.clone()),
             None if answer.truncated => None,
             None => Digest::of(answer.body, encoding, limits),
         };
-        let (a, b) = (own(legacy, digests.0, &encodings.0), own(new, digests.1, &encodings.1));
-        let (a, b) = a.zip(b).ok_or(NotCompared::Truncated)?;
-        return digested(&a, &b, (&types.0.0, &types.1.0), rules, report);
+        let [of_legacy, of_new] = unkept;
+        let extent = |digest: Option<Digest>, unkept: Unkept, encoding: &str| match digest {
+            Some(digest) => Some(Extent::Exactly(digest)),
+            None => encoding.is_empty().then_some(Extent::AtLeast(unkept.length_min)),
+        };
+        let a = extent(own(legacy, of_legacy, &encodings.0), of_legacy, &encodings.0);
+        let b = extent(own(new, of_new, &encodings.1), of_new, &encodings.1);
+        return match (a, b) {
+            (Some(Extent::Exactly(a)), Some(Extent::Exactly(b))) => {
+                digested((&a, &types.0), (&b, &types.1), rules, report)
+            }
+            (Some(a), Some(b)) => by_length((&a, &b), (&types.0.0, &types.1.0), rules, report),
+            (None, _) | (_, None) => Err(NotCompared::Truncated),
+        };
     }
     if legacy.body.len().max(new.body.len()) > limits.body_bytes {
         return Err(NotCompared::TooLarge);
@@ -65,9 +80,6 @@ pub(super) fn compare(
     if a == b && types.0.1 == types.1.1 {
         return Ok(());
     }
-    let is_utf8 = |charset: &Option<String>| {
-        charset.as_deref().is_none_or(|name| matches!(name, "utf-8" | "utf8" | "us-ascii" | "ascii"))
-    };
     if !is_utf8(&types.0.1) || !is_utf8(&types.1.1) {
         return Err(NotCompared::Charset);
     }
@@ -88,14 +100,21 @@ pub(super) fn compare(
     }
 }
 
+fn is_utf8(charset: &Option<String>) -> bool {
+    charset.as_deref().is_none_or(|name| matches!(name, "utf-8" | "utf8" | "us-ascii" | "ascii"))
+}
+
+/// What an answer says that its body is: the media type and the charset.
+type Typed = (String, Option<String>);
+
 /// Compares what is known of bodies that were too long to be kept.
 fn digested(
-    a: &Digest,
-    b: &Digest,
-    media: (&str, &str),
+    (a, of_a): (&Digest, &Typed),
+    (b, of_b): (&Digest, &Typed),
     rules: &Rules,
     report: &mut Report,
 ) -> Result<(), NotCompared> {
+    let media = (of_a.0.as_str(), of_b.0.as_str());
     if a == b {
         return Ok(());
     }
@@ -103,9 +122,19 @@ fn digested(
         report.ruled_out();
         return Ok(());
     }
-    // Unequal bytes of documents and texts say nothing of what they mean.
-    if a.length.max(b.length) > 0 && (is_named_text(media.0) || is_named_text(media.1)) {
-        return Err(NotCompared::TooLarge);
+    let is_document = |media: &str, digest: &Digest| is_json(media, if digest.inside().is_ok() { b"{" } else { b" " });
+    if is_document(media.0, a) || is_document(media.1, b) {
+        if !is_utf8(&of_a.1) || !is_utf8(&of_b.1) {
+            return Err(NotCompared::Charset);
+        }
+        if counted(a, b, rules, report)? {
+            return Ok(());
+        }
+    }
+    // Unequal bytes of a text say nothing of its lines, unless there are far more of them.
+    if is_named_text(media.0) || is_named_text(media.1) {
+        let (a, b) = (Extent::Exactly(a.clone()), Extent::Exactly(b.clone()));
+        return by_length((&a, &b), media, rules, report).map_err(|_| NotCompared::TooLarge);
     }
     report.difference(Kind::Binary, || {
         let shown = |digest: &Digest| {
@@ -113,7 +142,93 @@ fn digested(
             Some(Shown { kind: Type::Bytes, length, form: digest.to_string() })
         };
         let place = Place::Body("$".to_owned());
-        Difference { place, pattern: "$".to_owned(), kind: Kind::Binary, legacy: shown(a), new: shown(b) }
+        Difference { place, pattern: "$".to_owned(), kind: Kind::Binary, legacy: shown(a), new: shown(b), apart: None }
+    });
+    Ok(())
+}
+
+/// Compares by what both documents have at each place; `false` if neither side is any.
+fn counted(a: &Digest, b: &Digest, rules: &Rules, report: &mut Report) -> Result<bool, NotCompared> {
+    match (a.inside(), b.inside()) {
+        (Ok(legacy), Ok(new)) => censuses::compare(legacy, new, Follower::new(rules.body()), report)?,
+        (Err(Unread::Depth), _) | (_, Err(Unread::Depth)) => return Err(NotCompared::Depth),
+        (Err(Unread::Nodes), _) | (_, Err(Unread::Nodes)) => return Err(NotCompared::Nodes),
+        (Err(Unread::NotJson(_)), Err(Unread::NotJson(_))) => return Ok(false),
+        (legacy, new) => not_json((legacy.err(), a.length), (new.err(), b.length), report),
+    }
+    Ok(true)
+}
+
+/// One side is a document, and the other is not.
+fn not_json(legacy: (Option<Unread>, u64), new: (Option<Unread>, u64), report: &mut Report) {
+    let shown = |(unread, length): (Option<Unread>, u64)| {
+        let form = match unread {
+            None => "json",
+            Some(Unread::NotJson(problem)) => problem,
+            Some(Unread::Depth | Unread::Nodes) => "too large",
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Some(Shown { kind: Type::Bytes, length, form: form.to_owned() })
+    };
+    let (legacy, new) = (shown(legacy), shown(new));
+    let (place, pattern) = (Place::Body("$".to_owned()), "$".to_owned());
+    report.difference(Kind::NotJson, || Difference { place, pattern, kind: Kind::NotJson, legacy, new, apart: None });
+}
+
+/// How long a body is in the clear.
+enum Extent {
+    Exactly(Digest),
+    AtLeast(u64),
+}
+
+impl Extent {
+    fn shown(&self) -> Option<Shown> {
+        let (length, form) = match self {
+            Self::Exactly(digest) => (digest.length, "length"),
+            Self::AtLeast(length) => (*length, "at least"),
+        };
+        Some(Shown { kind: Type::Bytes, length: usize::try_from(length).unwrap_or(usize::MAX), form: form.to_owned() })
+    }
+}
+
+/// Compares bodies of which one has an end that nobody has seen: one that is many times as long as the other is not the same.
+fn by_length(
+    (a, b): (&Extent, &Extent),
+    media: (&str, &str),
+    rules: &Rules,
+    report: &mut Report,
+) -> Result<(), NotCompared> {
+    let is_far_beyond = |length: u64, other: u64| length > other.saturating_mul(TIMES_LONGER).max(LONGER_BYTES_MIN);
+    let is_longer = match (a, b) {
+        (Extent::Exactly(whole), Extent::AtLeast(length)) | (Extent::AtLeast(length), Extent::Exactly(whole)) => {
+            is_far_beyond(*length, whole.length)
+        }
+        (Extent::Exactly(a), Extent::Exactly(b)) => is_far_beyond(a.length.max(b.length), a.length.min(b.length)),
+        (Extent::AtLeast(_), Extent::AtLeast(_)) => false,
+    };
+    if !is_longer {
+        return Err(NotCompared::Truncated);
+    }
+    if is_ignored(rules) {
+        report.ruled_out();
+        return Ok(());
+    }
+    // What such rules let pass may be of any length.
+    let lets_pass = |kind: &RuleKind| matches!(kind, RuleKind::Ignore | RuleKind::Shape);
+    let is_document = is_json(media.0, b" ") || is_json(media.1, b" ");
+    if is_document && rules.body().iter().any(|rule| lets_pass(&rule.kind)) {
+        return Err(NotCompared::Truncated);
+    }
+    report.difference(Kind::BodyLength, || {
+        let place = Place::Body("$".to_owned());
+        Difference {
+            place,
+            pattern: "$".to_owned(),
+            kind: Kind::BodyLength,
+            legacy: a.shown(),
+            new: b.shown(),
+            apart: None,
+        }
     });
     Ok(())
 }
@@ -141,19 +256,7 @@ fn documents(a: &[u8], b: &[u8], rules: &Rules, report: &mut Report) -> Result<b
         (Err(Unread::Depth), _) | (_, Err(Unread::Depth)) => return Err(NotCompared::Depth),
         (Err(Unread::Nodes), _) | (_, Err(Unread::Nodes)) => return Err(NotCompared::Nodes),
         (Err(Unread::NotJson(_)), Err(Unread::NotJson(_))) => return Ok(false),
-        (legacy, new) => {
-            let shown = |read: &Result<Document, Unread>, bytes: &[u8]| {
-                let form = match read {
-                    Ok(_) => "json",
-                    Err(Unread::NotJson(problem)) => problem,
-                    Err(Unread::Depth | Unread::Nodes) => "too large",
-                };
-                Some(Shown { kind: Type::Bytes, length: bytes.len(), form: form.to_owned() })
-            };
-            let (legacy, new) = (shown(&legacy, a), shown(&new, b));
-            let (place, pattern) = (Place::Body("$".to_owned()), "$".to_owned());
-            report.difference(Kind::NotJson, || Difference { place, pattern, kind: Kind::NotJson, legacy, new });
-        }
+        (legacy, new) => not_json((legacy.err(), a.len() as u64), (new.err(), b.len() as u64), report),
     }
     Ok(true)
 }
@@ -167,7 +270,7 @@ fn whole(kind: Kind, a: &[u8], b: &[u8], report: &mut Report) {
             Some(Shown { kind: Type::Bytes, length: bytes.len(), form: format!("sha256:{digest}") })
         };
         let place = Place::Body("$".to_owned());
-        Difference { place, pattern: "$".to_owned(), kind, legacy: shown(a), new: shown(b) }
+        Difference { place, pattern: "$".to_owned(), kind, legacy: shown(a), new: shown(b), apart: None }
     });
 }
 
@@ -191,6 +294,11 @@ fn is_named_text(media: &str) -> bool {
 fn encoding(answer: &Answer) -> String {
     let named = headers::joined(answer, "content-encoding").unwrap_or_default().to_ascii_lowercase();
     if named == "identity" { String::new() } else { named }
+}
+
+/// An answer's body without its content-encoding; none where it cannot be unpacked within limits.
+pub(super) fn in_the_clear<'a>(answer: &Answer<'a>, limits: &Limits) -> Option<Cow<'a, [u8]>> {
+    decoded(answer.body, &encoding(answer), limits).ok()
 }
 
 enum Undecoded {

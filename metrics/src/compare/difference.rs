@@ -15,6 +15,8 @@ pub struct Difference {
     /// What legacy has there, if anything.
     pub legacy: Option<Shown>,
     pub new: Option<Shown>,
+    /// Of two numbers, how far apart they are: millionths of the larger one, rounded up.
+    pub apart: Option<u64>,
 }
 
 /// Where in an answer.
@@ -73,6 +75,8 @@ pub enum Kind {
     Binary,
     /// One side's bytes are not in the content-encoding that it names.
     Undecodable,
+    /// A body so many times as long as the other that it was not read to its end.
+    BodyLength,
 }
 
 impl Kind {
@@ -96,6 +100,7 @@ impl Kind {
             Self::TextLine => "text_line",
             Self::Binary => "binary",
             Self::Undecodable => "undecodable",
+            Self::BodyLength => "body_length",
         }
     }
 }

@@ -1,39 +1,64 @@
-//! What is known of a body that is too long to be kept: its length and a hash of it, unpacked, made while it streams by.
+//! What is known of a body that is too long to be kept: its length, a hash of it, and of a document what it has at each place,
+//! unpacked, made while it streams by.
 //!
 //! # What it can tell
 //!
-//! Equal digests are equal bodies. Unequal ones are unequal bytes, which for bytes without another meaning is a difference;
-//! for JSON it is none, because keys change places and times are made anew. So a large document that is not the same to
-//! the byte is *not compared*, and never counts as equal.
+//! Equal hashes are equal bodies. Unequal ones are unequal bytes, which for bytes without another meaning is a difference; for
+//! JSON it is none, because keys change places and times are made anew. So of JSON a [`Census`] is made as well, by which two
+//! documents are compared place by place. A long text that is not the same to the byte is *not compared*, and never counts as equal.
 //!
 //! # Bounded
 //!
-//! A hash and, for gzip, the window of its decoder. What unpacks beyond [`Limits::inflation`], or to more than 64 MiB, has no
-//! digest.
+//! A hash, a census, and the window of the decoder, which for brotli is [`BROTLI_WINDOW_BITS_MAX`] at most: what asks for a larger
+//! one has no digest. What unpacks beyond [`Limits::inflation`], or to more than 64 MiB, has none either.
 //!
-//! Deliberately not supported: a digest per path of a document, and brotli, whose decoder may need a window of 16 MiB.
+//! Deliberately not supported: texts line by line.
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 
+use brotli_decompressor::{BrotliDecoderParameter, DecompressorWriter};
 use flate2::write::MultiGzDecoder;
 use sha2::Sha256;
 
 use super::Limits;
+use super::census::{CENSUS_BYTES_MAX, Census};
+use super::json::Unread;
+use super::stream::Stream;
 
 /// A body that is longer unpacked has none.
 pub(super) const PLAIN_BYTES_MAX: u64 = 64 << 20;
 
-/// What a [`Digester`] may need beside itself.
-pub const DIGESTER_BYTES_MAX: usize = 64 << 10;
+/// The largest window of brotli: 4 MiB, which encoders use unless told otherwise.
+const BROTLI_WINDOW_BITS_MAX: u8 = 22;
+
+/// What is unpacked of brotli before it is hashed.
+const BROTLI_PIECE_BYTES: usize = 16 << 10;
+
+/// What a [`Digester`] may need beside itself, of anything but brotli.
+const DIGESTER_BYTES_MAX: usize = CENSUS_BYTES_MAX + (64 << 10);
+
+/// What the decoder of brotli may need beside its window: tables of its codes.
+const BROTLI_BYTES_MAX: usize = 1 << 20;
 
 /// Of one whole body, after its content-encoding was taken off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Digest {
     pub length: u64,
     /// The first half of SHA-256.
     pub hash: [u8; 16],
+    inside: Result<Arc<Census>, Unread>,
 }
+
+/// What is inside follows of the bytes.
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        (self.length, self.hash) == (other.length, other.hash)
+    }
+}
+
+impl Eq for Digest {}
 
 /// The first digits of the hash, as they are shown of bodies that were kept, too.
 impl fmt::Display for Digest {
@@ -50,6 +75,11 @@ impl Digest {
         digester.update(body);
         digester.finish()
     }
+
+    /// What it has at each place, if it is a document.
+    pub(super) fn inside(&self) -> Result<&Census, Unread> {
+        self.inside.as_deref().map_err(|why| *why)
+    }
 }
 
 /// Makes a [`Digest`] of pieces.
@@ -60,20 +90,46 @@ pub struct Digester {
     inflation: u64,
 }
 
-#[derive(Debug)]
 enum Decoder {
     Plain(Sink),
     Gzip(Box<MultiGzDecoder<Sink>>),
+    Brotli(Box<DecompressorWriter<Sink>>),
     /// What came was not in its encoding, or too much.
     Failed,
 }
 
-/// Hashes what is written, up to a length.
-#[derive(Clone, Debug, Default)]
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain",
+            Self::Gzip(_) => "Gzip",
+            Self::Brotli(_) => "Brotli",
+            Self::Failed => "Failed",
+        })
+    }
+}
+
+/// Hashes what is written, up to a length, and reads it while it is a document.
 struct Sink {
     hash: Sha256,
     length: u64,
     most: u64,
+    document: Result<Box<Stream<Census>>, Unread>,
+}
+
+impl Sink {
+    fn new(limits: &Limits) -> Self {
+        let document = Ok(Box::new(Stream::new(Census::new(), limits.depth)));
+        Self { hash: Sha256::default(), length: 0, most: PLAIN_BYTES_MAX, document }
+    }
+
+    fn finish(self) -> Digest {
+        let whole: [u8; 32] = sha2::Digest::finalize(self.hash).into();
+        let mut hash = [0; 16];
+        hash.iter_mut().zip(whole).for_each(|(own, byte)| *own = byte);
+        let inside = self.document.and_then(|document| document.finish()).map(Arc::new);
+        Digest { length: self.length, hash, inside }
+    }
 }
 
 impl Write for Sink {
@@ -82,6 +138,13 @@ impl Write for Sink {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         sha2::Digest::update(&mut self.hash, bytes);
+        if let Ok(document) = &mut self.document {
+            // A byte order mark is no JSON, but one that both have is no difference.
+            let mark = if self.length == 0 { bytes.strip_prefix(b"\xef\xbb\xbf") } else { None };
+            if let Err(why) = document.write(mark.unwrap_or(bytes)) {
+                self.document = Err(why);
+            }
+        }
         self.length += bytes.len() as u64;
         Ok(bytes.len())
     }
@@ -91,26 +154,61 @@ impl Write for Sink {
     }
 }
 
+/// What a stream of brotli says of its window in its first byte, in bits (RFC 7932, 9.1); none where it is one of a size that HTTP does not know.
+fn window_bits(first: u8) -> Option<u8> {
+    match (first & 1, (first >> 1) & 7, (first >> 4) & 7) {
+        (0, ..) => Some(16),
+        (_, 0, 0) => Some(17),
+        (_, 0, 1) => None,
+        (_, 0, more) => Some(8 + more),
+        (_, more, _) => Some(17 + more),
+    }
+}
+
 impl Digester {
-    /// `None` for encodings that cannot be unpacked piece by piece in little memory.
+    /// `None` for encodings that cannot be unpacked.
     pub fn new(encoding: &str, limits: &Limits) -> Option<Self> {
-        let sink = Sink { most: PLAIN_BYTES_MAX, ..Sink::default() };
+        let sink = Sink::new(limits);
         let decoder = match encoding.trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Decoder::Plain(sink),
             "gzip" | "x-gzip" => Decoder::Gzip(Box::new(MultiGzDecoder::new(sink))),
+            "br" => {
+                let mut decoder = DecompressorWriter::new(sink, BROTLI_PIECE_BYTES);
+                decoder.set_parameter(BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
+                Decoder::Brotli(Box::new(decoder))
+            }
             _ => return None,
         };
         Some(Self { decoder, taken: 0, inflation: limits.inflation as u64 })
     }
 
+    /// What one of this encoding may need beside itself.
+    pub fn bytes_max(encoding: &str) -> usize {
+        let window = if encoding.trim().eq_ignore_ascii_case("br") { 1 << BROTLI_WINDOW_BITS_MAX } else { 0 };
+        if window > 0 { DIGESTER_BYTES_MAX + BROTLI_BYTES_MAX + window } else { DIGESTER_BYTES_MAX }
+    }
+
     pub fn update(&mut self, bytes: &[u8]) {
+        let is_first = self.taken == 0;
         self.taken += bytes.len() as u64;
+        let most = || {
+            let floor = super::body::INFLATION_FREE_BYTES as u64;
+            (self.taken * self.inflation).max(floor).min(PLAIN_BYTES_MAX)
+        };
         let written = match &mut self.decoder {
             Decoder::Plain(sink) => sink.write_all(bytes),
             Decoder::Gzip(decoder) => {
-                let floor = super::body::INFLATION_FREE_BYTES as u64;
-                decoder.get_mut().most = (self.taken * self.inflation).max(floor).min(PLAIN_BYTES_MAX);
+                decoder.get_mut().most = most();
                 decoder.write_all(bytes)
+            }
+            Decoder::Brotli(decoder) => {
+                let window = bytes.first().filter(|_| is_first).map(|first| window_bits(*first));
+                if window.is_some_and(|bits| bits.is_none_or(|bits| bits > BROTLI_WINDOW_BITS_MAX)) {
+                    Err(io::ErrorKind::FileTooLarge.into())
+                } else {
+                    decoder.get_mut().most = most();
+                    decoder.write_all(bytes)
+                }
             }
             Decoder::Failed => return,
         };
@@ -129,12 +227,13 @@ impl Digester {
         let sink = match self.decoder {
             Decoder::Plain(sink) => sink,
             Decoder::Gzip(decoder) => decoder.finish().ok()?,
+            Decoder::Brotli(mut decoder) => {
+                decoder.close().ok()?;
+                decoder.into_inner().ok()?
+            }
             Decoder::Failed => return None,
         };
-        let whole: [u8; 32] = sha2::Digest::finalize(sink.hash).into();
-        let mut hash = [0; 16];
-        hash.iter_mut().zip(whole).for_each(|(own, byte)| *own = byte);
-        Some(Digest { length: sink.length, hash })
+        Some(sink.finish())
     }
 }
 
@@ -154,7 +253,7 @@ mod tests {
     #[track_caller]
     fn check(body: &[u8], encoding: &str, expected: Option<u64>) {
         let whole = Digest::of(body, encoding, &Limits::default());
-        assert_eq!(whole.map(|digest| digest.length), expected, "{encoding:?}");
+        assert_eq!(whole.as_ref().map(|digest| digest.length), expected, "{encoding:?}");
         // In whatever pieces it comes.
         let mut digester = Digester::new(encoding, &Limits::default());
         for piece in body.chunks(1_000) {

@@ -19,15 +19,15 @@ pub(super) struct Hashes {
     known: Vec<Option<u64>>,
 }
 
-fn mix(a: u64, b: u64) -> u64 {
+pub(super) fn mix(a: u64, b: u64) -> u64 {
     FixedState::with_seed(a).hash_one(b)
 }
 
-fn of_bytes(tag: u64, bytes: &[u8]) -> u64 {
+pub(super) fn of_bytes(tag: u64, bytes: &[u8]) -> u64 {
     FixedState::with_seed(tag).hash_one(bytes)
 }
 
-fn of_number(text: &[u8]) -> u64 {
+pub(super) fn of_number(text: &[u8]) -> u64 {
     let (sign, digits) = match text.strip_prefix(b"-") {
         Some(digits) => (1, digits),
         None => (0, text),

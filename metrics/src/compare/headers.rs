@@ -60,7 +60,7 @@ pub(super) fn compare(legacy: &Answer, new: &Answer, rules: &Rules, report: &mut
         let folded = if Shape::of(cookie.as_bytes()).is_made_up() { "*" } else { cookie };
         let place = Place::Header(COOKIE.to_owned());
         let pattern = format!("header:{COOKIE}[{folded}]");
-        report.difference(kind, || Difference { place, pattern, kind, legacy: None, new: None });
+        report.difference(kind, || Difference { place, pattern, kind, legacy: None, new: None, apart: None });
     }
 }
 
@@ -87,7 +87,14 @@ fn one(name: &str, values: (Option<String>, Option<String>), rule: Option<&RuleK
         let shown =
             |value: Option<String>| value.map(|value| redact::text(Type::Header, value.as_bytes(), false, redaction));
         let (legacy, new) = (shown(values.0), shown(values.1));
-        Difference { place: Place::Header(name.to_owned()), pattern: format!("header:{name}"), kind, legacy, new }
+        Difference {
+            place: Place::Header(name.to_owned()),
+            pattern: format!("header:{name}"),
+            kind,
+            legacy,
+            new,
+            apart: None,
+        }
     });
 }
 

@@ -122,7 +122,7 @@ struct Reader<'a> {
 }
 
 /// Bytes that go on a text: no quote, no backslash, no control character.
-const PLAIN: [bool; 256] = {
+pub(super) const PLAIN: [bool; 256] = {
     let mut plain = [true; 256];
     let mut byte = 0;
     while byte < 0x20 {
@@ -367,12 +367,12 @@ fn unescaped(raw: &[u8]) -> Vec<u8> {
     text
 }
 
-fn unit(digits: &[u8]) -> u32 {
+pub(super) fn unit(digits: &[u8]) -> u32 {
     let value = |digit: &u8| char::from(*digit).to_digit(16).unwrap_or(0);
     digits.iter().take(4).fold(0, |sum, digit| (sum << 4) | value(digit))
 }
 
-fn push(text: &mut Vec<u8>, code: u32) {
+pub(super) fn push(text: &mut Vec<u8>, code: u32) {
     match char::from_u32(code) {
         Some(char) => text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
         None => text.extend([0xe0 | (code >> 12) as u8, 0x80 | ((code >> 6) & 0x3f) as u8, 0x80 | (code & 0x3f) as u8]),

@@ -53,6 +53,6 @@ fn tell(kind: Kind, (legacy, new): (Line, Line), report: &mut Report) {
         let at = legacy.or(new).map_or(0, |(at, _)| at);
         let shown = |line: Line| line.map(|(_, text)| redact::text(Type::Line, text.as_bytes(), false, redaction));
         let place = Place::Line(u32::try_from(at + 1).unwrap_or(u32::MAX));
-        Difference { place, pattern: PATTERN.to_owned(), kind, legacy: shown(legacy), new: shown(new) }
+        Difference { place, pattern: PATTERN.to_owned(), kind, legacy: shown(legacy), new: shown(new), apart: None }
     });
 }

@@ -1,6 +1,7 @@
 //! What is the same, what is a difference and of which kind: tables first, then properties, hostile answers and a corpus.
 
 pub(crate) mod corpus;
+mod digests;
 mod hostile;
 mod properties;
 mod tables;

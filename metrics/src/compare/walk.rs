@@ -15,7 +15,7 @@ use super::{Decimal, hosts, redact, shape::Shape};
 const SINGLE_MAX: usize = 8;
 
 /// Bytes of a key, as it is written, beyond which it is not shown.
-const KEY_MAX: usize = 256;
+pub(super) const KEY_MAX: usize = 256;
 
 /// A step from the root to where the walk is.
 #[derive(Clone, Copy, Debug)]
@@ -253,11 +253,13 @@ impl<'a> Walk<'a, '_, '_> {
         let (path, redaction) = (&self.path, self.report.limits.redaction);
         let (legacy, new) = (self.legacy, self.new);
         self.report.difference(kind, || {
+            let apart = i.zip(j).and_then(|(i, j)| apart((legacy, legacy.node(i)), (new, new.node(j))));
             let (place, pattern, is_secret) = written(path);
             let show = |document: &Document, index: usize| shown(document, document.node(index), is_secret, redaction);
             let legacy = i.map(|i| show(legacy, i));
             let new = j.map(|j| show(new, j));
-            Difference { place: Place::Body(place), pattern, kind, legacy, new }
+            let apart = if is_secret { None } else { apart };
+            Difference { place: Place::Body(place), pattern, kind, legacy, new, apart }
         });
     }
 }
@@ -267,6 +269,17 @@ fn near(a: &Option<Decimal>, b: &Option<Decimal>, absolute: &Option<Decimal>, re
         (Some(a), Some(b)) => a.is_near(b, absolute.as_ref(), relative.as_ref()),
         _ => false,
     }
+}
+
+/// How far two numbers are apart, in millionths of the larger one.
+fn apart((legacy, a): (&Document, Node), (new, b): (&Document, Node)) -> Option<u64> {
+    let number = |document: &Document, node: Node| -> Option<f64> {
+        let text = std::str::from_utf8(document.raw(node.text)).ok().filter(|_| node.value == Value::Number)?;
+        text.parse().ok().filter(|number: &f64| number.is_finite())
+    };
+    let (a, b) = (number(legacy, a)?, number(new, b)?);
+    let share = (a - b).abs() / a.abs().max(b.abs());
+    share.is_finite().then(|| (share * 1e6).ceil() as u64)
 }
 
 /// Members by their keys; those of one key in their order.
@@ -303,7 +316,7 @@ fn written(path: &[Step]) -> (String, String, bool) {
     (place, pattern, is_secret)
 }
 
-fn key_written(path: &mut String, key: &[u8], is_folded: bool) {
+pub(super) fn key_written(path: &mut String, key: &[u8], is_folded: bool) {
     let key = String::from_utf8_lossy(key);
     let is_plain = key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-' || c == '@' || c == '$');
     if is_folded {

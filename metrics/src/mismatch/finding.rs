@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::callers::Callers;
 use super::fold::cut_to;
-use super::standing::Standing;
+use super::recent::Recent;
 use crate::compare::{Difference, Fingerprint, Kind, Shown, Type, is_private};
 
 /// Examples of a finding: a sample of all that were offered, each as likely as any other.
@@ -105,6 +105,12 @@ pub struct Finding {
     /// Of `raw`, those in which both values look alike.
     #[serde(default)]
     pub alike: u64,
+    /// How far legacy's own numbers were apart at most, in millionths; none where it had anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_apart: Option<u64>,
+    /// `raw` and `noise` of the last hour.
+    #[serde(default, skip_serializing_if = "Recent::is_empty")]
+    pub(super) recent: Recent,
     pub first: Timestamp,
     pub latest: Timestamp,
     #[serde(default)]
@@ -132,6 +138,8 @@ impl Finding {
             raw: 0,
             noise: 0,
             alike: 0,
+            own_apart: None,
+            recent: Recent::default(),
             first: at,
             latest: at,
             callers: Callers::default(),
@@ -147,10 +155,6 @@ impl Finding {
         Fingerprint::of(&self.route, &self.pattern, self.kind)
     }
 
-    pub fn standing(&self, compared: u64, twice: u64) -> Standing {
-        Standing::of(self.kind, (self.raw, compared), (self.noise, twice))
-    }
-
     /// Takes in one request; `die` gives a number below the one it is given.
     pub(super) fn found(
         &mut self,
@@ -160,6 +164,7 @@ impl Finding {
         die: &mut dyn FnMut(u64) -> u64,
     ) {
         self.raw += 1;
+        self.recent.add(request.at.as_second(), (1, 0));
         self.alike += u64::from(is_alike(difference));
         self.first = self.first.min(request.at);
         self.latest = self.latest.max(request.at);
@@ -189,8 +194,10 @@ impl Finding {
     }
 
     /// Legacy had it with itself, in these shapes.
-    pub(super) fn found_in_legacy(&mut self, own: &BTreeSet<String>, at: Timestamp) {
+    pub(super) fn found_in_legacy(&mut self, own: &BTreeSet<String>, apart: Option<u64>, at: Timestamp) {
+        self.own_apart = farther((self.noise, self.own_apart), (1, apart));
         self.noise += 1;
+        self.recent.add(at.as_second(), (0, 1));
         self.latest = self.latest.max(at);
         own.iter().for_each(|shape| remember(&mut self.own_shapes, shape));
     }
@@ -210,8 +217,10 @@ impl Finding {
             _ => spanned(self.revisions, other.revisions),
         };
         self.raw = self.raw.saturating_add(other.raw);
+        self.own_apart = farther((self.noise, self.own_apart), (other.noise, other.own_apart));
         self.noise = self.noise.saturating_add(other.noise);
         self.alike = self.alike.saturating_add(other.alike);
+        self.recent.merge(&other.recent);
         self.first = self.first.min(other.first);
         self.latest = self.latest.max(other.latest);
         self.callers.merge(&other.callers);
@@ -262,6 +271,14 @@ fn is_alike(difference: &Difference) -> bool {
             a[0] == b[0] || a[0] == b[1] || a[1] == b[0]
         }
         _ => false,
+    }
+}
+
+/// The larger of both distances, each with how often there was one; none as soon as one is not known.
+fn farther(a: (u64, Option<u64>), b: (u64, Option<u64>)) -> Option<u64> {
+    match (a, b) {
+        ((0, _), (_, own)) | ((_, own), (0, _)) => own,
+        ((_, a), (_, b)) => a.zip(b).map(|(a, b)| a.max(b)),
     }
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::cells::{Compared, ComparisonTotals};
 use super::finding::Finding;
 use super::fold::cut_to;
+use super::recent::Recent;
 use super::standing::{Standing, gap};
 use crate::compare::Fingerprint;
 
@@ -99,6 +100,9 @@ pub struct Route {
     pub compared: u64,
     #[serde(default)]
     pub twice: u64,
+    /// Both of the last hour.
+    #[serde(default, skip_serializing_if = "Recent::is_empty")]
+    pub(super) recent: Recent,
     /// Requests with differences beyond those that are kept.
     #[serde(default, skip_serializing_if = "crate::sequential::is_unused")]
     pub other: u64,
@@ -113,9 +117,19 @@ impl Route {
     fn add(&mut self, more: &Self) {
         self.compared = self.compared.saturating_add(more.compared);
         self.twice = self.twice.saturating_add(more.twice);
+        self.recent.merge(&more.recent);
         self.other = self.other.saturating_add(more.other);
         self.totals.add(&more.totals);
     }
+}
+
+/// What was found in the last hour: of new, and of legacy with itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recently {
+    pub raw: u64,
+    pub compared: u64,
+    pub noise: u64,
+    pub twice: u64,
 }
 
 /// Everything that was found in one migration.
@@ -165,7 +179,19 @@ impl Findings {
 
     pub fn standing(&self, finding: &Finding) -> Standing {
         let (compared, twice) = self.bases(finding);
-        finding.standing(compared, twice)
+        let own = finding.kind;
+        let all = Standing::of(own, (finding.raw, compared), (finding.noise, twice));
+        let Recently { raw, compared: of, noise, twice: of_twice } = self.recently(finding);
+        let lately = Standing::of(own, (raw, of), (noise, of_twice));
+        all.with_lately(lately, (raw, of), (finding.raw, compared))
+    }
+
+    /// What was found in the last hour in which anything of its route was compared.
+    pub fn recently(&self, finding: &Finding) -> Recently {
+        let Some(route) = self.routes.get(&finding.route) else { return Recently::default() };
+        let Some(latest) = route.recent.latest() else { return Recently::default() };
+        let ((raw, noise), (compared, twice)) = (finding.recent.until(latest), route.recent.until(latest));
+        Recently { raw, compared, noise, twice }
     }
 
     /// How sure it is that new differs more often than legacy does by itself: a share, below zero where it may not be.

@@ -8,6 +8,7 @@
 //! A request whose findings are all noise by now is *ignored*, one with anything else *mismatched*: what is not known well
 //! enough yet is not taken for equal.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::Compared;
@@ -56,6 +57,7 @@ impl Ledger {
         let state = self.findings.routes.entry(route.clone()).or_default();
         state.compared += 1;
         state.twice += u64::from(found.own.is_some());
+        state.recent.add(request.at.as_second(), (1, u64::from(found.own.is_some())));
         self.record_own(&route, request, found.own.unwrap_or_default());
         let mut seen: BTreeMap<Key, usize> = BTreeMap::new();
         for (at, difference) in found.differences.iter().enumerate() {
@@ -68,14 +70,15 @@ impl Ledger {
         }
         let (mut is_counted, mut is_beyond) = (false, found.more > 0);
         for ((pattern, kind), at) in seen {
-            let (compared, twice) = self.findings.routes.get(&route).map_or((0, 0), |own| (own.compared, own.twice));
             let Some(finding) = self.finding(&route, &pattern, kind, request) else {
                 is_beyond = true;
                 continue;
             };
             let raw = found.raw.get(at).and_then(Option::as_ref);
             finding.found(request, &found.differences[at], raw, die);
-            is_counted |= finding.standing(compared, twice) != Standing::Noise;
+            let fingerprint = finding.fingerprint();
+            let known = self.findings.found.get(&fingerprint);
+            is_counted |= known.is_some_and(|finding| self.findings.standing(finding) != Standing::Noise);
         }
         if is_beyond && let Some(state) = self.findings.routes.get_mut(&route) {
             state.other += 1;
@@ -88,15 +91,22 @@ impl Ledger {
     }
 
     fn record_own(&mut self, route: &str, request: &Request<'_>, own: &[Difference]) {
-        let mut seen: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
+        let mut seen: BTreeMap<Key, (BTreeSet<String>, Option<u64>)> = BTreeMap::new();
         for difference in own {
             let pattern = self.fold(route, &difference.pattern);
-            let shapes = seen.entry((pattern, difference.kind)).or_default();
+            let (shapes, _) = match seen.entry((pattern, difference.kind)) {
+                Entry::Vacant(entry) => entry.insert((BTreeSet::new(), difference.apart)),
+                Entry::Occupied(entry) => {
+                    let own = entry.into_mut();
+                    own.1 = own.1.zip(difference.apart).map(|(a, b)| a.max(b));
+                    own
+                }
+            };
             shapes.extend([&difference.legacy, &difference.new].into_iter().flatten().map(Shown::outline));
         }
-        for ((pattern, kind), shapes) in seen {
+        for ((pattern, kind), (shapes, apart)) in seen {
             if let Some(finding) = self.finding(route, &pattern, kind, request) {
-                finding.found_in_legacy(&shapes, request.at);
+                finding.found_in_legacy(&shapes, apart, request.at);
             }
         }
     }

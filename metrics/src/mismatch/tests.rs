@@ -33,6 +33,7 @@ fn pair(n: u64, legacy: &str, new: &str, again: Option<&str>) -> Pair {
         method: "GET".into(),
         caller: Some(Mismatches::caller("test", &(n % 40).to_be_bytes())),
         request_id: format!("r-{n}"),
+        tokens: Vec::new(),
         revision: 7,
         at: at(n as i64),
         legacy: kept(200, legacy),
@@ -96,8 +97,7 @@ fn two_sound_systems_have_no_mismatch_once_noise_is_known() {
     let proposals: Vec<_> = findings
         .iter()
         .map(|finding| {
-            let (compared, twice) = findings.bases(finding);
-            let proposal = propose(finding, compared, twice).unwrap();
+            let proposal = propose(&findings, finding).unwrap();
             (proposal.path, proposal.kind, proposal.last_resort)
         })
         .collect();
@@ -116,6 +116,83 @@ fn a_broken_value_shows_through_noise_and_what_is_lost_too() {
     });
     let counted = told(&mismatches.findings(&id()), Standing::Counted);
     assert_eq!(counted, ["$.at (shape) value_changed", "$.total missing"]);
+}
+
+#[test]
+fn numbers_that_are_near_each_other_get_a_tolerance_that_covers_legacy() {
+    let mismatches = mismatches();
+    let answer = |n: u64, salt: u64| {
+        let mut dice = Dice::new(n ^ (salt << 40));
+        format!(r#"{{"load":{}.{:02},"far":{}}}"#, 100, dice.below(90), dice.below(1_000_000))
+    };
+    traffic(&mismatches, 0..1_000, |n| [answer(n, 1), answer(n, 2), answer(n, 3)]);
+    let findings = mismatches.findings(&id());
+    let proposed = |pattern: &str| {
+        let finding = findings.iter().find(|finding| finding.pattern == pattern).unwrap();
+        propose(&findings, finding).unwrap().kind
+    };
+    assert_eq!(proposed("$.load"), json!({"tolerance": {"relative": 0.01}}));
+    assert_eq!(proposed("$.far"), json!("shape"));
+    let rule = AcceptedRule {
+        id: "r".into(),
+        path: "$.load".into(),
+        kind: proposed("$.load").to_string(),
+        route: None,
+        owner: "ann".into(),
+        reason: "a gauge".into(),
+        expires: day_of(at(0)),
+        accepted: at(0),
+    };
+    let rules = Rules::parse(vec![entry(&rule).unwrap()]).unwrap();
+    assert!(matches!(rules.entries()[0].kind, RuleKind::Tolerance { .. }));
+}
+
+#[test]
+fn what_only_one_side_has_issued_is_no_ground_to_compare_on() {
+    let mismatches = mismatches();
+    let page = |cursor: &str| format!(r#"{{"items":[1],"next_cursor":"{cursor}"}}"#);
+    let ask = |n: u64, query: &str, legacy: String, new: String| {
+        let count = || {
+            let totals = mismatches.findings(&id()).totals();
+            totals.not_compared_by.get("one_sided").copied().unwrap_or_default()
+        };
+        let before = count();
+        mismatches.compare(&Pair { tokens: mismatches.tokens(query.as_bytes()), ..pair(n, &legacy, &new, None) });
+        count() - before
+    };
+    assert_eq!(ask(0, "limit=10", page("legacy-1"), page("new-00001")), 0);
+    // The page behind, and the one behind that, whose cursor new could not issue.
+    assert_eq!(ask(1, "cursor=legacy-1", page("legacy-2"), r#"{"error":"no such cursor"}"#.into()), 1);
+    assert_eq!(ask(2, "limit=10&cursor=legacy%2D2", page("legacy-3"), "{}".into()), 1);
+    assert_eq!(ask(3, "cursor=new-00001", "{}".into(), page("new-00002")), 1);
+    // What both have issued, or nobody, is compared.
+    assert_eq!(ask(4, "", page("of-both-1"), page("of-both-1")), 0);
+    assert_eq!(ask(5, "cursor=of-both-1", page("of-both-2"), page("of-both-2")), 0);
+    assert_eq!(ask(6, "cursor=of-nobody", page("of-both-2"), "{}".into()), 0);
+}
+
+#[test]
+fn what_was_mended_is_gone_and_counts_again_when_it_comes_back() {
+    let mismatches = mismatches();
+    let make = |total: u8| move |n: u64| [noisy(n, 1), noisy(n, 2).replace("12", &total.to_string()), noisy(n, 3)];
+    let standing = || {
+        let findings = mismatches.findings(&id());
+        let of_total = findings.iter().find(|finding| finding.pattern == "$.total").unwrap();
+        (findings.standing(of_total), findings.recently(of_total).raw)
+    };
+    // A request a second.
+    traffic(&mismatches, 0..600, make(13));
+    assert_eq!(standing().0, Standing::Counted);
+    traffic(&mismatches, 600..3_600, make(12));
+    assert_eq!(standing(), (Standing::Counted, 600), "it was there within the hour");
+    traffic(&mismatches, 3_600..6_000, make(12));
+    assert_eq!(standing(), (Standing::Gone, 0));
+    traffic(&mismatches, 6_000..6_001, make(13));
+    assert_eq!(standing(), (Standing::Counted, 1));
+    let written = mismatches.findings(&id()).written(1 << 20);
+    let read = Findings::read(&written).unwrap();
+    let of_total = read.iter().find(|finding| finding.pattern == "$.total").unwrap();
+    assert_eq!(read.recently(of_total).raw, 1, "a fleet knows as much");
 }
 
 #[test]
@@ -228,6 +305,7 @@ fn examples_are_a_fair_sample() {
     let mut ledger = Ledger::default();
     let mut dice = Dice::new(5);
     let difference = Difference {
+        apart: None,
         place: crate::compare::Place::Status,
         pattern: "status".into(),
         kind: Kind::StatusChanged,
@@ -260,6 +338,7 @@ fn what_a_hostile_side_says_is_bounded() {
     for n in 0..30_000u64 {
         let route = format!("/{}/{long}", n % 300);
         let difference = Difference {
+            apart: None,
             place: crate::compare::Place::Status,
             pattern: format!("header:{}{long}", n / 10),
             kind: Kind::HeaderChanged,
@@ -304,7 +383,7 @@ fn a_migration_has_at_most_24_mib() {
                 let pattern = format!("header:{}", text(finding, 300));
                 let place = crate::compare::Place::Status;
                 let (legacy, new) = (shown(n), shown(n + 100));
-                let difference = Difference { place, pattern, kind: Kind::HeaderChanged, legacy, new };
+                let difference = Difference { place, pattern, kind: Kind::HeaderChanged, legacy, new, apart: None };
                 let (id, version) = (text(n, 64), text(n, 64));
                 let (method, caller) = ("OPTIONS", Some(n));
                 let version = Some(version.as_str());

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long)]
     kind: Option<String>,
     /// Only those of this status.
-    #[arg(long, value_parser = ["counted", "insufficient", "noise", "accepted"])]
+    #[arg(long, value_parser = ["counted", "insufficient", "noise", "accepted", "gone"])]
     status: Option<String>,
     /// How many, 1 to 500.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
@@ -71,7 +71,7 @@ fn overview(answer: &Value) -> String {
     if all.is_empty() {
         return text + "no mismatch is known\n";
     }
-    let header = ["FINGERPRINT", "STATUS", "USERS", "REQUESTS", "OF", "ROUTE", "WHERE", "KIND", "SINCE"];
+    let header = ["FINGERPRINT", "STATUS", "USERS", "REQUESTS", "OF", "LAST HOUR", "ROUTE", "WHERE", "KIND", "SINCE"];
     text.push_str(&table(&header, all.iter().map(row).collect()));
     let left = answer["total"].as_u64().unwrap_or_default().saturating_sub(all.len() as u64);
     if left > 0 {
@@ -93,6 +93,7 @@ fn row(mismatch: &Value) -> Vec<String> {
         users(mismatch),
         own("requests"),
         own("compared"),
+        format!("{} of {}", own("requests_last_hour"), own("compared_last_hour")),
         own("route"),
         own("pattern"),
         own("kind"),
@@ -109,6 +110,10 @@ fn detail(one: &Value) -> String {
         vec!["where".to_owned(), own("pattern")],
         vec!["kind".to_owned(), own("kind")],
         vec!["new differs".to_owned(), format!("in {} of {} requests", own("requests"), own("compared"))],
+        vec![
+            "in the last hour".to_owned(),
+            format!("in {} of {} requests", own("requests_last_hour"), own("compared_last_hour")),
+        ],
         vec!["legacy differs".to_owned(), format!("from itself in {} of {}", own("noise"), own("asked_twice"))],
         vec!["more often, at least".to_owned(), share("confidence")],
         vec!["users".to_owned(), users(one)],
@@ -151,11 +156,11 @@ mod tests {
         let answer = json!({
             "totals": {"matched": 90, "ignored": 5, "mismatched": 3, "not_compared": 2, "not_compared_by": {"busy": 2}},
             "mismatches": [{"fingerprint": "ab", "status": "counted", "users": 5000, "users_at_least": true, "requests": 3,
-                "compared": 98, "route": "/a/{id}", "pattern": "$.total", "kind": "missing", "since": "2026-05-04T03:02:01.5Z"}],
+                "compared": 98, "requests_last_hour": 2, "compared_last_hour": 7, "route": "/a/{id}", "pattern": "$.total", "kind": "missing", "since": "2026-05-04T03:02:01.5Z"}],
             "total": 4,
         });
         let text = overview(&answer);
-        for expected in ["2 not compared\n", "busy 2", "5000+", "$.total", "2026-05-04T03:02:01Z", "3 more"] {
+        for expected in ["2 not compared\n", "busy 2", "5000+", "2 of 7", "$.total", "2026-05-04T03:02:01Z", "3 more"] {
             assert!(text.contains(expected), "{expected} is not in {text}");
         }
         assert!(overview(&json!({"totals": {}, "mismatches": [], "total": 0})).contains("no mismatch is known"));
@@ -164,13 +169,15 @@ mod tests {
     #[test]
     fn one_is_told_with_its_examples_side_by_side() {
         let text = detail(&json!({
-            "status": "noise", "pattern": "$.at", "requests": 300, "compared": 300, "noise": 60, "asked_twice": 60,
+            "status": "noise", "pattern": "$.at", "requests": 300, "compared": 300, "requests_last_hour": 1, "compared_last_hour": 9, "noise": 60, "asked_twice": 60,
             "confidence": -0.02, "versions": [{"version": "1.4", "requests": 9, "first": "2026-05-04T03:02:01Z"}],
             "proposal": {"path": "$.at", "kind": "shape", "last_resort": false, "reason": "noise"},
             "examples": [{"at": "2026-05-04T03:02:01Z", "method": "GET", "request_id": "r-1",
                 "legacy": {"type": "string", "form": "rfc3339", "hash": "0a0b0c0d"}, "new": null}],
         }));
-        for expected in ["-2 %", "version 1.4", "shape on $.at: noise", "string rfc3339 #0a0b0c0d", "nothing"] {
+        for expected in
+            ["-2 %", "in 1 of 9 requests", "version 1.4", "shape on $.at: noise", "string rfc3339 #0a0b0c0d", "nothing"]
+        {
             assert!(text.contains(expected), "{expected} is not in {text}");
         }
     }

@@ -74,6 +74,17 @@ impl Base {
 }
 
 /// For messages.
+/// What to do about a failure of TLS, whose own words say only what it was.
+fn advice(cause: &str) -> &'static str {
+    if cause.contains("invalid peer certificate") {
+        "; name a file with its authority in SSL_CERT_FILE"
+    } else if cause.contains("corrupt message") {
+        "; it does not speak TLS there, write http://"
+    } else {
+        ""
+    }
+}
+
 impl std::fmt::Display for Base {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
@@ -101,7 +112,7 @@ pub(crate) enum Unanswered {
 impl std::fmt::Display for Unanswered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unreachable(cause) => write!(f, "cannot be reached: {cause}"),
+            Self::Unreachable(cause) => write!(f, "cannot be reached: {cause}{}", advice(cause)),
             Self::BrokeOff(cause) => write!(f, "broke off: {cause}"),
             Self::TimedOut(time) => write!(f, "did not answer whole within {} s", time.as_secs_f64()),
             Self::Unsendable => f.write_str("cannot be sent this path"),
@@ -204,5 +215,13 @@ mod tests {
             let why = Base::parse(text).unwrap_err();
             assert!(!why.contains("geheim"), "{text}: {why}");
         }
+    }
+
+    #[test]
+    fn a_failure_of_tls_says_what_to_do() {
+        let said = |cause: &str| Unanswered::Unreachable(cause.to_owned()).to_string();
+        assert!(said("received corrupt message of type InvalidContentType").ends_with("write http://"));
+        assert!(said("invalid peer certificate: UnknownIssuer").ends_with("in SSL_CERT_FILE"));
+        assert_eq!(said("refused"), "cannot be reached: refused");
     }
 }

@@ -86,6 +86,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// Nothing yet, of the same budget.
+    pub(crate) fn another(&self) -> Self {
+        self.budget.nothing()
+    }
+
     /// Holds this much from now on; `false`, and as before, where the budget has not so much left.
     pub(crate) fn hold(&mut self, bytes: usize) -> bool {
         if let Some(more) = bytes.checked_sub(self.bytes) {

@@ -18,7 +18,8 @@ use metrics::mismatch::{Kept, NotPaired, Pair, RouteCells};
 use metrics::observe::{MigrationCells, MirrorDrop};
 
 use super::budget::Held;
-use super::comparer::Work;
+use super::comparer::{Comparer, Work};
+use super::digesting::Whole;
 use super::pipeline::Pipeline;
 use super::tee::{ANSWER, Body, Lost};
 use crate::buffers::BUFFER_BYTES;
@@ -27,7 +28,7 @@ use crate::h1::head::{Name, ResponseHead};
 use crate::worker::Worker;
 
 /// What of an answer's fields is handed over: what callers live by, and how the body is to be read.
-const FIELDS: [&[u8]; 8] = [
+const FIELDS: [&[u8]; 9] = [
     b"content-type",
     b"content-encoding",
     b"content-range",
@@ -36,6 +37,8 @@ const FIELDS: [&[u8]; 8] = [
     b"vary",
     b"allow",
     b"set-cookie",
+    // Not compared: what it leads to is one side's own.
+    b"link",
 ];
 
 /// Whose answer it is.
@@ -50,13 +53,19 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) struct Given {
     kept: Kept,
+    /// Of which a digest is made, if it is not kept.
+    whole: Option<Arc<Whole>>,
     held: Held,
 }
 
 impl Given {
-    /// `None` where there is no room for it.
-    pub(crate) fn new(head: &ResponseHead, body: Result<Body, Lost>, version_header: Option<&str>) -> Option<Self> {
-        let Ok(Body { bytes, truncated, digest, mut held }) = body else { return None };
+    /// The error is that there is no room for it.
+    pub(crate) fn new(
+        head: &ResponseHead,
+        body: Result<Body, Lost>,
+        version_header: Option<&str>,
+    ) -> Result<Self, Lost> {
+        let Body { bytes, truncated, whole, length_min, mut held } = body?;
         let is_wanted = |name: &[u8]| {
             let named = |own: &&[u8]| own.eq_ignore_ascii_case(name);
             FIELDS.iter().any(named) || version_header.is_some_and(|own| named(&own.as_bytes()))
@@ -67,9 +76,10 @@ impl Given {
             fields.filter(|(name, _)| is_wanted(name)).map(|(name, value)| (text(name), text(value))).collect();
         let length: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         if !held.hold(bytes.capacity() + length) {
-            return None;
+            return Err(Lost::Memory);
         }
-        Some(Self { kept: Kept { status: head.status, headers, body: bytes, truncated, digest }, held })
+        let kept = Kept { status: head.status, headers, body: bytes, truncated, digest: None, length_min };
+        Ok(Self { kept, whole, held })
     }
 }
 
@@ -80,6 +90,8 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) caller: Option<u64>,
     pub(crate) request_id: String,
+    /// What its query carries that a side may have issued, as hashes.
+    pub(crate) tokens: Vec<u64>,
     pub(crate) revision: u64,
     /// It had a condition, which its copy has not.
     pub(crate) conditional: bool,
@@ -112,7 +124,7 @@ impl Worth {
             return Self::Whatever;
         }
         let little = if is_packed { LITTLE_OF_PACKED } else { LITTLE };
-        Self::UpTo(length.saturating_mul(TIMES_LONGER).max(little).min(ANSWER.kept as u64))
+        Self::UpTo(length.saturating_mul(TIMES_LONGER).max(little))
     }
 }
 
@@ -170,6 +182,10 @@ impl Joint {
         })
     }
 
+    pub(crate) fn comparer(&self) -> &Comparer {
+        &self.worker.comparer
+    }
+
     /// It is to be compared from now on.
     pub(crate) fn set_eligible(&self) {
         if !self.eligible.replace(true) {
@@ -207,26 +223,30 @@ impl Joint {
         }
     }
 
-    pub(crate) fn arrive(&self, part: Part, answer: Option<Given>) {
+    pub(crate) fn arrive(&self, part: Part, answer: Result<Given, Lost>) {
         let at = match part {
             Part::Of(Side::Legacy) => 0,
             Part::Of(Side::New) => 1,
             Part::Again => 2,
         };
-        if answer.is_none() {
-            self.dropped(MirrorDrop::Memory);
+        if let Err(lost) = &answer {
+            let (drop, why) = match lost {
+                Lost::Memory => (MirrorDrop::Memory, NotPaired::Memory),
+                Lost::Busy => (MirrorDrop::ComparerBusy, NotPaired::ComparerBusy),
+            };
+            self.dropped(drop);
             if part != Part::Again {
-                self.miss(NotPaired::Memory);
+                self.miss(why);
             }
         }
         if part == Part::Of(self.serves) {
             self.is_worth(match &answer {
-                Some(own) if own.kept.truncated => Worth::Whatever,
-                Some(own) => Worth::beside(own.kept.body.len() as u64, self.is_packed.get()),
-                None => Worth::UpTo(0),
+                Ok(own) if own.kept.truncated => Worth::Whatever,
+                Ok(own) => Worth::beside(own.kept.body.len() as u64, self.is_packed.get()),
+                Err(_) => Worth::UpTo(0),
             });
         }
-        self.answers.borrow_mut()[at] = answer;
+        self.answers.borrow_mut()[at] = answer.ok();
     }
 
     /// One of both answers will not come, or must not count. What is said first stays.
@@ -264,25 +284,27 @@ impl Drop for Joint {
         if self.is_of_condition(&legacy, &new) {
             return self.route.not_compared(NotPaired::Precondition);
         }
-        let mut held = vec![legacy.held, new.held];
+        let (mut held, mut wholes) = (vec![legacy.held, new.held], [legacy.whole, new.whole, None]);
         let again = again.map(|again| {
             held.push(again.held);
+            wholes[2] = again.whole;
             again.kept
         });
-        let Asked { route, method, caller, request_id, revision, conditional: _ } = &mut self.asked;
+        let Asked { route, method, caller, request_id, tokens, revision, conditional: _ } = &mut self.asked;
         let pair = Pair {
             migration: self.pipeline.id.clone(),
             route: Arc::clone(route),
             method: std::mem::take(method),
             caller: *caller,
             request_id: std::mem::take(request_id),
+            tokens: std::mem::take(tokens),
             revision: *revision,
             at: Timestamp::now(),
             legacy: legacy.kept,
             new: new.kept,
             again,
         };
-        if !self.worker.comparer.take(Work { pair, held }) {
+        if !self.worker.comparer.take(Work { pair, wholes, held }) {
             self.dropped(MirrorDrop::ComparerBusy);
             self.route.not_compared(NotPaired::ComparerBusy);
         }
@@ -306,7 +328,7 @@ mod tests {
         check(512, false, Some(LITTLE));
         check(10_000, false, Some(80_000));
         check(10_000, true, Some(80_000));
-        check(1 << 20, false, Some(1 << 20));
+        check(1 << 20, false, Some(8 << 20));
         check((1 << 20) + 1, false, None);
         check(u64::MAX, true, None);
     }

@@ -25,7 +25,7 @@ use super::breaker::Pass;
 use super::budget::Place;
 use super::copy::Copy;
 use super::joint::{Given, Joint, Part, Reading};
-use super::tee::Tee;
+use super::tee::{Lost, Tee};
 use super::wants_body;
 use crate::attempts::Attempt;
 use crate::body::{BodyError, Filled, Inbound, Outbound};
@@ -133,7 +133,7 @@ impl Sending {
     }
 
     /// What the side did with the copy: its status, and what is kept of the answer.
-    async fn exchange(&self) -> Result<(u16, Option<Given>), Unanswered> {
+    async fn exchange(&self) -> Result<(u16, Result<Given, Lost>), Unanswered> {
         let settings = &self.joint.pipeline.settings;
         if self.since.elapsed() > settings.age {
             return Err(Unanswered::Aged);
@@ -228,7 +228,8 @@ impl Sending {
     /// Reads the answer as far as it is kept; what is longer is left, and its connection closes.
     async fn read(&self, conn: &mut Conn, answer: &ResponseHead) -> Result<Tee, BodyError> {
         let held = self.joint.pipeline.budget.nothing();
-        let tee = if wants_body(answer) { Tee::of_answer(answer, held) } else { Tee::of_nothing(held) };
+        let comparer = &self.worker.comparer;
+        let tee = if wants_body(answer) { Tee::of_answer(answer, held, comparer) } else { Tee::of_nothing(held) };
         let (head, mut seen) = (Instant::now(), 0);
         // What is said to be too long is not read at all.
         let announced = if let Framing::Length(length) = answer.framing { length } else { 0 };

@@ -6,14 +6,18 @@
 //! say wait. A body is kept in one piece that doubles, and room is reserved before it grows, so that what is counted is what is
 //! allocated.
 //!
-//! Of a request nothing is of use but all of it. Of an answer too long to be kept a [`Digest`] is made, and the
-//! kept bytes are let go.
+//! Of a request nothing is of use but all of it. Of an answer too long to be kept a digest is made by another thread, to which
+//! the kept bytes go, and then what follows ([`super::digesting`]).
 
 use std::cell::RefCell;
 
-use metrics::compare::{DIGESTER_BYTES_MAX, Digest, Digester, Limits};
+use std::sync::Arc;
+
+use metrics::compare::Digester;
 
 use super::budget::Held;
+use super::comparer::Comparer;
+use super::digesting::{Digesting, Whole};
 use crate::h1::framing::Framing;
 use crate::h1::head::{Name, ResponseHead};
 
@@ -35,7 +39,10 @@ pub(super) const ANSWER: Extent = Extent { kept: 1 << 20, digested: 16 << 20 };
 pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
     pub(crate) truncated: bool,
-    pub(crate) digest: Option<Digest>,
+    /// All of it, where it was longer than is kept.
+    pub(crate) whole: Option<Arc<Whole>>,
+    /// How long it is at least: what went by, or what its head has said.
+    pub(crate) length_min: u64,
     pub(crate) held: Held,
 }
 
@@ -44,12 +51,14 @@ pub(crate) struct Body {
 pub(crate) enum Lost {
     /// The budget has no room left.
     Memory,
+    /// The thread that makes digests has too much to do.
+    Busy,
 }
 
 #[derive(Debug)]
 enum Keeping {
     Bytes(Vec<u8>),
-    Digest(Box<Digester>),
+    Digest(Box<Digesting>),
     /// There is more than is kept, and no digest.
     Truncated,
     Lost(Lost),
@@ -68,36 +77,47 @@ pub(crate) struct Tee {
     extent: Extent,
     /// The content-encoding, which a digest is made without.
     encoding: Box<str>,
+    /// How long the head says that it is.
+    announced: u64,
+    /// Who makes digests.
+    comparer: Option<Comparer>,
     state: RefCell<State>,
 }
 
 impl Tee {
-    pub(crate) fn new(extent: Extent, encoding: &str, held: Held) -> Self {
+    pub(crate) fn new(extent: Extent, encoding: &str, held: Held, comparer: Option<&Comparer>) -> Self {
         let state = State { keeping: Keeping::Bytes(Vec::new()), seen: 0, held };
-        Self { extent, encoding: encoding.into(), state: RefCell::new(state) }
+        Self {
+            extent,
+            encoding: encoding.into(),
+            announced: 0,
+            comparer: comparer.cloned(),
+            state: RefCell::new(state),
+        }
     }
 
     /// Of an answer's body. Where its length is declared, nothing is kept that would be let go later.
-    pub(crate) fn of_answer(answer: &ResponseHead, mut held: Held) -> Self {
+    pub(crate) fn of_answer(answer: &ResponseHead, mut held: Held, comparer: &Comparer) -> Self {
         let value = answer.get(Name::ContentEncoding).unwrap_or_default();
         let encoding = String::from_utf8_lossy(value);
         let length = if let Framing::Length(length) = answer.framing { length } else { 0 };
         if length > ANSWER.digested {
-            return Self::of_nothing(held);
+            return Self { announced: length, ..Self::of_nothing(held) };
         }
         if length > ANSWER.kept as u64
-            && let Some(digester) = Digester::new(&encoding, &Limits::default())
-            && held.hold(DIGESTER_BYTES_MAX)
+            && let Some(digesting) = Digesting::new(&encoding, comparer, &held)
+            && held.hold(Digester::bytes_max(&encoding))
         {
-            let state = State { keeping: Keeping::Digest(Box::new(digester)), seen: 0, held };
-            return Self { extent: ANSWER, encoding: "".into(), state: RefCell::new(state) };
+            let state = State { keeping: Keeping::Digest(Box::new(digesting)), seen: 0, held };
+            let state = RefCell::new(state);
+            return Self { extent: ANSWER, encoding: "".into(), announced: length, comparer: None, state };
         }
-        Self::new(ANSWER, &encoding, held)
+        Self { announced: length, ..Self::new(ANSWER, &encoding, held, Some(comparer)) }
     }
 
     /// Of a body that is not worth keeping.
     pub(crate) fn of_nothing(held: Held) -> Self {
-        Self::new(Extent { kept: 0, digested: 0 }, "", held)
+        Self::new(Extent { kept: 0, digested: 0 }, "", held, None)
     }
 
     /// These bytes of the body went by.
@@ -111,30 +131,37 @@ impl Tee {
                     Err(lost) => Keeping::Lost(lost),
                 }
             }
-            Keeping::Bytes(bytes) => self.digesting(&std::mem::take(bytes), data, *seen),
-            Keeping::Digest(digester) => {
-                digester.update(data);
-                if *seen <= self.extent.digested && digester.is_sound() {
-                    return;
+            Keeping::Bytes(bytes) => self.digesting(std::mem::take(bytes), data, *seen, held),
+            Keeping::Digest(digesting) => {
+                let is_worth = *seen <= self.extent.digested && digesting.is_sound();
+                match digesting.saw(data) {
+                    Ok(()) if is_worth => return,
+                    Ok(()) => Keeping::Truncated,
+                    Err(lost) => Keeping::Lost(lost),
                 }
-                Keeping::Truncated
             }
             Keeping::Truncated | Keeping::Lost(_) => return,
         };
-        let bytes = if let Keeping::Digest(_) = next { DIGESTER_BYTES_MAX } else { 0 };
-        // Less than before where bytes were kept; where none were, a digest has to have room as anything else.
-        *keeping = if held.hold(bytes) { next } else { Keeping::Lost(Lost::Memory) };
+        if !matches!(next, Keeping::Digest(_)) {
+            held.hold(0);
+        }
+        *keeping = next;
     }
 
     /// A digest of what was kept and what comes now, where one can be made.
-    fn digesting(&self, kept: &[u8], data: &[u8], seen: u64) -> Keeping {
-        if seen > self.extent.digested {
-            return Keeping::Truncated;
+    fn digesting(&self, kept: Vec<u8>, data: &[u8], seen: u64, held: &mut Held) -> Keeping {
+        let begin = |comparer: &Comparer| Digesting::new(&self.encoding, comparer, held);
+        let digesting = self.comparer.as_ref().filter(|_| seen <= self.extent.digested).and_then(begin);
+        let Some(mut digesting) = digesting else { return Keeping::Truncated };
+        let mut of_digest = held.another();
+        if !of_digest.hold(Digester::bytes_max(&self.encoding)) {
+            return Keeping::Lost(Lost::Memory);
         }
-        let Some(mut digester) = Digester::new(&self.encoding, &Limits::default()) else { return Keeping::Truncated };
-        digester.update(kept);
-        digester.update(data);
-        Keeping::Digest(Box::new(digester))
+        let of_bytes = std::mem::replace(held, of_digest);
+        match digesting.begin(kept, of_bytes).and_then(|()| digesting.saw(data)) {
+            Ok(()) => Keeping::Digest(Box::new(digesting)),
+            Err(lost) => Keeping::Lost(lost),
+        }
     }
 
     /// Lets go of a body of which more would tell nothing.
@@ -153,11 +180,12 @@ impl Tee {
 
     /// What there is of the body, now that it is whole.
     pub(crate) fn end(self) -> Result<Body, Lost> {
-        let State { keeping, held, .. } = self.state.into_inner();
-        let body = |bytes, truncated, digest| Ok(Body { bytes, truncated, digest, held });
+        let State { keeping, held, seen } = self.state.into_inner();
+        let length_min = seen.max(self.announced);
+        let body = |bytes, truncated, whole| Ok(Body { bytes, truncated, whole, length_min, held });
         match keeping {
             Keeping::Bytes(bytes) => body(bytes, false, None),
-            Keeping::Digest(digester) => body(Vec::new(), true, digester.finish()),
+            Keeping::Digest(digesting) => body(Vec::new(), true, Some(digesting.end()?)),
             Keeping::Truncated => body(Vec::new(), true, None),
             Keeping::Lost(lost) => Err(lost),
         }
@@ -180,6 +208,9 @@ fn grown(bytes: &mut Vec<u8>, data: &[u8], extent: Extent, held: &mut Held) -> R
 
 #[cfg(test)]
 mod tests {
+    use metrics::mismatch::Mismatches;
+    use metrics::observe::Observer;
+
     use super::*;
     use crate::mirror::budget::Budget;
 
@@ -192,9 +223,15 @@ mod tests {
     fn check(memory: usize, length: usize, encoding: &str, expected: Seen) {
         for piece in [1, 7, 1_000, 1 << 20] {
             let budget = Budget::new(memory, 1);
-            let tee = Tee::new(EXTENT, encoding, budget.nothing());
+            let observer = Observer::new(&[]).unwrap();
+            let mismatches = Arc::new(Mismatches::new(observer, [0; 32]));
+            let (comparer, tasks) = Comparer::new(Arc::clone(&mismatches));
+            let tee = Tee::new(EXTENT, encoding, budget.nothing(), Some(&comparer));
             vec![b'x'; length].chunks(piece).for_each(|piece| tee.saw(piece));
-            let body = tee.end().map(|body| (body.bytes.len(), body.truncated, body.digest.map(|own| own.length)));
+            let body = tee.end();
+            tasks.try_iter().for_each(|task| comparer.perform(task));
+            let digest = |whole: Arc<Whole>| whole.finish().map(|own| own.length);
+            let body = body.map(|body| (body.bytes.len(), body.truncated, body.whole.and_then(digest)));
             assert_eq!(body, expected, "{length} bytes of {encoding:?} in pieces of {piece}");
             let mut all = budget.nothing();
             assert!(all.hold(memory), "what was held is given back");
@@ -208,13 +245,14 @@ mod tests {
         check(1 << 20, 10_001, "", Ok((0, true, Some(10_001))));
         check(1 << 20, 100_000, "", Ok((0, true, Some(100_000))));
         check(1 << 20, 100_001, "", Ok((0, true, None)));
-        check(1 << 20, 10_001, "br", Ok((0, true, None)));
+        check(8 << 20, 10_001, "br", Ok((0, true, None)));
         check(1 << 20, 10_001, "gzip", Ok((0, true, None)));
     }
 
     #[test]
     fn what_has_no_room_is_lost() {
         check(9_000, 10_000, "", Err(Lost::Memory));
+        check(20_000, 10_001, "", Err(Lost::Memory));
         check(0, 1, "", Err(Lost::Memory));
         check(0, 0, "", Ok((0, false, None)));
     }
@@ -222,7 +260,7 @@ mod tests {
     #[test]
     fn what_is_held_is_what_is_allocated() {
         let budget = Budget::new(1 << 20, 1);
-        let tee = Tee::new(EXTENT, "", budget.nothing());
+        let tee = Tee::new(EXTENT, "", budget.nothing(), None);
         for length in 1..5_000 {
             tee.saw(b"x");
             let State { keeping: Keeping::Bytes(bytes), .. } = &*tee.state.borrow() else { panic!() };

@@ -126,7 +126,8 @@ fn what_was_too_long_is_compared_by_its_digest() {
             None => Answer { status: 200, headers: &headers, body, truncated: false },
         };
         let (legacy, new) = (answer(legacy, &a), answer(new, &b));
-        told(&compare_digested(&legacy, &new, (a.as_ref(), b.as_ref()), &Rules::default(), &limits))
+        let known = |digest| Unkept { digest, length_min: 0 };
+        told(&compare_unkept(&legacy, &new, [known(a.as_ref()), known(b.as_ref())], &Rules::default(), &limits))
     };
     let other = vec![b'y'; long.len()];
     assert_eq!(compared("image/png", (&long, &long)), ["matched"]);
@@ -138,8 +139,54 @@ fn what_was_too_long_is_compared_by_its_digest() {
     let headers = json_headers();
     let cut = Answer { status: 200, headers: &headers, body: b"", truncated: true };
     let one = Digest::of(&long, "", &limits);
-    let told = told(&compare_digested(&cut, &cut, (one.as_ref(), None), &Rules::default(), &limits));
-    assert_eq!(told, ["not compared: truncated"]);
+    let known = [Unkept { digest: one.as_ref(), length_min: 0 }, Unkept::default()];
+    assert_eq!(told(&compare_unkept(&cut, &cut, known, &Rules::default(), &limits)), ["not compared: truncated"]);
+}
+
+/// Of one side all is there, of the other only how long it is at least.
+#[track_caller]
+fn check_length(whole: (&str, &[u8]), cut: (&str, u64), rules: &Rules, expected: &[&str]) {
+    let headers = |encoding: &str| {
+        let mut headers = json_headers();
+        headers.push(("content-encoding".to_owned(), encoding.to_owned()));
+        headers
+    };
+    let (of_whole, of_cut) = (headers(whole.0), headers(cut.0));
+    let whole = Answer { status: 200, headers: &of_whole, body: whole.1, truncated: false };
+    let known = Unkept { digest: None, length_min: cut.1 };
+    let cut = Answer { status: 200, headers: &of_cut, body: b"", truncated: true };
+    let limits = Limits::default();
+    let there = compare_unkept(&whole, &cut, [Unkept::default(), known], rules, &limits);
+    let back = compare_unkept(&cut, &whole, [known, Unkept::default()], rules, &limits);
+    assert_eq!((told(&there), told(&back)), (expected.iter().map(|own| (*own).to_owned()).collect(), told(&there)));
+}
+
+#[test]
+fn what_is_many_times_as_long_is_not_the_same() {
+    let (none, page) = (Rules::default(), b"[1, 2, 3]".repeat(1_000));
+    let unknown = &["not compared: truncated"][..];
+    let longer = &["$ body_length"][..];
+    check_length(("", b"{}"), ("", (16 << 10) + 1), &none, longer);
+    check_length(("", b"{}"), ("", 10 << 30), &none, longer);
+    check_length(("identity", b""), ("", 1 << 20), &none, longer);
+    check_length(("", b"{}"), ("", 16 << 10), &none, unknown);
+    check_length(("", &page), ("", 72_001), &none, longer);
+    check_length(("", &page), ("", 72_000), &none, unknown);
+    // What is packed may be anything.
+    check_length(("", b"{}"), ("gzip", 10 << 30), &none, unknown);
+    check_length(("gzip", &gzipped(&page)), ("", 72_001), &none, longer);
+    check_length(("gzip", b"no gzip"), ("", 72_001), &none, unknown);
+    // What is ignored may be as long as it likes, and so may what has only to have a shape.
+    check_length(("", b"{}"), ("", 1 << 20), &rules(&[("$", RuleKind::Ignore)]), &["ignored"]);
+    for kind in [RuleKind::Ignore, RuleKind::Shape] {
+        check_length(("", b"{}"), ("", 1 << 20), &rules(&[("$.debug", kind)]), unknown);
+    }
+    check_length(("", b"{}"), ("", 1 << 20), &rules(&[("$.items", RuleKind::Unordered)]), longer);
+    let either = Unkept { digest: None, length_min: 1 << 40 };
+    let headers = json_headers();
+    let cut = Answer { status: 200, headers: &headers, body: b"", truncated: true };
+    let told = told(&compare_unkept(&cut, &cut, [Unkept::default(), either], &none, &Limits::default()));
+    assert_eq!(told, unknown, "nobody knows how long the other is");
 }
 
 /// Each of these took a square of the size, or more, with the obvious algorithm.

@@ -60,9 +60,8 @@ fn everything(mismatches: &Mismatches) -> String {
     let findings = mismatches.findings(&id());
     let mut all = findings.written(1 << 20);
     for finding in findings.iter() {
-        let (compared, twice) = findings.bases(finding);
         all += &serde_json::to_string(finding).unwrap();
-        all += &format!("{finding:?} {:?} {}", propose(finding, compared, twice), path(finding));
+        all += &format!("{finding:?} {:?} {}", propose(&findings, finding), path(finding));
     }
     all + &format!("{mismatches:?}")
 }

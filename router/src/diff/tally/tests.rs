@@ -23,6 +23,7 @@ fn request(line: usize, route: &str) -> Selected {
 fn difference(pattern: &str, legacy: &str, new: &str) -> Difference {
     let shown = |form: &str| Some(Shown { kind: Type::String, length: form.len(), form: form.into() });
     Difference {
+        apart: None,
         place: Place::Body(pattern.into()),
         pattern: pattern.into(),
         kind: Kind::ValueChanged,
