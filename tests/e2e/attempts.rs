@@ -48,7 +48,7 @@ async fn every_request_is_one_attempt_by_what_the_side_did() {
     tunnel.send("GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n").await;
     assert_eq!(tunnel.head().await.unwrap().status(), 101);
     check(&world, "legacy", [3, 1, 4]).await;
-    world.legacy.stop();
+    world.legacy.stop().await;
     assert_eq!(world.get("/ok").await.status(), 502);
     check(&world, "legacy", [3, 1, 5]).await;
     check(&world, "new", [0; 3]).await;
@@ -86,11 +86,11 @@ async fn a_copy_is_an_attempt_of_its_side() {
     check(&world, "new", [1, 0, 1]).await;
     // A copy that meets a connection which new has closed meanwhile is sent again, and is no failure.
     world.new.on_all(None);
-    world.new.stop();
+    world.new.stop().await;
     world.new.restart().await;
     client.get("/").await;
     check(&world, "new", [2, 0, 1]).await;
-    world.new.stop();
+    world.new.stop().await;
     client.get("/").await;
     check(&world, "new", [2, 0, 2]).await;
     check(&world, "legacy", [4, 0, 0]).await;

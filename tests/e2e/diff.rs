@@ -315,7 +315,7 @@ async fn secrets_are_in_no_report() {
 async fn a_system_that_is_not_there_is_no_equality() {
     let mut pair = Pair::start().await;
     pair.record(&(0..100).map(|at| get(&format!("/{at}"))).collect::<Vec<_>>());
-    pair.new.stop();
+    pair.new.stop().await;
     let finished = pair.diff(&["-o", "json"]).await;
     assert!(finished.code == Some(4) && finished.stderr.contains("new never answered"), "{finished:?}");
     let report: Value = serde_json::from_str(&finished.stdout).unwrap();

@@ -67,7 +67,7 @@ async fn by_default_every_failure_of_new_is_answered_by_legacy() {
     }
     world.new.on_all(Some(failing("404 Not Found")));
     assert_eq!(met(&client.get("/").await), (404, "of new".into()), "what the caller did wrong is no failure");
-    world.new.stop();
+    world.new.stop().await;
     assert_eq!(met(&client.get("/").await), from_legacy());
     assert_eq!(fallbacks(&world).await, [8, 0, 0]);
 }
@@ -97,7 +97,7 @@ async fn nothing_falls_back_to_a_legacy_that_new_has_left_behind() {
     let mut world = on_new("reversible: false", "").await;
     world.new.on_all(Some(failing("500 Internal Server Error")));
     assert_eq!(met(&world.get("/").await), (500, "of new".into()));
-    world.new.stop();
+    world.new.stop().await;
     assert_eq!(world.get("/").await.status(), 502);
     assert_eq!((fallbacks(&world).await, world.legacy.count()), ([0; 3], 0));
 }
@@ -123,7 +123,7 @@ async fn what_may_have_been_done_is_not_done_twice() {
 #[tokio::test]
 async fn what_never_reached_new_falls_back_whatever_it_is() {
     let mut world = on_new("", "").await;
-    world.new.stop();
+    world.new.stop().await;
     let mut client = world.router.connect().await;
     assert_eq!(met(&client.request("POST", "/order", "", "x=1").await), from_legacy());
     let seen = world.legacy.only("/order").await;
@@ -205,7 +205,7 @@ async fn a_tunnel_falls_back_only_where_new_was_not_reached() {
     let mut client = world.router.connect().await;
     client.send(request).await;
     assert_eq!(met(&client.answer().await), (503, "of new".into()));
-    world.new.stop();
+    world.new.stop().await;
     let mut client = world.router.connect().await;
     client.send(request).await;
     let head = client.head().await.unwrap();
@@ -274,10 +274,10 @@ async fn a_timeout_of_new_leaves_legacy_its_own() {
 #[tokio::test]
 async fn with_both_sides_down_the_caller_meets_legacy_and_each_is_counted_once() {
     let mut world = on_new("", "").await;
-    world.new.stop();
+    world.new.stop().await;
     world.legacy.on_all(Some(failing("503 Service Unavailable")));
     assert_eq!(met(&world.get("/").await), (503, "of new".into()), "legacy's script says so here");
-    world.legacy.stop();
+    world.legacy.stop().await;
     let answer = world.get("/").await;
     assert_eq!((answer.status(), answer.value("crossfade-error").as_deref()), (502, Some("upstream_unreachable")));
     assert_eq!(fallbacks(&world).await, [0, 2, 0]);
@@ -363,7 +363,7 @@ async fn with_new_entirely_down_no_safe_request_fails() {
     for mode in ["gradual", "new_only"] {
         world.router.mode(mode).await;
         more().await;
-        world.new.stop();
+        world.new.stop().await;
         more().await;
         world.new.restart().await;
         world.new.on_all(Some(failing("503 Service Unavailable")));
@@ -389,7 +389,7 @@ async fn what_new_may_have_done_before_it_went_away_is_not_done_by_legacy_too() 
     client.send("DELETE /once HTTP/1.1\r\nHost: a\r\n\r\n").await;
     world.new.only("/once").await;
     // The try is repeated, as an idempotent request on a reused connection may be, and meets nobody.
-    world.new.stop();
+    world.new.stop().await;
     assert_eq!(client.answer().await.status(), 502);
     assert_eq!(world.legacy.seen_at("/once").len(), 0);
     assert_eq!(fallbacks(&world).await, [0, 0, 0]);

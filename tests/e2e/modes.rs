@@ -274,7 +274,7 @@ async fn a_failing_mirror_changes_nothing_for_the_caller() {
         }
     }
     wait_until("copies reached new", || world.new.count() > 0).await;
-    world.new.stop();
+    world.new.stop().await;
     for _ in 0..10 {
         assert_eq!(client.get("/").await.text(), "legacy");
     }

@@ -146,7 +146,7 @@ async fn where_new_serves_legacy_gets_the_copies_and_stays_fit_to_serve() {
         (dropped(&world, "breaker").await > 0).then_some(())
     })
     .await;
-    world.legacy.stop();
+    world.legacy.stop().await;
     for round in 0..20 {
         assert_eq!(client.get("/").await.text(), "new", "round {round}");
     }
@@ -188,7 +188,7 @@ async fn a_side_that_answers_no_copies_is_left_alone_and_tried_again() {
     let mut world = in_parallel("noise: 0%", "").await;
     let mut client = world.router.connect().await;
     client.get("/").await;
-    world.new.stop();
+    world.new.stop().await;
     wait_for("copies stop", || async {
         assert_eq!(world.get("/").await.text(), "legacy");
         (dropped(&world, "breaker").await > 0).then_some(())

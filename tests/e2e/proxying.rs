@@ -294,7 +294,7 @@ async fn endpoints_share_the_load_and_a_dead_one_is_left_out() {
         assert_eq!(world.get("/").await.text(), "legacy");
     }
     assert!(world.legacy.count() > 5 && second.count() > 5, "{} and {}", world.legacy.count(), second.count());
-    second.stop();
+    second.stop().await;
     let mut failed = 0;
     for _ in 0..100 {
         failed += u32::from(world.get("/").await.status() != 200);

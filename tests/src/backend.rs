@@ -136,7 +136,7 @@ pub struct Backend {
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        self.stop();
+        drop(self.begin_to_stop());
     }
 }
 
@@ -168,14 +168,20 @@ impl Backend {
         }));
     }
 
-    /// Refuses connections and drops the open ones, until [`Backend::restart`].
-    pub fn stop(&mut self) {
-        if let Some(task) = self.accepting.take() {
-            task.abort();
+    /// Refuses connections and has closed the open ones, until [`Backend::restart`].
+    pub async fn stop(&mut self) {
+        for task in self.begin_to_stop() {
+            // That it was ended is no news.
+            let _ = task.await;
         }
-        for task in self.connections.lock().expect("not poisoned").drain(..) {
-            task.abort();
-        }
+    }
+
+    /// The same, without waiting for the connections to be closed.
+    pub fn begin_to_stop(&mut self) -> Vec<JoinHandle<()>> {
+        let connections = self.connections.lock().expect("not poisoned").drain(..).collect::<Vec<_>>();
+        let tasks: Vec<_> = self.accepting.take().into_iter().chain(connections).collect();
+        tasks.iter().for_each(JoinHandle::abort);
+        tasks
     }
 
     /// Listens again on the same port.

@@ -290,7 +290,7 @@ mod tests {
         let mut backend = Backend::start("legacy").await;
         let address = backend.address;
         assert_eq!(Client::connect(address).await.get("/").await.status(), 200);
-        backend.stop();
+        backend.stop().await;
         crate::wait_for("connections are refused", || async {
             TcpStream::connect(address).await.is_err().then_some(())
         })

@@ -53,7 +53,7 @@ fn truncated() -> Vec<Step> {
 
 #[tokio::test]
 async fn a_new_that_refuses_connections_or_resets_them_is_left_and_no_caller_meets_it() {
-    assert_eq!(breaks(Stand::Gradual, Backend::stop).await.0, 0);
+    assert_eq!(breaks(Stand::Gradual, |new| drop(new.begin_to_stop())).await.0, 0);
     let resets = |new: &mut Backend| new.on_all(Some(vec![Step::ReadBody, Step::Reset]));
     assert_eq!(breaks(Stand::Gradual, resets).await.0, 0);
 }

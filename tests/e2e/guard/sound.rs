@@ -21,7 +21,7 @@ async fn a_rolling_restart_of_one_of_two_endpoints_moves_nobody() {
     let load = Load::start(&world.router);
     for _ in 0..2 {
         load.more(300).await;
-        other.stop();
+        other.stop().await;
         load.more(300).await;
         other.restart().await;
     }

@@ -15,7 +15,7 @@ async fn status_of(hooks: &Hooks, hook: &Hook) -> (u16, Value) {
 #[tokio::test]
 async fn what_was_kept_is_sent_after_a_crash_of_the_router() {
     let mut hooks = Hooks::start().await;
-    hooks.legacy.stop();
+    hooks.legacy.stop().await;
     for number in 1..=5 {
         hooks.route(&Hook::new(&format!("d-{number}"), "opened", number)).await;
     }
@@ -130,7 +130,7 @@ async fn what_the_store_loses_before_it_is_on_its_disk_is_given_to_it_again() {
     let Some(mut redis) = RedisServer::start().await else { return };
     redis.command("CONFIG SET appendfsync everysec").await;
     let mut hooks = Hooks::on(&redis, "").await;
-    hooks.legacy.stop();
+    hooks.legacy.stop().await;
     for number in 1..=5 {
         assert_eq!(hooks.route(&Hook::new(&format!("d-{number}"), "opened", number)).await["status"], "routed");
     }
@@ -152,7 +152,7 @@ async fn what_another_primary_lacks_is_given_to_it_although_no_call_has_failed()
     let Some(sentinel) = RedisServer::start_as(Role::SentinelOf(first.address)).await else { return };
     let url = format!("redis+sentinel://{}/main", sentinel.address);
     let mut hooks = Hooks::with("", |setup| setup.with_redis(&url)).await;
-    hooks.legacy.stop();
+    hooks.legacy.stop().await;
     let synced = || async { second.info("replication").await.contains("master_link_status:up").then_some(()) };
     wait_for("the replica has everything", synced).await;
     // From here on it lags behind, and is the primary all the same.
