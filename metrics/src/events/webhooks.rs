@@ -238,20 +238,19 @@ impl SenderNotAsked<'_> {
     }
 }
 
-/// A person had the sender asked, and it was asked for so many deliveries.
+/// A person has the sender asked. Told before it is, because what is asked for stands also where a later question fails.
 #[derive(Debug)]
 pub struct SenderAsked<'a> {
     pub migration: &'a MigrationId,
     pub actor: &'a str,
     pub reason: &'a str,
-    pub lost: usize,
 }
 
 impl SenderAsked<'_> {
     /// What was asked for is counted delivery by delivery.
     pub fn emit(self) {
-        let Self { migration, actor, reason, lost } = self;
+        let Self { migration, actor, reason } = self;
         let (actor, reason) = (Untrusted(actor), Untrusted(reason));
-        info!(%migration, %actor, %reason, lost, "the sender was asked by hand for what never arrived");
+        info!(%migration, %actor, %reason, "the sender is asked by hand for what never arrived");
     }
 }

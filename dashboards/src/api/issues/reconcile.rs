@@ -31,11 +31,10 @@ pub(crate) async fn reconcile(
     let (_, migration) = ledger(&shared, params.migration.as_deref())?;
     let reason = values::reason(body.reason.as_deref())?;
     let person = Control::person(&actor, &reason).map_err(problem)?;
-    let found = shared.reconcile.ask(&migration, params.dry_run).await.map_err(|why| not_asked(&why))?;
     if !params.dry_run {
-        let lost = found.lost.len();
-        SenderAsked { migration: &migration, actor: &person.actor, reason: &person.reason, lost }.emit();
+        SenderAsked { migration: &migration, actor: &person.actor, reason: &person.reason }.emit();
     }
+    let found = shared.reconcile.ask(&migration, params.dry_run).await.map_err(|why| not_asked(&why))?;
     Ok(Json(ReconciledView::new(params.dry_run, found)))
 }
 
