@@ -366,9 +366,9 @@ mod webhooks;
 
 pub use issues::{IssueDiscarded, IssueHandedOver, IssueParked, IssueReplayed, IssueResent, ReportFenced};
 pub use webhooks::{
-    DeliveryAskedFor, DeliveryTried, IssueMovedOn, IssueUnheardOf, JournalAlone, JournalFailed, JournalGiven,
-    SenderAsked, SenderNotAsked, SenderSilenced, Told, WebhookNotKept, WebhookQuarantined, WebhookRefused,
-    WebhookRepeated,
+    DeliveryAskedFor, DeliveryTried, IssueMovedOn, IssueUnheardOf, IssuesHeld, IssuesSent, JournalAlone, JournalFailed,
+    JournalGiven, SenderAsked, SenderNotAsked, SenderSilenced, Told, WebhookNotKept, WebhookQuarantined,
+    WebhookRefused, WebhookRepeated,
 };
 
 #[cfg(test)]

@@ -197,6 +197,8 @@ families! {
         "What the journal of this router holds that the store may not have for good.";
     ISSUES_JOURNAL_ALONE = Gauge "crossfade_issues_journal_alone" ["migration"]
         "1 while webhooks go to the journal alone, because the store does not answer; nothing is sent on meanwhile.";
+    ISSUES_HELD = Gauge "crossfade_issues_held" ["migration"]
+        "1 while what this router has claimed is not sent, because no replica of the store follows.";
     BUILD_INFO = Gauge "crossfade_build_info" ["version"]
         "1, with the version of the router.";
     ACCESS_LOG_DROPPED = Counter "crossfade_access_log_dropped_total" []

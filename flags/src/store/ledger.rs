@@ -162,6 +162,15 @@ pub trait Ledger: Send + Sync {
     /// every second it takes up to a second: answer from a journal of your own meanwhile.
     async fn confirm(&self) -> Result<Durability, StoreError>;
 
+    /// Resolves once whoever may take over from the store's server has everything that calls before it have written; at once
+    /// where nobody may. An error is that it has not, within a second or so.
+    ///
+    /// Whoever sends what it has claimed asks first: what is sent cannot be taken back, and would be sent again, or by two, if what
+    /// it rests upon were lost.
+    async fn copied(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Tells a delivery apart, keeps it, and gives its issue an owner if it has none: all of it, or nothing.
     ///
     /// After a rollback (`placement.mode`) an issue of new is moved as [`Ledger::roll_back`] would.

@@ -111,6 +111,35 @@ impl JournalGiven<'_> {
     }
 }
 
+/// No replica of the store has what was claimed, so nothing is sent on.
+#[derive(Debug)]
+pub struct IssuesHeld<'a> {
+    pub migration: &'a MigrationId,
+    pub error: &'a dyn Told,
+}
+
+impl IssuesHeld<'_> {
+    pub fn emit(self, cells: &WebhookCells) {
+        let Self { migration, error } = self;
+        warn!(%migration, %error, "webhooks are kept and none is sent on until a replica of the store follows");
+        cells.held(true);
+    }
+}
+
+/// A replica of the store follows again, or none is expected any more.
+#[derive(Debug)]
+pub struct IssuesSent<'a> {
+    pub migration: &'a MigrationId,
+}
+
+impl IssuesSent<'_> {
+    pub fn emit(self, cells: &WebhookCells) {
+        let Self { migration } = self;
+        info!(%migration, "webhooks are sent on again");
+        cells.held(false);
+    }
+}
+
 /// The journal could not be written, read or cleared: what the store loses now, nobody has.
 #[derive(Debug)]
 pub struct JournalFailed<'a> {

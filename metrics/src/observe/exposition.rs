@@ -376,6 +376,7 @@ impl Page {
             #[allow(clippy::cast_precision_loss, reason = "a journal has no exabytes")]
             self.gauge(&families::ISSUES_JOURNAL_BYTES, &[id], cells.journal_bytes() as f64);
             self.gauge(&families::ISSUES_JOURNAL_ALONE, &[id], f64::from(u8::from(cells.is_alone())));
+            self.gauge(&families::ISSUES_HELD, &[id], f64::from(u8::from(cells.is_held())));
         }
     }
 

@@ -297,10 +297,12 @@ fn webhooks_without_a_good_signature_and_the_journal_are_told() {
     let cells = observer.declare_webhooks(&id("sessions"));
     cells.unsigned(Unsigned::Wrong);
     cells.journal(17, true);
+    cells.held(true);
     check(&observer, r#"crossfade_issues_unsigned_total{migration="sessions",reason="wrong"}"#, "1");
     check(&observer, r#"crossfade_issues_unsigned_total{migration="sessions",reason="stale"}"#, "0");
     check(&observer, r#"crossfade_issues_journal_bytes{migration="sessions"}"#, "17");
     check(&observer, r#"crossfade_issues_journal_alone{migration="sessions"}"#, "1");
+    check(&observer, r#"crossfade_issues_held{migration="sessions"}"#, "1");
     check(&observer, r#"crossfade_issues_journal_failures_total{migration="sessions"}"#, "0");
     check(&observer, r#"crossfade_issues_reconciled_total{migration="sessions",result="silenced"}"#, "0");
 }

@@ -71,6 +71,7 @@ pub struct WebhookCells {
     journal_failures: AtomicU64,
     journal_bytes: AtomicU64,
     alone: AtomicBool,
+    held: AtomicBool,
 }
 
 impl WebhookCells {
@@ -87,6 +88,11 @@ impl WebhookCells {
     /// Whether all webhooks go to the journal alone, from now on.
     pub fn alone(&self, alone: bool) {
         self.alone.store(alone, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is sent because no replica of the store follows, from now on.
+    pub fn held(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
     }
 
     pub fn journal_failed(&self) {
@@ -111,6 +117,10 @@ impl WebhookCells {
 
     pub(super) fn journal_bytes(&self) -> u64 {
         self.journal_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_alone(&self) -> bool {

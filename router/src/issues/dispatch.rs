@@ -43,6 +43,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// How long it is left alone when it did not answer.
 const PAUSE_AWAY: Duration = Duration::from_secs(1);
 
+/// How long the ledger's replica may take to have what was claimed. With the longest try, 25 s, it is within the claim.
+const COPIED_MAX: Duration = Duration::from_secs(3);
+
 /// How long a connection may take; a try as a whole has its own limit.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 
@@ -67,14 +70,16 @@ pub(crate) struct Dispatch {
     strikes: Mutex<Strikes>,
     /// Nothing more is taken.
     stopped: AtomicBool,
+    /// The ledger's replica did not follow, so that what would be claimed could not be sent.
+    behind: AtomicBool,
 }
 
 impl Dispatch {
     pub(crate) fn new(office: Arc<Office>, catalog: Arc<Catalog>, hand: Hand) -> Arc<Self> {
         let places = Side::ALL.map(|_| Arc::new(Semaphore::new(IN_FLIGHT_MAX)));
         let sender = Sender::new(CONNECT_MAX);
-        let stopped = AtomicBool::new(false);
-        Arc::new(Self { office, catalog, hand, sender, places, strikes: Mutex::default(), stopped })
+        let (stopped, behind) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { office, catalog, hand, sender, places, strikes: Mutex::default(), stopped, behind })
     }
 
     /// Takes nothing more, and waits for what is under way.
@@ -120,6 +125,9 @@ impl Dispatch {
         if office.snapshot().find(&office.migration).is_none() || self.stopped.load(Ordering::Relaxed) {
             return Some(0);
         }
+        if self.behind.load(Ordering::Relaxed) && !self.is_copied().await {
+            return None;
+        }
         let mut places = vec![first];
         while places.len() < CLAIMS_MAX
             && let Ok(place) = Arc::clone(self.places(side)).try_acquire_owned()
@@ -148,6 +156,10 @@ impl Dispatch {
             }
         };
         let taken = claims.len();
+        // What is not sent now is claimed again when this claim has run out.
+        if taken > 0 && !self.is_copied().await {
+            return None;
+        }
         for (claimed, place) in claims.into_iter().zip(places) {
             let own = Arc::clone(self);
             tokio::spawn(async move {
@@ -157,6 +169,19 @@ impl Dispatch {
             });
         }
         Some(taken)
+    }
+
+    /// Whether what was claimed, and all that it rests upon, would outlive the server that the ledger is on.
+    async fn is_copied(&self) -> bool {
+        let copied = tokio::time::timeout(COPIED_MAX, self.office.ledger().copied()).await;
+        let copied = copied.unwrap_or_else(|_| Err(StoreError::unavailable("it did not answer in time")));
+        let was_behind = self.behind.swap(copied.is_err(), Ordering::Relaxed);
+        match &copied {
+            Ok(()) if was_behind => self.office.told.sent_again(),
+            Err(error) if !was_behind => self.office.told.held(error),
+            Ok(()) | Err(_) => {}
+        }
+        copied.is_ok()
     }
 
     /// One try, and what the ledger makes of it.

@@ -14,9 +14,9 @@ use flags::store::StoreError;
 use flags::{MigrationId, Side};
 use metrics::events::Untrusted;
 use metrics::events::{
-    DeliveryAskedFor, DeliveryTried, IssueHandedOver, IssueMovedOn, IssueParked, IssueUnheardOf, JournalAlone,
-    JournalFailed, JournalGiven, SenderNotAsked, SenderSilenced, WebhookNotKept, WebhookQuarantined, WebhookRefused,
-    WebhookRepeated,
+    DeliveryAskedFor, DeliveryTried, IssueHandedOver, IssueMovedOn, IssueParked, IssueUnheardOf, IssuesHeld,
+    IssuesSent, JournalAlone, JournalFailed, JournalGiven, SenderNotAsked, SenderSilenced, WebhookNotKept,
+    WebhookQuarantined, WebhookRefused, WebhookRepeated,
 };
 use metrics::observe::{Arrival, Observer, Unsigned, WebhookCells};
 use tracing::{debug, error, info, warn};
@@ -178,6 +178,14 @@ impl Told {
 
     pub(crate) fn undispatched(&self, error: &StoreError) {
         debug!(migration = %self.migration, %error, "nothing is sent on while the store does not answer");
+    }
+
+    pub(crate) fn held(&self, error: &StoreError) {
+        IssuesHeld { migration: &self.migration, error }.emit(&self.cells);
+    }
+
+    pub(crate) fn sent_again(&self) {
+        IssuesSent { migration: &self.migration }.emit(&self.cells);
     }
 
     pub(crate) fn redelivered(&self, delivery: &str, status: u16) {

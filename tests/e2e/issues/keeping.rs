@@ -170,3 +170,31 @@ async fn what_another_primary_lacks_is_given_to_it_although_no_call_has_failed()
     ids.dedup();
     assert_eq!(ids, ["d-1", "d-2", "d-3", "d-4", "d-5"]);
 }
+
+#[tokio::test]
+async fn nothing_is_sent_that_a_replica_which_takes_over_would_not_know_of() {
+    let Some(redis) = RedisServer::start().await else { return };
+    let Some(replica) = RedisServer::start_as(Role::ReplicaOf(redis.address)).await else { return };
+    wait_for("the replica follows", || async {
+        replica.info("replication").await.contains("master_link_status:up").then_some(())
+    })
+    .await;
+    let hooks = Hooks::on(&redis, "").await;
+    hooks.route(&Hook::new("d-0", "opened", 1)).await;
+    Hooks::arrives(&hooks.legacy, &["d-0"]).await;
+    replica.pause().await;
+    let (status, body) = status_of(&hooks, &Hook::new("d-1", "edited", 1)).await;
+    assert_eq!((status, &body["status"]), (202, &json!("routed")), "what comes in is kept all the same");
+    let held = |expected: f64| {
+        let router = &hooks.router;
+        async move { (router.metric("crossfade_issues_held", "shop").await == Some(expected)).then_some(()) }
+    };
+    wait_for("the router says why nothing is sent", || held(1.0)).await;
+    assert_eq!(Hooks::got(&hooks.legacy), ["d-0"]);
+    replica.resume().await;
+    wait_for("and that it goes on", || held(0.0)).await;
+    // What was claimed in vain is claimed again when that claim has run out; what comes now is not held up by it.
+    hooks.route(&Hook::new("d-2", "opened", 2)).await;
+    Hooks::arrives(&hooks.legacy, &["d-0", "d-2"]).await;
+    hooks.router.wait_until_printed("webhooks are sent on again").await;
+}

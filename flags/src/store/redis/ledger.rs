@@ -32,6 +32,7 @@
 //! Not supported: an eviction policy other than `noeviction`, under which Redis may forget an event that was answered.
 
 mod confirm;
+mod copied;
 mod duty;
 mod people;
 mod read;
@@ -63,11 +64,13 @@ use crate::store::ledger::{
 };
 
 use self::confirm::Confirming;
+use self::copied::Copying;
 
 /// What a store keeps for its ledger alone.
 #[derive(Default)]
 pub(super) struct Own {
     confirming: Confirming,
+    copying: Copying,
     /// The time in a test that has its own; 0 is the server's.
     #[cfg(test)]
     pub(super) now: std::sync::atomic::AtomicU64,
@@ -171,6 +174,10 @@ impl Ledger for Redis {
 
     async fn confirm(&self) -> Result<Durability, StoreError> {
         self.confirm_writes().await
+    }
+
+    async fn copied(&self) -> Result<(), StoreError> {
+        self.copied_writes().await
     }
 
     async fn accept(

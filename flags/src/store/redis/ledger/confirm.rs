@@ -69,23 +69,32 @@ impl Redis {
     }
 
     async fn wait_for_disk(&self, shared: &mut Shared) -> Result<Durability, StoreError> {
-        let mut connection = match &shared.connection {
-            Some(connection) => connection.clone(),
-            None => self.link.servers().connect(&[]).await?.connection,
-        };
-        shared.connection = Some(connection.clone());
-        let mut mark = redis::cmd("INCR");
-        mark.arg(self.key("issues:confirmed"));
-        let _: i64 = self.ask(&mut connection, &mark).await?;
         let mut wait = redis::cmd("WAITAOF");
         wait.arg(1).arg(0).arg(SYNC_MS);
-        let (local, _): (u64, u64) = self.ask(&mut connection, &wait).await?;
+        let (local, _): (u64, u64) = self.mark_and(&mut shared.connection, &wait).await?;
         if local >= 1 {
             return Ok(Durability::Synced);
         }
         Err(StoreError::unavailable(
             "Redis has not synced its append-only file in time (`store.redis`); see its log and its disk",
         ))
+    }
+
+    /// Writes a little, and waits for it: what was written before, by any connection, is then where this is.
+    pub(super) async fn mark_and<T: FromRedisValue>(
+        &self,
+        kept: &mut Option<MultiplexedConnection>,
+        wait: &Cmd,
+    ) -> Result<T, StoreError> {
+        let mut connection = match kept {
+            Some(connection) => connection.clone(),
+            None => self.link.servers().connect(&[]).await?.connection,
+        };
+        *kept = Some(connection.clone());
+        let mut mark = redis::cmd("INCR");
+        mark.arg(self.key("issues:confirmed"));
+        let _: i64 = self.ask(&mut connection, &mark).await?;
+        self.ask(&mut connection, wait).await
     }
 
     async fn ask<T: FromRedisValue>(

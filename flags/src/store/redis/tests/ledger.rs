@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::servers::Server;
+use super::servers::{Server, until};
 use super::*;
 use crate::store::conformance::ledger as suite;
 use crate::store::ledger::{Durability, Preflight};
@@ -51,6 +51,41 @@ async fn many_who_wait_for_the_disk_share_one_wait() {
     while let Some(confirmed) = waiting.join_next().await {
         assert_eq!(confirmed.unwrap(), expected);
     }
+}
+
+#[tokio::test]
+async fn what_was_written_is_copied_to_a_replica_before_anybody_relies_on_it() {
+    let Some(primary) = Server::start(&[]).await else { return };
+    let store = open(&primary.address());
+    store.ledger().copied().await.expect("no replica can take over");
+    let port = primary.port.to_string();
+    let Some(replica) = Server::start(&["--replicaof", "127.0.0.1", &port]).await else { return };
+    until("the replica follows", async || {
+        replica.text(&["INFO", "replication"]).await.contains("master_link_status:up")
+    })
+    .await;
+    // Another one, since this one has looked for replicas a moment ago.
+    let store = Arc::new(open(&primary.address()));
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let store = Arc::clone(&store);
+        waiting.spawn(async move { store.ledger().copied().await });
+    }
+    while let Some(copied) = waiting.join_next().await {
+        copied.unwrap().unwrap();
+    }
+    replica.freeze().await;
+    let behind = store.ledger().copied().await.unwrap_err();
+    assert!(behind.is_transient() && behind.to_string().contains("no replica of Redis follows"), "{behind}");
+    replica.thaw().await;
+    until("the replica follows again", async || store.ledger().copied().await.is_ok()).await;
+    drop(replica);
+    let gone = async || {
+        let error = store.ledger().copied().await.unwrap_err();
+        error.to_string().contains("the replica of Redis has gone")
+    };
+    until("the replica has gone", gone).await;
+    open(&primary.address()).ledger().copied().await.expect("one that never saw a replica awaits none");
 }
 
 #[tokio::test]

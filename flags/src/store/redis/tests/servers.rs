@@ -97,8 +97,16 @@ impl Server {
 
     /// Stops it in the midst of what it does: its sockets stay open and nothing answers.
     pub(super) async fn freeze(&self) {
+        self.signal("-STOP").await;
+    }
+
+    pub(super) async fn thaw(&self) {
+        self.signal("-CONT").await;
+    }
+
+    async fn signal(&self, signal: &str) {
         let process = self.process.id().unwrap().to_string();
-        let status = Command::new("kill").args(["-STOP", &process]).status().await.unwrap();
+        let status = Command::new("kill").args([signal, &process]).status().await.unwrap();
         assert!(status.success());
     }
 
