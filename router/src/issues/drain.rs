@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use flags::ledger::{Accepted, IssueId};
 use flags::store::StoreError;
-use flags::store::ledger::Durability;
+use flags::store::ledger::{Durability, Preflight};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::journal::{Entry, Segment};
@@ -28,6 +28,9 @@ const OPEN_MAX: Duration = Duration::from_secs(3);
 
 /// How often the journal is looked at.
 const TURN: Duration = Duration::from_millis(200);
+
+/// How often the store is asked how durable a write is: its settings change, and replicas come and go.
+const ASKED: Duration = Duration::from_secs(5);
 
 /// The longest pause after a ledger that did not answer.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -69,14 +72,14 @@ impl From<std::io::Error> for Stopped {
 /// Runs for as long as the office does.
 pub(crate) async fn run(office: &Office) {
     let mut pause = TURN;
-    let mut known = false;
+    let mut known: Option<(Instant, Preflight)> = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = office.journalled.notified(), if pause == TURN => {}
         }
-        if !known {
-            known = office.ask().await;
+        if known.as_ref().is_none_or(|(asked, _)| asked.elapsed() >= ASKED) {
+            known = office.ask(known.as_ref().map(|(_, found)| found)).await.map(|found| (Instant::now(), found));
         }
         let turn = office.turn().await;
         office.told.journal(office.journal.bytes(), office.is_away());
@@ -95,17 +98,15 @@ pub(crate) async fn run(office: &Office) {
 }
 
 impl Office {
-    /// How durable a write is, once the store says so.
-    async fn ask(&self) -> bool {
-        match self.ledger().preflight().await {
-            Ok(found) => {
-                self.set_durability(found.durability);
-                found.refusals.iter().for_each(|refusal| self.told.refused(refusal));
-                found.warnings.iter().for_each(|warning| self.told.warned(warning));
-                true
-            }
-            Err(_) => false,
+    /// How durable a write is, once the store says so; what is new about it is told.
+    async fn ask(&self, before: Option<&Preflight>) -> Option<Preflight> {
+        let found = self.ledger().preflight().await.ok()?;
+        self.set_durability(found.durability);
+        if before.is_none_or(|before| *before != found) {
+            found.refusals.iter().for_each(|refusal| self.told.refused(refusal));
+            found.warnings.iter().for_each(|warning| self.told.warned(warning));
         }
+        Some(found)
     }
 
     async fn turn(&self) -> Result<(), Stopped> {

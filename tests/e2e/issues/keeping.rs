@@ -1,5 +1,7 @@
 //! What was answered with success outlives routers, stores and disks that fail.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use harness::redis_server::Role;
 use harness::{Backend, RedisServer, wait_for, wait_until};
 use serde_json::{Value, json};
@@ -197,4 +199,22 @@ async fn nothing_is_sent_that_a_replica_which_takes_over_would_not_know_of() {
     hooks.route(&Hook::new("d-2", "opened", 2)).await;
     Hooks::arrives(&hooks.legacy, &["d-0", "d-2"]).await;
     hooks.router.wait_until_printed("webhooks are sent on again").await;
+}
+
+#[tokio::test]
+async fn a_replica_that_comes_later_makes_the_journal_answer_too() {
+    let Some(redis) = RedisServer::start().await else { return };
+    let hooks = Hooks::on(&redis, "").await;
+    let sent = AtomicU64::new(0);
+    let is_journalled = |expected: bool| {
+        let (hooks, number) = (&hooks, sent.fetch_add(1, Ordering::Relaxed));
+        async move {
+            hooks.route(&Hook::new(&format!("d-{number}"), "opened", number)).await;
+            let bytes = hooks.router.metric("crossfade_issues_journal_bytes", "shop").await;
+            (bytes.is_some_and(|bytes| (bytes > 0.0) == expected)).then_some(())
+        }
+    };
+    wait_for("a store that is alone and syncs each write needs no journal", || is_journalled(false)).await;
+    let Some(_replica) = RedisServer::start_as(Role::ReplicaOf(redis.address)).await else { return };
+    wait_for("one with a replica does", || is_journalled(true)).await;
 }

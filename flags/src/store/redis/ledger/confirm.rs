@@ -12,9 +12,10 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisError, Value};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::super::Redis;
+use super::super::address::Topology;
 use super::super::words::timed_out;
 use crate::store::StoreError;
 use crate::store::ledger::{Durability, Preflight};
@@ -23,6 +24,9 @@ use crate::store::ledger::{Durability, Preflight};
 const SYNC_MS: u64 = 2_500;
 
 const SYNC_TIMEOUT: Duration = Duration::from_millis(SYNC_MS + 500);
+
+/// How long it is believed what the server does: settings change, and replicas come and go.
+const KNOWN: Duration = Duration::from_secs(5);
 
 /// Who waits for what was written.
 #[derive(Default)]
@@ -38,8 +42,8 @@ struct Shared {
     done: u64,
     last: Durability,
     connection: Option<MultiplexedConnection>,
-    /// What the server does, once it was asked.
-    known: Option<Durability>,
+    /// What the server does, and when it was asked.
+    known: Option<(Instant, Durability)>,
 }
 
 impl Redis {
@@ -50,11 +54,11 @@ impl Redis {
             return Ok(shared.last);
         }
         let covered = self.own_ledger.confirming.asked.load(Ordering::SeqCst);
-        let known = match shared.known {
-            Some(known) => known,
-            None => self.ledger_preflight().await?.durability,
+        let (asked, known) = match shared.known {
+            Some((asked, known)) if asked.elapsed() < KNOWN => (asked, known),
+            Some(_) | None => (Instant::now(), self.ledger_preflight().await?.durability),
         };
-        shared.known = Some(known);
+        shared.known = Some((asked, known));
         let confirmed = match known {
             Durability::Soon => self.wait_for_disk(&mut shared).await,
             Durability::Synced | Durability::Memory => Ok(known),
@@ -126,11 +130,13 @@ impl Redis {
         // Managed servers do not tell it.
         let fsync: Option<Vec<String>> = self.link.query(&config).await.ok();
         let fsync = fsync.and_then(|pair| pair.into_iter().nth(1));
-        Ok(judge(&info, fsync.as_deref()))
+        let stands_in = *self.link.address().topology() != Topology::Single;
+        Ok(judge(&info, fsync.as_deref(), stands_in))
     }
 }
 
-fn judge(info: &str, fsync: Option<&str>) -> Preflight {
+/// `stands_in`: another server may take over, although none may follow at this moment.
+fn judge(info: &str, fsync: Option<&str>, stands_in: bool) -> Preflight {
     let value = |name: &str| {
         info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':').map(str::to_owned))
     };
@@ -150,7 +156,7 @@ fn judge(info: &str, fsync: Option<&str>) -> Preflight {
     let mut numbers = version.split('.').map(|part| part.parse::<u64>().unwrap_or_default());
     let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
     // What is on the disk of this server is not yet at the replica that may take over from it.
-    let is_alone = value("connected_slaves").is_none_or(|count| count == "0");
+    let is_alone = !stands_in && value("connected_slaves").is_none_or(|count| count == "0");
     preflight.durability = match fsync {
         Some("always") if is_alone => Durability::Synced,
         Some("no") => {
@@ -176,7 +182,7 @@ mod tests {
 
     #[track_caller]
     fn check(info: &str, fsync: Option<&str>, refused: &str, warned: &str, durability: Durability) {
-        let Preflight { refusals, warnings, durability: found } = judge(info, fsync);
+        let Preflight { refusals, warnings, durability: found } = judge(info, fsync, false);
         let is_told = |texts: &[String], word: &str| {
             if word.is_empty() { texts.is_empty() } else { texts.len() == 1 && texts[0].contains(word) }
         };
@@ -199,6 +205,7 @@ mod tests {
         check(&of("noeviction", 1, "7.0.15"), Some("always"), "", "", Durability::Synced);
         check(&format!("{good}connected_slaves:0\r\n"), Some("always"), "", "", Durability::Synced);
         check(&format!("{good}connected_slaves:1\r\n"), Some("always"), "", "", Durability::Soon);
+        assert_eq!(judge(&good, Some("always"), true).durability, Durability::Soon, "its replica may come back");
         check(&of("noeviction", 0, "7.4.1"), Some("always"), "", "set appendonly", Durability::Memory);
         check(&of("allkeys-lru", 1, "8.0.0"), None, "to noeviction", "", Durability::Soon);
     }
