@@ -60,7 +60,7 @@ pub(crate) use tests::corpus;
 use report::Report;
 
 pub use difference::{Difference, Fingerprint, Kind, Place, Shown, Type};
-pub use digest::{Digest, Digester};
+pub use digest::{DIGESTED_BYTES_MAX, Digest, Digester};
 pub use issued::{carried, one_sided};
 pub(crate) use path::steps;
 pub use rules::{Decimal, RuleEntry, RuleError, RuleKind, Rules};

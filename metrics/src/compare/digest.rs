@@ -27,6 +27,9 @@ use super::census::{CENSUS_BYTES_MAX, Census};
 use super::json::Unread;
 use super::stream::Stream;
 
+/// As it was received; what is longer is not worth the time.
+pub const DIGESTED_BYTES_MAX: u64 = 16 << 20;
+
 /// A body that is longer unpacked has none.
 pub(super) const PLAIN_BYTES_MAX: u64 = 64 << 20;
 
