@@ -202,10 +202,12 @@ pub enum NotCompared {
     Nodes,
     /// The request carries a cursor or token that only one side had issued.
     OneSided,
+    /// Under a rule of kind `tolerance` or `map_host` something differs of which only a digest is known.
+    NeedsValues,
 }
 
 impl NotCompared {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotModified,
         Self::TooManyRequests,
         Self::Range,
@@ -218,6 +220,7 @@ impl NotCompared {
         Self::Depth,
         Self::Nodes,
         Self::OneSided,
+        Self::NeedsValues,
     ];
 
     /// Stable, for labels and JSON.
@@ -235,6 +238,7 @@ impl NotCompared {
             Self::Depth => "depth",
             Self::Nodes => "nodes",
             Self::OneSided => "one_sided",
+            Self::NeedsValues => "needs_values",
         }
     }
 }

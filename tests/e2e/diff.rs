@@ -383,7 +383,7 @@ async fn of_long_answers_is_told_where_they_differ() {
     assert_eq!(totals(&report), [0, 0, 3, 1], "{report}");
     let mut found = differences(&report);
     found.sort_unstable();
-    let expected = [("$", "body_length"), ("$.orders", "length_changed"), ("$.orders[*].total", "value_changed")];
+    let expected = [("$", "body_length"), ("$.orders[*]", "missing"), ("$.orders[*].total", "value_changed")];
     assert_eq!(found, expected, "{report}");
 }
 

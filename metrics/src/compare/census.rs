@@ -72,6 +72,11 @@ pub(super) const HEX: u16 = 1 << 8;
 pub(super) const DIGITS: u16 = 1 << 9;
 pub(super) const DECIMAL: u16 = 1 << 10;
 
+/// The type of a bit of [`Looks`], in the order of the first bits; whatever is behind them is a text.
+pub(super) const TYPES: usize = 6;
+pub(super) const ARRAYS: usize = 3;
+pub(super) const OBJECTS: usize = 4;
+
 /// What was seen at one pattern.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -81,6 +86,19 @@ pub(super) struct Seen {
     /// Of the values with their places in the arrays around them.
     pub(super) placed: u64,
     pub(super) looks: Looks,
+    /// How many there are of each type.
+    pub(super) types: [u32; TYPES],
+}
+
+impl Seen {
+    pub(super) fn of_type(&self, at: usize) -> u64 {
+        self.types.get(at).map_or(0, |count| u64::from(*count))
+    }
+
+    /// Numbers, texts, and whatever else can change without becoming another type or length.
+    pub(super) fn scalars(&self) -> u64 {
+        [1, 2, 5].into_iter().map(|at| self.of_type(at)).sum()
+    }
 }
 
 /// One pattern.
@@ -192,6 +210,9 @@ impl Census {
             own.sum = own.sum.wrapping_add(hash);
             own.placed = own.placed.wrapping_add(mix(hash, place));
             own.looks.0 |= 1 << look;
+            if let Some(of_type) = own.types.get_mut(usize::from(look).min(TYPES - 1)) {
+                *of_type = of_type.saturating_add(1);
+            }
         }
     }
 
