@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use foldhash::fast::FixedState;
 
 use super::hash::{mix, of_bytes, of_number};
+use super::json::has_lone_surrogate;
 use super::redact;
 use super::shape::Shape;
 use super::stream::{Scalar, Text, Visit};
@@ -48,7 +49,7 @@ pub(super) const ROOT: u32 = 0;
 pub(super) struct Looks(pub(super) u16);
 
 /// How bits of [`Looks`] are called, as a type of JSON and a form.
-pub(super) const LOOKS: [(super::Type, &str); 14] = {
+pub(super) const LOOKS: [(super::Type, &str); 15] = {
     use super::Type::{Array, Boolean, Null, Number, Object, String};
     [
         (Null, "null"),
@@ -65,12 +66,16 @@ pub(super) const LOOKS: [(super::Type, &str); 14] = {
         (String, "url"),
         (String, "email"),
         (String, "text"),
+        (String, "lone surrogate"),
     ]
 };
 
 pub(super) const HEX: u16 = 1 << 8;
 pub(super) const DIGITS: u16 = 1 << 9;
 pub(super) const DECIMAL: u16 = 1 << 10;
+pub(super) const TEXT: u16 = 1 << 13;
+/// A text that holds half a surrogate pair.
+pub(super) const LONE: u16 = 1 << 14;
 
 /// The type of a bit of [`Looks`], in the order of the first bits; whatever is behind them is a text.
 pub(super) const TYPES: usize = 6;
@@ -275,6 +280,10 @@ fn is_folded(key: &[u8]) -> bool {
 
 /// The bit of a text in [`Looks`].
 fn look(text: &[u8]) -> u16 {
+    // The first byte of each such half, which few texts have.
+    if text.contains(&0xed) && has_lone_surrogate(text) {
+        return 14;
+    }
     if text.len() > SHAPE_BYTES_MAX {
         return 13;
     }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::NotCompared;
-use super::census::{ARRAYS, Census, DECIMAL, DIGITS, HEX, LOOKS, Looks, OBJECTS, ROOT, Seen};
+use super::census::{ARRAYS, Census, DECIMAL, DIGITS, HEX, LONE, LOOKS, Looks, OBJECTS, ROOT, Seen, TEXT};
 use super::difference::{Difference, Kind, Place, Shown, Type};
 use super::path::{At, Follower};
 use super::report::Report;
@@ -90,7 +90,10 @@ impl<'a> Walk<'a, '_, '_> {
         if a.count != b.count {
             // As many more as there are more above is only what follows of that.
             let follows = is_element || (a.count == above.0 && b.count == above.1);
-            if !follows {
+            if !follows && self.is_named(both) && (a.count > above.0 || b.count > above.1) {
+                // More than there are objects to have it.
+                self.tell_unless_ignored(Kind::DuplicateKey, (a, b), at);
+            } else if !follows {
                 let is_lost = u128::from(a.count) * u128::from(above.1) > u128::from(b.count) * u128::from(above.0);
                 self.tell_unless_ignored(if is_lost { Kind::Missing } else { Kind::Added }, (a, b), at);
             }
@@ -118,6 +121,14 @@ impl<'a> Walk<'a, '_, '_> {
             self.rules.leave(inner);
             self.path.pop();
         }
+    }
+
+    /// Whether it is a member of a name of its own, which an object has once.
+    fn is_named(&self, (i, j): Both) -> bool {
+        let of = |census: &Census, at: Option<u32>| {
+            at.and_then(|at| census.pattern(at)).is_some_and(|own| own.key.is_some())
+        };
+        of(self.legacy, i) || of(self.new, j)
     }
 
     fn key(&self, (i, j): Both, step: &'a str) -> &'a [u8] {
@@ -155,7 +166,7 @@ impl<'a> Walk<'a, '_, '_> {
 
     /// As many values as before, and not the same.
     fn changed(&mut self, both: Both, (a, b): (Seen, Seen), at: At) {
-        let is_text_or_number = |looks: Looks| looks.0 & !0b11_1111_1110_0100 == 0;
+        let is_text_or_number = |looks: Looks| looks.0 & !0b111_1111_1110_0100 == 0;
         let (has_same_types, has_arrays) = (a.types == b.types, a.of_type(ARRAYS) > 0);
         match self.rules.value(at) {
             Some(RuleKind::Ignore) => return self.ruled_out(),
@@ -172,6 +183,9 @@ impl<'a> Walk<'a, '_, '_> {
         }
         if !has_same_types {
             return self.tell(Kind::TypeChanged, (a, b), None);
+        }
+        if (a.looks.0 ^ b.looks.0) & LONE != 0 {
+            return self.tell(Kind::LoneSurrogate, (a, b), None);
         }
         if !has_arrays || a.scalars() > 0 {
             return self.tell(Kind::ValueChanged, (a, b), None);
@@ -255,7 +269,7 @@ fn each(looks: Looks) -> impl Iterator<Item = (Type, &'static str)> {
 
 /// The same for shapes that may stand for each other: one digest in a few hundred has no letters in it.
 fn alike(looks: Looks) -> u16 {
-    let all = looks.0;
+    let all = if looks.0 & LONE != 0 { (looks.0 & !LONE) | TEXT } else { looks.0 };
     let digits = if all & DECIMAL != 0 { (all & !DECIMAL) | DIGITS } else { all };
     if all & HEX != 0 { digits & !DIGITS } else { digits }
 }

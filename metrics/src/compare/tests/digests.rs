@@ -36,7 +36,8 @@ fn check(legacy: &str, new: &str, expected: &[&str]) {
 fn what_means_the_same_matches() {
     check(r#"{"a":1,"b":[1,2]}"#, r#"{ "b" : [1.0, 2e0], "a" : 1 }"#, &["matched"]);
     check(r#"["\u00e9"]"#, r#"["é"]"#, &["matched"]);
-    check("[1]", "\u{feff}[1]", &["matched"]);
+    check("\u{feff}[1]", "\u{feff}[1.0]", &["matched"]);
+    check("[-0,1e400]", "[0.0, 10e399]", &["matched"]);
 }
 
 #[test]
@@ -69,6 +70,15 @@ fn a_difference_is_told_by_its_place_and_kind() {
     let map = |value: u8| format!("{{\"3f2504e0-4f89-11d3-9a0c-0305e82c3301\":{value}}}");
     check(&map(1), &map(2), &["$.* value_changed"]);
     check("{}", "{\"a\":", &["$ not_json"]);
+    check("[1]", "\u{feff}[1]", &["$ not_json"]);
+    for wrong in ["NaN", "{}x", "{}{}", "[1,]", "\u{ffff}", ""] {
+        check("{}", wrong, &["$ not_json"]);
+    }
+    check(r#"{"a":1,"a":2}"#, r#"{"a":2}"#, &["$.a duplicate_key"]);
+    check(r#"[{"a":1},{"a":1,"a":2}]"#, r#"[{"a":1},{"a":2}]"#, &["$[*].a duplicate_key"]);
+    check(r#""x\ud800""#, r#""x\ufffd""#, &["$ lone_surrogate"]);
+    check("9007199254740993", "9007199254740992", &["$ value_changed"]);
+    check("1e400", "1e401", &["$ value_changed"]);
     check(&"[".repeat(65), "[]", &["not compared: depth"]);
 }
 
@@ -180,4 +190,27 @@ fn brotli_is_unpacked_within_a_window() {
     // A window of a gigabyte, and one of 16 MiB.
     assert_eq!(Digest::of(&bytes("115eac04e09794d9ea8acd8200e30c"), "br", &limits), None);
     assert_eq!(Digest::of(&[0x0f, packed[1], packed[2]], "br", &limits), None);
+}
+
+#[test]
+fn a_byte_order_mark_is_one_in_whatever_pieces_it_comes() {
+    let limits = Limits::default();
+    let headers = json_headers();
+    let cut = Answer { status: 200, headers: &headers, body: b"", truncated: true };
+    for piece in 1..6 {
+        let digest = |text: &str| {
+            let mut digester = Digester::new("", &limits).unwrap();
+            text.as_bytes().chunks(piece).for_each(|piece| digester.update(piece));
+            digester.finish()
+        };
+        let compared = |legacy: &str, new: &str| {
+            let (a, b) = (digest(legacy), digest(new));
+            let [a, b] = [&a, &b].map(|digest| Unkept { digest: digest.as_ref(), length_min: 0 });
+            told(&compare_unkept(&cut, &cut, [a, b], &Rules::default(), &limits))
+        };
+        assert_eq!(compared("\u{feff}[1]", "\u{feff}[1.0]"), ["matched"], "in pieces of {piece}");
+        assert_eq!(compared("[1]", "\u{feff}[1]"), ["$ not_json"]);
+        assert_eq!(compared("\u{feff}[1]", "\u{feff}\u{feff}[1]"), ["$ not_json"]);
+        assert_eq!(compared("\u{fec0}", "[1]"), ["$ not_json"]);
+    }
 }
