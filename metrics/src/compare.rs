@@ -60,7 +60,7 @@ pub(crate) use tests::corpus;
 use report::Report;
 
 pub use difference::{Difference, Fingerprint, Kind, Place, Shown, Type};
-pub use digest::{Digest, Digester};
+pub use digest::{DIGESTED_BYTES_MAX, Digest, Digester};
 pub use issued::{carried, one_sided};
 pub(crate) use path::steps;
 pub use rules::{Decimal, RuleEntry, RuleError, RuleKind, Rules};
@@ -202,10 +202,12 @@ pub enum NotCompared {
     Nodes,
     /// The request carries a cursor or token that only one side had issued.
     OneSided,
+    /// Under a rule of kind `tolerance` or `map_host` something differs of which only a digest is known.
+    NeedsValues,
 }
 
 impl NotCompared {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotModified,
         Self::TooManyRequests,
         Self::Range,
@@ -218,6 +220,7 @@ impl NotCompared {
         Self::Depth,
         Self::Nodes,
         Self::OneSided,
+        Self::NeedsValues,
     ];
 
     /// Stable, for labels and JSON.
@@ -235,6 +238,7 @@ impl NotCompared {
             Self::Depth => "depth",
             Self::Nodes => "nodes",
             Self::OneSided => "one_sided",
+            Self::NeedsValues => "needs_values",
         }
     }
 }

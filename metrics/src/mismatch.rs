@@ -428,11 +428,11 @@ fn allowed(differences: &[Difference], raw: Comparison, paths: &[String]) -> Vec
 }
 
 impl Kept {
-    fn answer(&self) -> Answer<'_> {
+    pub fn answer(&self) -> Answer<'_> {
         Answer { status: self.status, headers: &self.headers, body: &self.body, truncated: self.truncated }
     }
 
-    fn unkept(&self) -> Unkept<'_> {
+    pub fn unkept(&self) -> Unkept<'_> {
         Unkept { digest: self.digest.as_ref(), length_min: self.length_min }
     }
 }

@@ -8,6 +8,7 @@
 //! Not here: arguments and exit codes, which are `cli/diff.rs`.
 
 pub(crate) mod fold;
+pub(crate) mod gathering;
 pub(crate) mod recording;
 pub(crate) mod report;
 pub(crate) mod run;

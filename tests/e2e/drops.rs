@@ -3,11 +3,12 @@
 use harness::backend::{answers, response};
 use harness::{Step, wait_for, wait_until};
 
-use crate::world::World;
+use crate::world::{World, patient};
 
 async fn in_parallel(parallel: &str, upstreams: &str, workers: usize) -> World {
+    let parallel = patient(&format!("noise: 0%, {parallel}"));
     let world = World::with(|setup| {
-        let setup = setup.with_migration(&format!("key: [header:x-user-id]\nparallel: {{noise: 0%, {parallel}}}"));
+        let setup = setup.with_migration(&format!("key: [header:x-user-id]\nparallel: {{{parallel}}}"));
         let setup = setup.with_workers(workers);
         if upstreams.is_empty() { setup } else { setup.with_upstreams(upstreams) }
     })

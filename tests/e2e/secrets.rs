@@ -4,7 +4,7 @@
 use harness::{Client, RedisServer, Setup, Step, wait_for};
 
 use crate::operations::command;
-use crate::world::World;
+use crate::world::{World, patient};
 
 /// In every secret, and in nothing else. Those of values that are shown have it in them as well.
 const MARK: &str = "pl4nted";
@@ -86,7 +86,8 @@ fn has(bytes: &[u8], text: &str) -> bool {
 async fn check(format: &str, store: impl FnOnce(Setup) -> Setup, stored: impl Fn(&World) -> Vec<u8>) {
     let mut world = World::with(|setup| {
         let writes = "writes: [{path: /**, methods: [POST], dry_run: true}]";
-        let parallel = format!("parallel: {{noise: 20%, {writes}, compare: {{raw_paths: {RAW}}}}}");
+        let parallel = patient(&format!("noise: 20%, {writes}, compare: {{raw_paths: {RAW}}}"));
+        let parallel = format!("parallel: {{{parallel}}}");
         let log = format!("log: {{format: {format}, access: {{sample: 100%}}}}");
         store(setup.with_top(&log).with_migration(&format!("key: [header:x-user-id]\n{parallel}")))
     })

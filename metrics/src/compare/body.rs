@@ -149,7 +149,7 @@ fn digested(
 
 /// Compares by what both documents have at each place; `false` if neither side is any.
 fn counted(a: &Digest, b: &Digest, rules: &Rules, report: &mut Report) -> Result<bool, NotCompared> {
-    match (a.inside(), b.inside()) {
+    match (a.inside_beside(b), b.inside_beside(a)) {
         (Ok(legacy), Ok(new)) => censuses::compare(legacy, new, Follower::new(rules.body()), report)?,
         (Err(Unread::Depth), _) | (_, Err(Unread::Depth)) => return Err(NotCompared::Depth),
         (Err(Unread::Nodes), _) | (_, Err(Unread::Nodes)) => return Err(NotCompared::Nodes),
@@ -281,8 +281,14 @@ fn is_json(media: &str, body: &[u8]) -> bool {
 }
 
 fn is_text(media: &str) -> bool {
-    let texts =
-        ["application/xml", "application/javascript", "application/x-www-form-urlencoded", "application/x-ndjson"];
+    let texts = [
+        "application/xml",
+        "application/javascript",
+        "application/x-www-form-urlencoded",
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+    ];
     let is_json = media == "application/json" || media.ends_with("+json");
     media.is_empty() || media.starts_with("text/") || media.ends_with("+xml") || texts.contains(&media) || is_json
 }

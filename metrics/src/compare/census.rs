@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use foldhash::fast::FixedState;
 
 use super::hash::{mix, of_bytes, of_number};
+use super::json::has_lone_surrogate;
 use super::redact;
 use super::shape::Shape;
 use super::stream::{Scalar, Text, Visit};
@@ -48,7 +49,7 @@ pub(super) const ROOT: u32 = 0;
 pub(super) struct Looks(pub(super) u16);
 
 /// How bits of [`Looks`] are called, as a type of JSON and a form.
-pub(super) const LOOKS: [(super::Type, &str); 14] = {
+pub(super) const LOOKS: [(super::Type, &str); 15] = {
     use super::Type::{Array, Boolean, Null, Number, Object, String};
     [
         (Null, "null"),
@@ -65,12 +66,21 @@ pub(super) const LOOKS: [(super::Type, &str); 14] = {
         (String, "url"),
         (String, "email"),
         (String, "text"),
+        (String, "lone surrogate"),
     ]
 };
 
 pub(super) const HEX: u16 = 1 << 8;
 pub(super) const DIGITS: u16 = 1 << 9;
 pub(super) const DECIMAL: u16 = 1 << 10;
+pub(super) const TEXT: u16 = 1 << 13;
+/// A text that holds half a surrogate pair.
+pub(super) const LONE: u16 = 1 << 14;
+
+/// The type of a bit of [`Looks`], in the order of the first bits; whatever is behind them is a text.
+pub(super) const TYPES: usize = 6;
+pub(super) const ARRAYS: usize = 3;
+pub(super) const OBJECTS: usize = 4;
 
 /// What was seen at one pattern.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +91,19 @@ pub(super) struct Seen {
     /// Of the values with their places in the arrays around them.
     pub(super) placed: u64,
     pub(super) looks: Looks,
+    /// How many there are of each type.
+    pub(super) types: [u32; TYPES],
+}
+
+impl Seen {
+    pub(super) fn of_type(&self, at: usize) -> u64 {
+        self.types.get(at).map_or(0, |count| u64::from(*count))
+    }
+
+    /// Numbers, texts, and whatever else can change without becoming another type or length.
+    pub(super) fn scalars(&self) -> u64 {
+        [1, 2, 5].into_iter().map(|at| self.of_type(at)).sum()
+    }
 }
 
 /// One pattern.
@@ -192,6 +215,9 @@ impl Census {
             own.sum = own.sum.wrapping_add(hash);
             own.placed = own.placed.wrapping_add(mix(hash, place));
             own.looks.0 |= 1 << look;
+            if let Some(of_type) = own.types.get_mut(usize::from(look).min(TYPES - 1)) {
+                *of_type = of_type.saturating_add(1);
+            }
         }
     }
 
@@ -254,6 +280,10 @@ fn is_folded(key: &[u8]) -> bool {
 
 /// The bit of a text in [`Looks`].
 fn look(text: &[u8]) -> u16 {
+    // The first byte of each such half, which few texts have.
+    if text.contains(&0xed) && has_lone_surrogate(text) {
+        return 14;
+    }
     if text.len() > SHAPE_BYTES_MAX {
         return 13;
     }

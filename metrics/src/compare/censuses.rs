@@ -1,18 +1,21 @@
 //! Holds two documents against each other of which only a census is known, under rules.
 //!
 //! A difference is told by its pattern and kind, as it would be of documents that are kept, so that both are one finding. What
-//! follows of another is not told: members that are lost with their object, and counts that differ because an array is longer.
+//! follows of another is not told: members that are lost with their object, counts that differ because an array is longer, and the
+//! order within an array that has another length, or of which the whole stands elsewhere.
 //!
-//! Deliberately not supported: `tolerance` and `map_host`, which need values. Where only such places differ, nobody knows.
+//! Deliberately not supported: `tolerance` and `map_host`, which need values. Where such places differ, nobody knows
+//! ([`NotCompared::NeedsValues`]). Arrays of arrays that have changed places are told as values that have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::NotCompared;
-use super::census::{Census, DECIMAL, DIGITS, HEX, LOOKS, Looks, ROOT, Seen};
+use super::census::{ARRAYS, Census, DECIMAL, DIGITS, HEX, LONE, LOOKS, Looks, OBJECTS, ROOT, Seen, TEXT};
 use super::difference::{Difference, Kind, Place, Shown, Type};
 use super::path::{At, Follower};
 use super::report::Report;
 use super::rules::RuleKind;
+use super::walk::SINGLE_MAX;
 
 /// The same pattern in both, where they have it.
 type Both = (Option<u32>, Option<u32>);
@@ -23,12 +26,14 @@ struct Walk<'a, 'r, 'l> {
     rules: Follower<'r>,
     /// The steps down to here.
     path: Vec<&'a str>,
-    /// Arrays that were told to be in another order.
-    reordered: BTreeSet<String>,
+    /// Arrays with values in another order, and arrays of another length.
+    reordered: BTreeMap<String, (Seen, Seen)>,
+    resized: BTreeSet<String>,
     report: &'a mut Report<'l>,
     told: u64,
-    /// Something may differ, or not.
+    /// Something may differ, or not: beyond the limits, or under a rule that needs values.
     is_unknown: bool,
+    needs_values: bool,
 }
 
 /// Compares what both documents have; the error says why that is not enough.
@@ -41,15 +46,18 @@ pub(super) fn compare(
     if legacy.total == new.total {
         return Ok(());
     }
-    let (path, reordered) = (Vec::new(), BTreeSet::new());
-    let mut walk = Walk { legacy, new, rules, path, reordered, report, told: 0, is_unknown: false };
+    let (path, reordered, resized) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+    let (told, is_unknown, needs_values) = (0, false, false);
+    let mut walk = Walk { legacy, new, rules, path, reordered, resized, report, told, is_unknown, needs_values };
     let root = walk.rules.root();
     walk.pattern((Some(ROOT), Some(ROOT)), (1, 1), root, false);
+    walk.tell_orders();
     let is_beyond = legacy.is_beyond || new.is_beyond;
-    match (walk.is_unknown || walk.told == 0, is_beyond) {
-        (true, true) => Err(NotCompared::Nodes),
-        (true, false) => Err(NotCompared::TooLarge),
-        (false, _) => Ok(()),
+    match (walk.needs_values, walk.is_unknown || walk.told == 0) {
+        (true, _) => Err(NotCompared::NeedsValues),
+        (false, true) if is_beyond => Err(NotCompared::Nodes),
+        (false, true) => Err(NotCompared::TooLarge),
+        (false, false) => Ok(()),
     }
 }
 
@@ -61,7 +69,7 @@ impl<'a> Walk<'a, '_, '_> {
         (of(self.legacy, i), of(self.new, j))
     }
 
-    /// `above` is how many values there are above it on each side.
+    /// `above` is how many objects, or arrays, there are above it on each side.
     fn pattern(&mut self, both: Both, above: (u64, u64), at: At, is_unordered: bool) {
         let (a, b) = self.seen(both);
         if self.rules.is_ignored(at) {
@@ -72,7 +80,9 @@ impl<'a> Walk<'a, '_, '_> {
         }
         let is_element = self.path.last() == Some(&"[*]");
         if a.count == 0 || b.count == 0 {
-            if !is_element && a.count + b.count > 0 {
+            // What was in an object that is none any more follows of that.
+            let follows = is_element || above.0 == 0 || above.1 == 0;
+            if !follows && a.count + b.count > 0 {
                 self.one_side(both, (a, b), at);
             }
             return;
@@ -80,23 +90,22 @@ impl<'a> Walk<'a, '_, '_> {
         if a.count != b.count {
             // As many more as there are more above is only what follows of that.
             let follows = is_element || (a.count == above.0 && b.count == above.1);
-            if !follows {
+            if !follows && self.is_named(both) && (a.count > above.0 || b.count > above.1) {
+                // More than there are objects to have it.
+                self.tell_unless_ignored(Kind::DuplicateKey, (a, b), at);
+            } else if !follows {
                 let is_lost = u128::from(a.count) * u128::from(above.1) > u128::from(b.count) * u128::from(above.0);
                 self.tell_unless_ignored(if is_lost { Kind::Missing } else { Kind::Added }, (a, b), at);
             }
         } else if a.sum != b.sum {
-            self.changed((a, b), at);
-            if types(a.looks) != types(b.looks) {
-                // What was in an object that is none any more follows of that.
-                return;
-            }
+            self.changed(both, (a, b), at);
         } else if a.placed != b.placed {
             self.moved((a, b), is_unordered);
         }
-        self.below(both, (a.count, b.count), at, is_unordered);
+        self.below(both, (a, b), at, is_unordered);
     }
 
-    fn below(&mut self, (i, j): Both, counts: (u64, u64), at: At, is_unordered: bool) {
+    fn below(&mut self, (i, j): Both, (a, b): (Seen, Seen), at: At, is_unordered: bool) {
         let of = |census: &'a Census, at: Option<u32>| at.and_then(|at| census.pattern(at)).map(|own| &own.below);
         let (legacy, new) = (of(self.legacy, i), of(self.new, j));
         let mut steps: BTreeMap<&'a str, Both> = BTreeMap::new();
@@ -107,10 +116,19 @@ impl<'a> Walk<'a, '_, '_> {
             let inner =
                 if step == "[*]" { self.rules.element(at) } else { self.rules.member(at, self.key(both, step)) };
             let is_unordered = is_unordered || (step == "[*]" && self.rules.order(at).is_some());
-            self.pattern(both, counts, inner, is_unordered);
+            let above = if step == "[*]" { ARRAYS } else { OBJECTS };
+            self.pattern(both, (a.of_type(above), b.of_type(above)), inner, is_unordered);
             self.rules.leave(inner);
             self.path.pop();
         }
+    }
+
+    /// Whether it is a member of a name of its own, which an object has once.
+    fn is_named(&self, (i, j): Both) -> bool {
+        let of = |census: &Census, at: Option<u32>| {
+            at.and_then(|at| census.pattern(at)).is_some_and(|own| own.key.is_some())
+        };
+        of(self.legacy, i) || of(self.new, j)
     }
 
     fn key(&self, (i, j): Both, step: &'a str) -> &'a [u8] {
@@ -146,25 +164,49 @@ impl<'a> Walk<'a, '_, '_> {
         self.tell_unless_ignored(if b.count == 0 { Kind::Missing } else { Kind::Added }, (a, b), at);
     }
 
-    fn changed(&mut self, (a, b): (Seen, Seen), at: At) {
-        let is_text_or_number = |looks: Looks| looks.0 & !0b11_1111_1110_0100 == 0;
+    /// As many values as before, and not the same.
+    fn changed(&mut self, both: Both, (a, b): (Seen, Seen), at: At) {
+        let is_text_or_number = |looks: Looks| looks.0 & !0b111_1111_1110_0100 == 0;
+        let (has_same_types, has_arrays) = (a.types == b.types, a.of_type(ARRAYS) > 0);
         match self.rules.value(at) {
             Some(RuleKind::Ignore) => return self.ruled_out(),
-            Some(RuleKind::Shape) if alike(a.looks) == alike(b.looks) => return self.checked(),
+            Some(RuleKind::Shape) if has_same_types && !has_arrays && alike(a.looks) == alike(b.looks) => {
+                return self.checked();
+            }
             Some(RuleKind::Tolerance { .. } | RuleKind::MapHost { .. })
-                if is_text_or_number(a.looks) && is_text_or_number(b.looks) =>
+                if has_same_types && is_text_or_number(a.looks) && is_text_or_number(b.looks) =>
             {
-                self.is_unknown = true;
+                self.needs_values = true;
                 return;
             }
             _ => {}
         }
-        let kind = match (types(a.looks), types(b.looks)) {
-            (a, b) if a != b => Kind::TypeChanged,
-            (a, _) if a == [Type::Array] => Kind::LengthChanged,
-            _ => Kind::ValueChanged,
-        };
-        self.tell(kind, (a, b), None);
+        if !has_same_types {
+            return self.tell(Kind::TypeChanged, (a, b), None);
+        }
+        if (a.looks.0 ^ b.looks.0) & LONE != 0 {
+            return self.tell(Kind::LoneSurrogate, (a, b), None);
+        }
+        if !has_arrays || a.scalars() > 0 {
+            return self.tell(Kind::ValueChanged, (a, b), None);
+        }
+        let array = written(&self.path);
+        self.resized.insert(array.clone());
+        let elements = self.elements(both);
+        match (elements.0.count, elements.1.count) {
+            // As many as are each a difference of its own where all is kept.
+            (own, other) if own != other && own.abs_diff(other) <= SINGLE_MAX as u64 => {
+                let kind = if own > other { Kind::Missing } else { Kind::Added };
+                self.tell(kind, elements, Some(array + "[*]"));
+            }
+            _ => self.tell(Kind::LengthChanged, (a, b), Some(array)),
+        }
+    }
+
+    /// What the arrays of a pattern have.
+    fn elements(&self, (i, j): Both) -> (Seen, Seen) {
+        let of = |census: &Census, at: Option<u32>| census.pattern(at?)?.below.get("[*]").copied();
+        self.seen((of(self.legacy, i), of(self.new, j)))
     }
 
     /// The same values in other places: of the innermost array around them.
@@ -173,9 +215,20 @@ impl<'a> Walk<'a, '_, '_> {
             return self.checked();
         }
         let end = self.path.iter().rposition(|step| *step == "[*]").unwrap_or_default();
-        let array = written(&self.path[..end]);
-        if self.reordered.insert(array.clone()) {
-            self.tell(Kind::OrderChanged, both, Some(array));
+        self.reordered.entry(written(&self.path[..end])).or_insert(both);
+    }
+
+    /// Once all are known: what stands in an array that has changed as a whole has moved with it.
+    fn tell_orders(&mut self) {
+        let reordered = std::mem::take(&mut self.reordered);
+        let is_within =
+            |array: &str, other: &str| array.strip_prefix(other).is_some_and(|rest| rest.starts_with("[*]"));
+        for (array, both) in &reordered {
+            let follows = self.resized.iter().any(|other| other == array || is_within(array, other))
+                || reordered.keys().any(|other| is_within(array, other));
+            if !follows {
+                self.tell(Kind::OrderChanged, *both, Some(array.clone()));
+            }
         }
     }
 
@@ -214,15 +267,9 @@ fn each(looks: Looks) -> impl Iterator<Item = (Type, &'static str)> {
     LOOKS.into_iter().enumerate().filter(move |(bit, _)| looks.0 & (1 << bit) != 0).map(|(_, look)| look)
 }
 
-fn types(looks: Looks) -> Vec<Type> {
-    let mut types: Vec<Type> = each(looks).map(|(kind, _)| kind).collect();
-    types.dedup();
-    types
-}
-
 /// The same for shapes that may stand for each other: one digest in a few hundred has no letters in it.
 fn alike(looks: Looks) -> u16 {
-    let all = looks.0;
+    let all = if looks.0 & LONE != 0 { (looks.0 & !LONE) | TEXT } else { looks.0 };
     let digits = if all & DECIMAL != 0 { (all & !DECIMAL) | DIGITS } else { all };
     if all & HEX != 0 { digits & !DIGITS } else { digits }
 }

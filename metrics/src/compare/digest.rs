@@ -27,6 +27,9 @@ use super::census::{CENSUS_BYTES_MAX, Census};
 use super::json::Unread;
 use super::stream::Stream;
 
+/// As it was received; what is longer is not worth the time.
+pub const DIGESTED_BYTES_MAX: u64 = 16 << 20;
+
 /// A body that is longer unpacked has none.
 pub(super) const PLAIN_BYTES_MAX: u64 = 64 << 20;
 
@@ -49,6 +52,8 @@ pub struct Digest {
     /// The first half of SHA-256.
     pub hash: [u8; 16],
     inside: Result<Arc<Census>, Unread>,
+    /// Whether a byte order mark came first.
+    is_marked: bool,
 }
 
 /// What is inside follows of the bytes.
@@ -79,6 +84,14 @@ impl Digest {
     /// What it has at each place, if it is a document.
     pub(super) fn inside(&self) -> Result<&Census, Unread> {
         self.inside.as_deref().map_err(|why| *why)
+    }
+
+    /// The same where it is held against another one: a byte order mark is no JSON, but one that both have is no difference.
+    pub(super) fn inside_beside(&self, other: &Self) -> Result<&Census, Unread> {
+        if self.is_marked && !other.is_marked {
+            return Err(Unread::NotJson("no value begins like this"));
+        }
+        self.inside()
     }
 }
 
@@ -115,12 +128,17 @@ struct Sink {
     length: u64,
     most: u64,
     document: Result<Box<Stream<Census>>, Unread>,
+    /// How much of a byte order mark came until now, and whether anything else did.
+    mark: usize,
+    has_begun: bool,
 }
+
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Sink {
     fn new(limits: &Limits) -> Self {
         let document = Ok(Box::new(Stream::new(Census::new(), limits.depth)));
-        Self { hash: Sha256::default(), length: 0, most: PLAIN_BYTES_MAX, document }
+        Self { hash: Sha256::default(), length: 0, most: PLAIN_BYTES_MAX, document, mark: 0, has_begun: false }
     }
 
     fn finish(self) -> Digest {
@@ -128,7 +146,26 @@ impl Sink {
         let mut hash = [0; 16];
         hash.iter_mut().zip(whole).for_each(|(own, byte)| *own = byte);
         let inside = self.document.and_then(|document| document.finish()).map(Arc::new);
-        Digest { length: self.length, hash, inside }
+        Digest { length: self.length, hash, inside, is_marked: self.mark == MARK.len() }
+    }
+
+    /// Reads on behind a byte order mark, in whatever pieces that comes.
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), Unread> {
+        while !self.has_begun
+            && let Some((byte, after)) = bytes.split_first()
+        {
+            if MARK.get(self.mark) == Some(byte) {
+                (self.mark, bytes) = (self.mark + 1, after);
+            } else if self.mark == 0 || self.mark == MARK.len() {
+                self.has_begun = true;
+            } else {
+                return Err(Unread::NotJson("no value begins like this"));
+            }
+        }
+        match &mut self.document {
+            Ok(document) => document.write(bytes),
+            Err(why) => Err(*why),
+        }
     }
 }
 
@@ -138,12 +175,10 @@ impl Write for Sink {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         sha2::Digest::update(&mut self.hash, bytes);
-        if let Ok(document) = &mut self.document {
-            // A byte order mark is no JSON, but one that both have is no difference.
-            let mark = if self.length == 0 { bytes.strip_prefix(b"\xef\xbb\xbf") } else { None };
-            if let Err(why) = document.write(mark.unwrap_or(bytes)) {
-                self.document = Err(why);
-            }
+        if self.document.is_ok()
+            && let Err(why) = self.read(bytes)
+        {
+            self.document = Err(why);
         }
         self.length += bytes.len() as u64;
         Ok(bytes.len())

@@ -4,6 +4,7 @@
 //! chance or by design, hides nothing.
 
 use std::hash::BuildHasher;
+use std::num::NonZeroU64;
 
 use foldhash::fast::FixedState;
 
@@ -12,11 +13,12 @@ use super::path::{At, Follower};
 use super::rules::RuleKind;
 use super::{Decimal, hosts};
 
-/// The hashes of one document that were needed so far. A value has one place, and so one hash.
+/// The hashes of one document's arrays and objects that were needed so far. A value has one place, and so one hash; that of any
+/// other value is made anew for the array around it, and for none further out.
 #[derive(Debug)]
 pub(super) struct Hashes {
     is_legacy: bool,
-    known: Vec<Option<u64>>,
+    known: Vec<Option<NonZeroU64>>,
 }
 
 pub(super) fn mix(a: u64, b: u64) -> u64 {
@@ -70,7 +72,7 @@ impl Hashes {
 
     pub(super) fn value(&mut self, document: &Document, index: usize, at: At, rules: &mut Follower) -> u64 {
         if let Some(known) = self.known.get(index).copied().flatten() {
-            return known;
+            return known.get();
         }
         let node = document.node(index);
         let hash = match rules.value(at) {
@@ -96,11 +98,15 @@ impl Hashes {
                 }
             },
         };
+        if !matches!(node.value, Value::Array | Value::Object) {
+            return hash;
+        }
         if self.known.is_empty() {
             self.known.resize(document.nodes.len(), None);
         }
+        let hash = NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN);
         self.known[index] = Some(hash);
-        hash
+        hash.get()
     }
 
     fn scalar(document: &Document, node: Node) -> u64 {

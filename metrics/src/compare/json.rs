@@ -63,8 +63,7 @@ impl<'a> Document<'a> {
         if u32::try_from(bytes.len()).is_err() {
             return Err(Unread::Nodes);
         }
-        let reader =
-            Reader { bytes, at: 0, nodes: Vec::with_capacity((bytes.len() / 12).min(nodes)), open: Vec::new() };
+        let reader = Reader { bytes, at: 0, nodes: Vec::with_capacity((bytes.len() / 6).min(nodes)), open: Vec::new() };
         Ok(Self { bytes, nodes: reader.read(depth, nodes)? })
     }
 
@@ -334,12 +333,13 @@ impl Reader<'_> {
 fn unescaped(raw: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte != b'\\' {
-            text.push(*byte);
-            continue;
+    loop {
+        let plain = rest.iter().position(|byte| *byte == b'\\').unwrap_or(rest.len());
+        if plain > 0 {
+            text.extend_from_slice(&rest[..plain]);
         }
+        let Some((_, after)) = rest[plain..].split_first() else { break };
+        rest = after;
         let Some((name, after)) = rest.split_first() else { break };
         rest = after;
         match name {
@@ -367,15 +367,20 @@ fn unescaped(raw: &[u8]) -> Vec<u8> {
     text
 }
 
+/// Of four digits that were found to be hexadecimal.
 pub(super) fn unit(digits: &[u8]) -> u32 {
-    let value = |digit: &u8| char::from(*digit).to_digit(16).unwrap_or(0);
+    let value =
+        |digit: &u8| u32::from(if *digit > b'9' { (digit | 0x20).wrapping_sub(b'a' - 10) } else { digit & 0xf });
     digits.iter().take(4).fold(0, |sum, digit| (sum << 4) | value(digit))
 }
 
 pub(super) fn push(text: &mut Vec<u8>, code: u32) {
-    match char::from_u32(code) {
-        Some(char) => text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
-        None => text.extend([0xe0 | (code >> 12) as u8, 0x80 | ((code >> 6) & 0x3f) as u8, 0x80 | (code & 0x3f) as u8]),
+    let low = |shift: u32| 0x80 | ((code >> shift) & 0x3f) as u8;
+    match code {
+        0..0x80 => text.push(code as u8),
+        0x80..0x800 => text.extend([0xc0 | (code >> 6) as u8, low(0)]),
+        0x800..0x1_0000 => text.extend([0xe0 | (code >> 12) as u8, low(6), low(0)]),
+        _ => text.extend([0xf0 | (code >> 18) as u8, low(12), low(6), low(0)]),
     }
 }
 

@@ -12,7 +12,7 @@ use super::rules::RuleKind;
 use super::{Decimal, hosts, redact, shape::Shape};
 
 /// Elements that an array has lost or got, up to which each is a difference of its own.
-const SINGLE_MAX: usize = 8;
+pub(super) const SINGLE_MAX: usize = 8;
 
 /// Bytes of a key, as it is written, beyond which it is not shown.
 pub(super) const KEY_MAX: usize = 256;
@@ -75,13 +75,19 @@ impl<'a> Walk<'a, '_, '_> {
     }
 
     fn numbers(&mut self, (i, a): (usize, &[u8]), (j, b): (usize, &[u8]), at: At) {
+        let rule = self.rules.value(at);
+        // Most numbers are digits alone, and of those only zeros are the same and written otherwise.
+        let are_zero = matches!((a, b), (b"0", b"-0") | (b"-0", b"0"));
+        if rule.is_none() && is_integer(a) && is_integer(b) && !are_zero {
+            return self.tell(Kind::ValueChanged, (Some(i), Some(j)));
+        }
         let (exact_a, exact_b) = (Decimal::parse(a), Decimal::parse(b));
         if let (Some(a), Some(b)) = (&exact_a, &exact_b)
             && a == b
         {
             return self.tell(Kind::Notation, (Some(i), Some(j)));
         }
-        match self.rules.value(at) {
+        match rule {
             Some(RuleKind::Shape) => self.report.checked(),
             Some(RuleKind::Tolerance { absolute, relative }) if near(&exact_a, &exact_b, absolute, relative) => {
                 self.report.checked();
@@ -262,6 +268,11 @@ impl<'a> Walk<'a, '_, '_> {
             Difference { place: Place::Body(place), pattern, kind, legacy, new, apart }
         });
     }
+}
+
+/// Whether a number of a document is written in digits alone.
+fn is_integer(number: &[u8]) -> bool {
+    number.strip_prefix(b"-").unwrap_or(number).iter().all(u8::is_ascii_digit)
 }
 
 fn near(a: &Option<Decimal>, b: &Option<Decimal>, absolute: &Option<Decimal>, relative: &Option<Decimal>) -> bool {

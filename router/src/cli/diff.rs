@@ -13,15 +13,16 @@ use metrics::compare::{Limits, RuleEntry, RuleKind, Rules};
 use super::exit::{Exit, Failure};
 use super::output::{Output, colour_on_stderr, print, print_json, shown};
 use crate::config::{Period, rules};
+use crate::diff::gathering::KEPT_BYTES_MAX;
 use crate::diff::recording::{FILE_BYTES_MAX, Problem, Recording, hosts};
 use crate::diff::report::{Report, html::html, json::json, text::text};
 use crate::diff::run::{Systems, run as send_all};
 use crate::diff::select::{Choice, SAFE, Selection, Skipped, select};
-use crate::diff::send::{ANSWER_BYTES_MAX, Base, Sender};
+use crate::diff::send::{Base, Sender};
 use crate::diff::tally::Tally;
 
 /// Of what is recorded; a list packs twenty times as well, and sixteen MiB are the end of it.
-const DECODED_BYTES_MAX: usize = 4 * ANSWER_BYTES_MAX;
+const DECODED_BYTES_MAX: usize = 4 * KEPT_BYTES_MAX;
 
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 
@@ -205,7 +206,7 @@ fn tell(args: &Args, report: &Report) -> Result<(), Failure> {
 fn limits() -> Limits {
     Limits {
         nodes: 1_000_000,
-        body_bytes: ANSWER_BYTES_MAX,
+        body_bytes: KEPT_BYTES_MAX,
         decoded_bytes: DECODED_BYTES_MAX,
         // What is too large after unpacking is found by its size alone.
         inflation: 1_000,

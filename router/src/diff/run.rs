@@ -10,11 +10,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use metrics::compare::{Answer, Comparison, Limits, Redaction, Rules, compare};
+use metrics::compare::{Comparison, Limits, Redaction, Rules, compare_unkept};
+use metrics::mismatch::Kept;
 use tokio::task::{Id, JoinSet};
 
 use super::select::Selected;
-use super::send::{Received, Sender, Unanswered};
+use super::send::{Sender, Unanswered};
 
 /// Requests after which a system that has never answered is given up.
 const PATIENCE: u64 = 20;
@@ -159,28 +160,24 @@ impl Open {
 impl Systems {
     async fn ask(&self, request: &Selected) -> Outcome {
         if request.write {
-            return Outcome::Written(self.new.ask(request).await.map(|answer| answer.status));
+            return Outcome::Written(self.new.ask(request, &self.limits).await.map(|answer| answer.status));
         }
-        let (legacy, new) = tokio::join!(self.legacy.ask(request), self.new.ask(request));
+        let (legacy, new) = tokio::join!(self.legacy.ask(request, &self.limits), self.new.ask(request, &self.limits));
         let (legacy, new) = match (legacy, new) {
             (Ok(legacy), Ok(new)) => (legacy, new),
             (legacy, new) => return Outcome::Unanswered { legacy: legacy.err(), new: new.err() },
         };
         let rules = self.rules.for_route(&request.route);
-        let comparison = compare(&legacy.answer(), &new.answer(), &rules, &self.limits);
+        let compared = |other: &Kept, limits: &Limits| {
+            let unkept = [legacy.unkept(), other.unkept()];
+            compare_unkept(&legacy.answer(), &other.answer(), unkept, &rules, limits)
+        };
+        let comparison = compared(&new, &self.limits);
         let differs = matches!(comparison, Comparison::Mismatched { .. });
-        let raw = (self.raw && differs).then(|| {
-            let limits = Limits { redaction: Redaction::Raw, ..self.limits.clone() };
-            compare(&legacy.answer(), &new.answer(), &rules, &limits)
-        });
-        let again = if self.noise { self.legacy.ask(request).await.ok() } else { None };
-        let noise = again.map(|again| compare(&legacy.answer(), &again.answer(), &rules, &self.limits));
+        let raw =
+            (self.raw && differs).then(|| compared(&new, &Limits { redaction: Redaction::Raw, ..self.limits.clone() }));
+        let again = if self.noise { self.legacy.ask(request, &self.limits).await.ok() } else { None };
+        let noise = again.map(|again| compared(&again, &self.limits));
         Outcome::Compared { comparison, raw, noise }
-    }
-}
-
-impl Received {
-    fn answer(&self) -> Answer<'_> {
-        Answer { status: self.status, headers: &self.headers, body: &self.body, truncated: self.truncated }
     }
 }

@@ -1,7 +1,7 @@
 //! Asks one system one question: an answer, or why there is none, within a time and up to a size.
 //!
-//! Redirects are not followed: where a system sends its callers is a part of its answer. An answer that ends late is no answer; one that is
-//! too large is cut, and said to be. Not supported: proxies, HTTP/2, certificates of clients.
+//! Redirects are not followed: where a system sends its callers is a part of its answer. An answer that ends late is no answer; of one that is
+//! long a digest is made, and what is longer than that is left unread. Not supported: proxies, HTTP/2, certificates of clients.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use metrics::compare::Limits;
+use metrics::mismatch::Kept;
 
+use super::gathering::Gathering;
 use super::select::Selected;
 use crate::outgoing::{causes, connector};
-
-/// Of an answer's body; the rest is left unread.
-pub(crate) const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// Shorter than servers keep an idle connection, so that none is used while it is being closed.
 const IDLE_MAX: Duration = Duration::from_secs(1);
@@ -91,14 +91,6 @@ impl std::fmt::Display for Base {
     }
 }
 
-/// What a system answered.
-pub(crate) struct Received {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) truncated: bool,
-}
-
 /// Why a system did not answer, so that it ends a sentence that begins with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unanswered {
@@ -141,13 +133,13 @@ impl Sender {
     }
 
     /// Asks; a second time only where the request is safe and a kept connection was closed under it.
-    pub(crate) async fn ask(&self, request: &Selected) -> Result<Received, Unanswered> {
+    pub(crate) async fn ask(&self, request: &Selected, limits: &Limits) -> Result<Kept, Unanswered> {
         let asked = async {
             let head = match self.head(request).await {
                 Err(Unanswered::BrokeOff(_)) if !request.write => self.head(request).await,
                 result => result,
             };
-            received(head?, &request.method).await
+            received(head?, &request.method, limits).await
         };
         tokio::time::timeout(self.timeout, asked).await.unwrap_or(Err(Unanswered::TimedOut(self.timeout)))
     }
@@ -165,30 +157,25 @@ impl Sender {
     }
 }
 
-async fn received(answer: Response<Incoming>, method: &Method) -> Result<Received, Unanswered> {
+async fn received(answer: Response<Incoming>, method: &Method, limits: &Limits) -> Result<Kept, Unanswered> {
     let status = answer.status().as_u16();
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    let headers =
+    let headers: Vec<(String, String)> =
         answer.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect();
     let mut incoming = answer.into_body();
-    let mut received = Received { status, headers, body: Vec::new(), truncated: false };
     if *method == Method::HEAD {
-        return Ok(received);
+        return Ok(Kept { status, headers, ..Kept::default() });
     }
-    if let Some(length) = incoming.size_hint().exact() {
-        received.body.reserve_exact(usize::try_from(length).unwrap_or(usize::MAX).min(ANSWER_BYTES_MAX));
-    }
-    while let Some(frame) = incoming.frame().await {
+    let named = headers.iter().filter(|(name, _)| name == "content-encoding").map(|(_, value)| value.as_str());
+    let encoding = named.collect::<Vec<_>>().join(", ");
+    let mut body = Gathering::new(&encoding, incoming.size_hint().exact().unwrap_or_default(), limits);
+    while !body.is_done()
+        && let Some(frame) = incoming.frame().await
+    {
         let frame = frame.map_err(|error| Unanswered::BrokeOff(causes(&error)))?;
-        let Some(data) = frame.data_ref() else { continue };
-        let room = ANSWER_BYTES_MAX - received.body.len();
-        received.body.extend_from_slice(&data[..data.len().min(room)]);
-        if data.len() > room {
-            received.truncated = true;
-            break;
-        }
+        frame.data_ref().into_iter().for_each(|data| body.saw(data));
     }
-    Ok(received)
+    Ok(body.end(status, headers))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 
 use std::sync::Arc;
 
-use metrics::compare::Digester;
+use metrics::compare::{DIGESTED_BYTES_MAX, Digester};
 
 use super::budget::Held;
 use super::comparer::Comparer;
@@ -32,7 +32,7 @@ pub(crate) struct Extent {
 }
 
 /// Of answers: what the comparison takes, and what a digest is still worth its time for.
-pub(super) const ANSWER: Extent = Extent { kept: 1 << 20, digested: 16 << 20 };
+pub(super) const ANSWER: Extent = Extent { kept: 1 << 20, digested: DIGESTED_BYTES_MAX };
 
 /// What there is of a body at its end.
 #[derive(Debug)]
