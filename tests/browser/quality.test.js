@@ -1,6 +1,12 @@
 // What holds on every page: readable by everybody, on a phone, still while data flows, and light.
 
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+
+import ts from "typescript";
+
 import { PAGES, STORY } from "./harness/places.js";
+import { ROOT } from "./harness/router.js";
 import { MIGRATION, World, assert, test, until } from "./harness/test.js";
 import { weights } from "./harness/weight.js";
 
@@ -153,4 +159,25 @@ test("all of the dashboard weighs at most 120 kB, and comes once", async (t) => 
   t.diagnostic(`${files.length} files, ${sum} bytes`);
   const table = files.map(({ path, bytes }) => `${path} ${bytes}`).join("\n");
   assert.ok(files.length > 5 && sum <= BYTES_MAX, `${sum} bytes:\n${table}`);
+});
+
+test("scripts say the same as they are sent and as they are written", async (t) => {
+  const { router } = await World.start(t);
+  const folder = join(ROOT, "dashboards/ui");
+  // Space at the beginning of a line within a template is none of what it says.
+  const said = (script) => {
+    const tree = ts.createSourceFile("script.js", script, ts.ScriptTarget.Latest, false, ts.ScriptKind.JS);
+    assert.deepEqual(tree.parseDiagnostics.map(({ messageText }) => messageText), []);
+    return ts.createPrinter({ removeComments: true }).printFile(tree).replace(/\n\s+/g, "\n");
+  };
+  // A call's parameters and a block are one line or several, as they are written.
+  const words = (script) => said(script).split(/\s+/).join(" ");
+  const names = readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".js") && !name.startsWith("vendor"));
+  for (const name of names) {
+    const source = readFileSync(join(folder, name), "utf8");
+    const sent = await (await fetch(`${router.url}/ui/${name}`)).text();
+    assert.equal(words(sent), words(source), name);
+    assert.equal(sent.split("\n").length, source.split("\n").length, `${name} keeps its lines`);
+  }
+  assert.ok(names.length > 30);
 });
