@@ -318,8 +318,7 @@ export const story = {
 
 export const table = {
   region: (caption) => `${caption}, table`,
-  sort: (column) => `Sort by ${column}`,
-  empty: "Nothing here.",
+  action: "Action",
 };
 
 export const chart = {
@@ -456,7 +455,6 @@ export const pins = {
   reason: "Reason",
   by: "By",
   until: "Until",
-  action: "Action",
   forever: "for ever",
   expired: "over:",
   life: "For",
@@ -710,7 +708,6 @@ export const mismatches = {
   until: "Until",
   forever: "no end",
   expired: "expired",
-  action: "Action",
   ofFile: "in the file",
   remove: "Take back…",
   removeTitle: (path) => `Take the rule for ${path} back`,
@@ -735,7 +732,6 @@ export const issues = {
   why: "Why",
   since: "Since",
   delivery: "Delivery",
-  action: "Action",
   reasons: { rejected: "its system refused it", dead: "tried as often as it is", rolled_back: "stopped by an emergency rollback" },
   replay: "Try again",
   replayAll: "Try all again…",
@@ -764,4 +760,42 @@ export const issues = {
   handOverIntro: "Two systems must never work on one issue: now is only for when nobody works on it.",
   when: "When",
   moments: { safe: "As soon as its owner has ended", now: "Now: nobody works on it" },
+};
+
+/** What is sent once more. */
+export const again = {
+  title: "Once more",
+  looking: "Looking, nothing is sent yet…",
+  more: (count) => `and ${count} more`,
+  delivered: "What was delivered",
+  deliveredMeaning: "Sends events again to the system that had them. Bodies are kept for a day.",
+  fields: { issue: "Issue, such as owner/repo#12", since: "Delivered from", until: "Until (now)", delivery: "Or one delivery, by its id" },
+  which: "Say which: an issue, from when on, or the id of one delivery.",
+  look: "Look what would be sent…",
+  none: "Nothing would be sent.",
+  from: (time) => `What was delivered before ${time} is found by its id alone.`,
+  goOn: (time) => `There are more than one call takes: look again for those from ${time} on.`,
+  events: (count) => (count === "1" ? "1 event" : `${count} events`),
+  to: (count, label) => `${count} to ${label}`,
+  stays: (count, why) => `${count} not: ${why}.`,
+  goes: (issue, label) => `${issue} → ${label}`,
+  sendTitle: (events, sides) => `Send ${events} again: ${sides}`,
+  sendIntro: "Each goes to the system that had it, under the same id, behind what waits there. A system that remembers ids does nothing twice; another one does the work again.",
+  send: (events) => `Send ${events} again`,
+  sent: (events, sides) => `Sent again: ${sides || events}`,
+  ofIssue: "Send again…",
+  lost: "What never arrived",
+  lostMeaning: "Asks the sender, such as GitHub, which webhooks it could not deliver. It takes up to a minute.",
+  lookLost: "Look what is missing…",
+  lostNone: "The sender knows of none that never arrived.",
+  unknown: (names) => `No webhook has told of ${names}: look at the webhook's settings.`,
+  lostMore: "There are more: look again when these have arrived.",
+  webhooks: (count) => (count === "1" ? "1 webhook" : `${count} webhooks`),
+  ofRepository: (count, name) => `${count} of ${name}`,
+  tried: (what, time, status) => `${what}, tried ${time}: ${status ? `answered ${status}` : "no answer"}`,
+  askTitle: (webhooks, repositories) => `Have ${webhooks} delivered again: ${repositories}`,
+  askIntro: "The sender is asked for each again. They arrive as others do, and what has arrived meanwhile is not done twice.",
+  ask: (webhooks) => `Ask for ${webhooks}`,
+  asked: (webhooks) => `The sender delivers ${webhooks} again`,
+  refused: (count, status) => `It answered ${status} to ${count}.`,
 };

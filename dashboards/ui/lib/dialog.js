@@ -6,8 +6,8 @@
 import { html, signal, useEffect, useId, useRef, useState } from "./html.js";
 import { ApiError, call, get, ofMigration } from "./api.js";
 import { may, session } from "./session.js";
-import { migration, refresh } from "./live.js";
-import { Banner, ModeBadge, SplitBar, Time } from "./components.js";
+import { labelsOf, migration, refresh } from "./live.js";
+import { Banner, ModeBadge, Options, SplitBar, Time } from "./components.js";
 import { toast } from "./toast.js";
 import * as format from "./format.js";
 import * as strings from "../strings.js";
@@ -224,7 +224,7 @@ function ChangeDialog({ change }) {
 /** Before, after, and how much moves. @param {{change: Api.Change}} props */
 function Preview({ change }) {
   const { before, after, moves, passes, warnings = [] } = change;
-  const labels = migration(change.migration).value?.labels ?? { legacy: "legacy", new: "new" };
+  const labels = labelsOf(change.migration);
   const label = moves.direction === "toward_new" ? labels.new : labels.legacy;
   const { recent_keys: keys, requests_per_second: rate } = moves;
   // A rule of the comparison moves nobody.
@@ -314,6 +314,7 @@ function FormDialog({ form }) {
 
   return html`<${Modal} title=${form.title} busy=${busy} onSubmit=${submit} testid="confirm-dialog">
     ${form.intro && html`<p class="dim">${form.intro}</p>`}
+    ${form.facts && html`<ul class="moves">${form.facts.map((fact) => html`<li>${fact}</li>`)}</ul>`}
     ${form.fields.map((field, at) => html`<${Field} key=${field.name} field=${field} first=${at === 0} value=${values[field.name]}
       onInput=${(text) => setValues({ ...values, [field.name]: text })} />`)}
     ${error && html`<p class="banner bad" role="alert" data-testid="dialog-error">${error}</p>`}
@@ -330,7 +331,7 @@ function Field({ field, first, value, onInput }) {
   const control = {
     text: () => html`<input type="text" autocomplete="off" placeholder=${hint} ...${shared} />`,
     area: () => html`<textarea maxlength="900" placeholder=${hint} ...${shared}></textarea>`,
-    select: () => html`<select ...${shared}>${Object.entries(options).map(([option, text]) => html`<option value=${option} selected=${option === value}>${text}</option>`)}</select>`,
+    select: () => html`<select ...${shared}><${Options} of=${Object.entries(options)} chosen=${value} /></select>`,
   }[kind];
   return html`<div><label for=${id}>${label}</label>${control()}</div>`;
 }

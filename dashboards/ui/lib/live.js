@@ -74,6 +74,9 @@ function entry(id) {
 /** Where one migration stands; its value is undefined while it is not known. @param {string} id */
 export const migration = (id) => entry(id).state;
 
+/** What its sides are called. @param {string} id */
+export const labelsOf = (id) => migration(id).value?.labels ?? { legacy: "legacy", new: "new" };
+
 /** Its newest second of counts. A new object each second, so that what depends on it follows. @param {string} id */
 export const latest = (id) => entry(id).latest;
 

@@ -23,18 +23,17 @@ export default function AccessPage() {
 function Lists() {
   const tokens = useLoaded((signal) => get("/tokens", { signal }), [], EVERY_MS);
   const sessions = useLoaded((signal) => get("/sessions", { signal }), [], EVERY_MS);
-  const plain = (/** @type {string[]} */ labels) => labels.map((label) => ({ label }));
   return html`
     <section><h2>${text.sessions}</h2>
       <p class="small dim">${text.sessionsHint}</p>
       <${Failure} error=${sessions.error.value} retry=${sessions.reload} />
       ${sessions.data.value?.sessions.length === 0 && html`<p class="dim">${text.noSessions}</p>`}
-      ${sessions.data.value?.sessions.length > 0 && html`<${Table} caption=${text.sessions} columns=${[...plain([text.name, text.role, text.by, text.created, text.used, text.expires]), { label: html`<span class="visually-hidden">${text.revoke}</span>` }]}>
+      ${sessions.data.value?.sessions.length > 0 && html`<${Table} caption=${text.sessions} columns=${[text.name, text.role, text.by, text.created, text.used, text.expires, ""]}>
         ${sessions.data.value.sessions.map((/** @type {Api.SignedIn} */ own) => html`<${Session} key=${own.id} own=${own} reload=${sessions.reload} />`)}<//>`}
     </section>
     <section><h2>${text.tokens}</h2>
       <${Failure} error=${tokens.error.value} retry=${tokens.reload} />
-      ${tokens.data.value && html`<${Table} caption=${text.tokens} columns=${[...plain([text.name, text.role]), { label: text.signedIn, numeric: true }]}>
+      ${tokens.data.value && html`<${Table} caption=${text.tokens} columns=${[text.name, text.role, text.signedIn]} numeric=${(/** @type {number} */ at) => at === 2}>
         ${tokens.data.value.tokens.map((/** @type {{name: string, role: string, sessions: number}} */ own) => html`<tr key=${own.name}><th scope="row">${own.name}</th><td>${own.role}</td><td class="number">${integer(own.sessions)}</td></tr>`)}<//>`}
       <h3>${text.make}</h3>
       <p class="small">${text.makeHint}</p>

@@ -19,7 +19,7 @@ export default function ReplicasPage() {
   now.value;
   const all = replicas.value;
   const known = fleet.value;
-  const columns = [text.name, text.state, text.revision, text.lag, text.heard, text.file, text.version].map((label, at) => ({ label, numeric: at === 2 || at === 3 }));
+  const columns = [text.name, text.state, text.revision, text.lag, text.heard, text.file, text.version];
   return html`
     <h1 tabindex="-1">${text.title}</h1>
     ${!all && html`<p class="dim">${app.loading}</p>`}
@@ -27,7 +27,7 @@ export default function ReplicasPage() {
     ${known && known.behind.length > 0 && html`<${Banner} tone="warn" title=${text.notConfirmed}>${known.behind.join(", ")}. ${text.notConfirmedHint}<//>`}
     ${known && known.otherFile.length > 0 && html`<${Banner} tone="warn" title=${text.otherFile}>${known.otherFile.join(", ")}. ${text.otherFileHint}<//>`}
     ${all && all.length === 0 && html`<p class="dim">${text.none}</p>`}
-    ${all && known && all.length > 0 && html`<${Table} caption=${text.title} columns=${columns}>${all.map((replica) => html`<${Row} key=${replica.name} replica=${replica} newest=${known.newest} />`)}<//>`}`;
+    ${all && known && all.length > 0 && html`<${Table} caption=${text.title} columns=${columns} numeric=${(/** @type {number} */ at) => at === 2 || at === 3}>${all.map((replica) => html`<${Row} key=${replica.name} replica=${replica} newest=${known.newest} />`)}<//>`}`;
 }
 
 /** @param {{replica: Api.Replica, newest: number}} props */
