@@ -46,6 +46,8 @@ const RETRY_MS = 2000;
 function Header() {
   const { environment } = door.value;
   const who = session.value;
+  // On a phone not all names of pages are seen at once.
+  useEffect(() => { document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); }, [route.value.path, who]);
   return html`${environment && html`<span class="badge plain environment" title=${environment}><span>${environment}</span></span>`}
     ${who && html`<${Live} />
       <nav aria-label=${strings.navigation}><ul>${LINKS.map(([page, path]) => html`<li><a href=${path} aria-current=${isCurrent(page) ? "page" : undefined}>${strings.pages[page]}</a></li>`)}</ul></nav>

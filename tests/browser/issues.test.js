@@ -103,13 +103,13 @@ test("what was delivered is sent once more, after a look, to the system that had
   await said("not before");
   await tab.page.getByLabel("Until").fill("");
   await tab.page.getByLabel("Delivered from").fill("");
-  await tab.page.getByLabel("Issue, such as").fill(" octo/shop#99 ");
+  await tab.page.getByLabel("Issue", { exact: true }).fill(" octo/shop#99 ");
   await tab.by("look-delivered").click();
   await said("Nothing would be sent");
-  await tab.page.getByLabel("Or one delivery").fill("no-such");
+  await tab.page.getByLabel("Or the id of one delivery").fill("no-such");
   await tab.by("look-delivered").click();
   await said("not both");
-  await tab.page.getByLabel("Issue, such as").fill("");
+  await tab.page.getByLabel("Issue", { exact: true }).fill("");
   await tab.by("look-delivered").click();
   await said("no delivery of this id");
   await tab.by("look-lost").click();

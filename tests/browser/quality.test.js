@@ -181,3 +181,19 @@ test("scripts say the same as they are sent and as they are written", async (t) 
   }
   assert.ok(names.length > 30);
 });
+
+test("the names of all pages can be read on a small screen, and that of the current one on a phone", async (t) => {
+  const world = await World.start(t, { environment: "production-europe" });
+  const tab = await world.operator("operator");
+  const wide = () => tab.page.evaluate(() => { const nav = document.querySelector("nav"); return nav.scrollWidth - nav.clientWidth; });
+  assert.ok((await wide()) <= 0, `${await wide()} pixels too wide at 1280`);
+  await tab.page.setViewportSize({ width: 360, height: 740 });
+  for (const path of ["/access", "/"]) {
+    await tab.show(path);
+    const cut = await tab.page.evaluate(() => {
+      const [nav, own] = [document.querySelector("nav"), document.querySelector("nav [aria-current]")].map((node) => node.getBoundingClientRect());
+      return own.left < nav.left - 1 || own.right > nav.right + 1;
+    });
+    assert.ok(!cut, `${path} is cut off`);
+  }
+});

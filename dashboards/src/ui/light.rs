@@ -1,6 +1,6 @@
 //! Scripts and style sheets of ours as they are sent: without what is for readers of the source.
 //!
-//! Comments, indentation and the spaces between signs are a fifth of what a phone would load. Nothing is renamed and no line is
+//! Comments, indentation, the spaces between signs and the semicolons at ends of lines are a fifth of what a phone would load. Nothing is renamed and no line is
 //! joined with another, so that a line number in a browser is one of the source. Texts, patterns and templates stay as they are,
 //! but for the indentation of a template's lines: markup takes the end of the line before for it.
 //!
@@ -31,7 +31,8 @@ pub(super) fn style(source: &str) -> String {
         let joins = |sign: Option<char>| sign.is_none_or(|sign| "{};,>\n ".contains(sign));
         let before = kept.chars().next_back();
         // A colon begins a selector too, which the space before it is a part of.
-        if sign == ' ' && (joins(before) || before == Some(':') || joins(rest.chars().next()) || rest.starts_with("/*")) {
+        if sign == ' ' && (joins(before) || before == Some(':') || joins(rest.chars().next()) || rest.starts_with("/*"))
+        {
             continue;
         }
         kept.push_str(text);
@@ -64,9 +65,7 @@ impl Script<'_> {
                 self.template();
             }
             '\n' => {
-                while self.kept.ends_with(' ') {
-                    self.kept.pop();
-                }
+                self.end_line();
                 self.keep(1);
             }
             ' ' => self.space(),
@@ -85,6 +84,22 @@ impl Script<'_> {
         let (text, rest) = self.rest.split_at(length);
         self.kept.push_str(text);
         self.rest = rest;
+    }
+
+    /// The end of a line ends a statement, too, where the next one begins with a word that cannot go on with this one.
+    fn end_line(&mut self) {
+        while self.kept.ends_with(' ') {
+            self.kept.pop();
+        }
+        let mut next = self.rest.trim_start();
+        while next.starts_with("//") || next.starts_with("/*") {
+            let end = if next.starts_with("//") { "\n" } else { "*/" };
+            next = next.split_once(end).map_or("", |(_, behind)| behind.trim_start());
+        }
+        let goes_on = ["in ", "instanceof "].iter().any(|word| next.starts_with(word));
+        if self.kept.ends_with(';') && next.starts_with(|sign| is_word(sign) || sign == '}') && !goes_on {
+            self.kept.pop();
+        }
     }
 
     /// A space stays between words, and where two signs would become another one.
@@ -184,16 +199,20 @@ mod tests {
     fn comments_and_spaces_stay_here_and_lines_where_they_are() {
         for (source, sent) in [
             ("/** One line. */\nconst a = 1; // gone\n/**\n * Many.\n */\n  // Gone.\n", "\nconst a=1;\n\n\n\n\n"),
-            ("/** @type {A} */ (a)?.b();\n  f((/** @type {string} */ one) => one);", "(a)?.b();\nf((one)=>one);"),
+            ("/** @type {A} */ (a)?.b();\n  f((/** @type {string} */ one) => one);", "(a)?.b()\nf((one)=>one);"),
             ("a + +b - --c; a / b / c; d = (a++) / 2;", "a+ +b- --c;a/b/c;d=(a++)/2;"),
             ("const url = \"http://x/**\" + 'it''s \\' // so';", "const url=\"http://x/**\"+'it''s \\' // so';"),
-            ("return /[/\"'`] {2}/g.test(a)\nx = y.z / 2 / /a b/.source", "return/[/\"'`] {2}/g.test(a)\nx=y.z/2/ /a b/.source"),
+            (
+                "return /[/\"'`] {2}/g.test(a)\nx = y.z / 2 / /a b/.source",
+                "return/[/\"'`] {2}/g.test(a)\nx=y.z/2/ /a b/.source",
+            ),
             ("async ({ a, b }) => { return `a  ${ b } // c`; }", "async({a,b})=>{return`a  ${b} // c`;}"),
             (
                 "html`<p  class=${ { a: `}${ 1 + 1 }` }[ b ] }>\n    ${ x && `  y` } \\` $5 </p>`; c = d",
                 "html`<p  class=${{a:`}${1+1}`}[b]}>\n${x&&`  y`} \\` $5 </p>`;c=d",
             ),
-            ("if (a) b; else return  c;   \nd;", "if(a)b;else return c;\nd;"),
+            ("if (a) b; else return  c;   \n// Gone.\nd;\n(e);", "if(a)b;else return c\n\nd;\n(e);"),
+            ("a = b;\n[c] = d;\n`e`;\n}", "a=b;\n[c]=d;\n`e`\n}"),
             ("a/* x */b; 'ü' in ü", "a b;'ü'in ü"),
         ] {
             assert_eq!(script(source), sent, "{source}");
@@ -204,7 +223,10 @@ mod tests {
     fn a_style_sheet_keeps_the_spaces_that_say_something() {
         for (source, sent) in [
             ("/* Of pages. */\n  .a > b, .c { b: c; } /* gone */\n", "\n.a>b,.c{b:c;}\n"),
-            ("a :hover { width: calc(1px + 2px); font: 1em \"A, B\", c; }", "a :hover{width:calc(1px + 2px);font:1em \"A, B\",c;}"),
+            (
+                "a :hover { width: calc(1px + 2px); font: 1em \"A, B\", c; }",
+                "a :hover{width:calc(1px + 2px);font:1em \"A, B\",c;}",
+            ),
             ("@media (max-width: 1em) { .a .b { c: d e } }", "@media (max-width:1em){.a .b{c:d e}}"),
             ("a:is(b, c) > :not(d) {}", "a:is(b,c)>:not(d){}"),
         ] {

@@ -77,11 +77,12 @@ function Mismatch({ one, id, labels }) {
   });
   return html`
     <li class="entry">
-      <div class="entry-head"><${Badge} icon=${icon} tone=${tone}>${text.statuses[one.status] ?? one.status}<//>
+      <div class="entry-head"><${Badge} icon=${icon} tone=${tone} title=${text.meanings[one.status]}>${text.statuses[one.status] ?? one.status}<//>
         <span class="entry-move"><code>${one.pattern}</code> ${words(one.kind)}</span>
-        ${one.status !== "accepted" && html`<${Action} needs="operator" kind="small" testid="accept-rule" label=${text.acceptTitle(one.pattern)} onClick=${accept}>${proposal ? text.acceptProposal(ruleWords(proposal.kind)) : text.letPass}<//>`}</div>
+        ${!["accepted", "gone"].includes(one.status) && html`<${Action} needs="operator" kind="small" testid="accept-rule" label=${text.acceptTitle(one.pattern)} onClick=${accept}>${proposal ? text.acceptProposal(ruleWords(proposal.kind)) : text.letPass}<//>`}</div>
       <p class="small"><code>${one.route}</code></p>
-      <p class="small">${text.users(`${integer(one.users)}${one.users_at_least ? "+" : ""}`)} · ${text.requests(integer(one.requests), integer(one.compared))} · ${one.asked_twice ? text.noise(integer(one.noise), integer(one.asked_twice)) : text.noNoise}</p>
+      <p class="small">${text.users(`${integer(one.users)}${one.users_at_least ? "+" : ""}`)} · ${text.requests(integer(one.requests), integer(one.compared))}, ${text.lastHour(integer(one.requests_last_hour), integer(one.compared_last_hour))} · ${one.asked_twice ? text.noise(integer(one.noise), integer(one.asked_twice)) : text.noNoise}</p>
+      ${one.status === "gone" && html`<p class="small">${text.meanings.gone}.</p>`}
       <p class="small dim">${text.since} <${Time} time=${one.since} form="ago" />, ${text.latest} <${Time} time=${one.latest} form="ago" />${one.versions.length > 0 && ` · ${text.versions(one.versions.map(({ version }) => version).join(", "))}`}</p>
       <${Fold} label=${text.examples} of=${one.pattern}>${() => html`<${Examples} id=${id} fingerprint=${one.fingerprint} labels=${labels} />`}<//>
     </li>`;

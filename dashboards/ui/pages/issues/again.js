@@ -99,7 +99,7 @@ function Delivered(props) {
     if (!named.length && !since) throw new Error(text.which);
     return sendAgain(props, Object.fromEntries([...named, ...times]), (next) => { meant.value = { ...meant.value, since: local(next) }; });
   });
-  const field = (/** @type {string} */ name, type = "datetime-local") => html`<label>${text.fields[name]}<input type=${type} step="any" name=${name} value=${meant.value[name] ?? ""} autocomplete="off" spellcheck=${false}
+  const field = (/** @type {string} */ name, type = "datetime-local") => html`<label>${text.fields[name]}<input type=${type} step="any" name=${name} placeholder=${text.hints[name]} value=${meant.value[name] ?? ""} autocomplete="off" spellcheck=${false}
     onInput=${(/** @type {any} */ event) => { meant.value = { ...meant.value, [name]: event.currentTarget.value }; }} /></label>`;
   return html`<form class="again" novalidate onSubmit=${look}><h3>${text.delivered}</h3><p class="small dim">${text.deliveredMeaning}</p>
     <div class="filters">${field("issue", "text")}${field("since")}${field("until")}${field("delivery", "text")}</div>
