@@ -3,14 +3,13 @@
 import { effect, html, render, untracked, useEffect, useLayoutEffect, useRef, useState } from "./lib/html.js";
 import { ApiError } from "./lib/api.js";
 import { door, inMemory, isViewerOnly, lookAtDoor, recall, session, signIn, signOut, tokenOfLink } from "./lib/session.js";
-import { connection, degraded, heardAt, isStale, know, migrations, ready, refresh, start, stop } from "./lib/live.js";
+import { connection, degraded, heardAt, isStale, know, migrations, pageBusy, ready, refresh, start, stop } from "./lib/live.js";
 import { navigate, route, startRouter } from "./lib/router.js";
 import { Banner, Boundary } from "./lib/components.js";
 import { Dialogs } from "./lib/dialog.js";
 import { Toasts, toast } from "./lib/toast.js";
 import { FreezeBanner } from "./lib/freeze.js";
 import { SignIn, rememberedPlace } from "./lib/sign-in.js";
-import { pageBusy } from "./lib/page.js";
 import { startAnnouncing } from "./lib/announce.js";
 import { askRole, offer, whenRolledBack } from "./lib/emergency.js";
 import * as format from "./lib/format.js";

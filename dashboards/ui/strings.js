@@ -668,7 +668,7 @@ export const mismatches = {
   coverage: (share) => `${share} were compared`,
   notComparedBy: "Not compared, so nobody knows:",
   show: "Which ones",
-  meanings: { counted: "It counts against new", insufficient: "Not surely a fault of new yet", noise: "Legacy differs so by itself", accepted: "Somebody has let it pass", gone: "It counted, and was not met in the last hour: mended, as far as anybody can tell. It counts again when it is met again" },
+  gone: "It counted, and was not met in the last hour: mended, as far as anybody can tell. It counts again when it is met again.",
   statuses: { "": "All", counted: "Counted", insufficient: "Too few yet", noise: "Noise", accepted: "Accepted", gone: "Gone" },
   found: (count) => `${count} found`,
   none: "Nothing differs.",

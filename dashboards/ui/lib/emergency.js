@@ -174,7 +174,10 @@ export function openEmergency(id = null) {
       follow();
     }
   });
+  const leave = () => dialog.close();
+  addEventListener("popstate", leave);
   dialog.addEventListener("close", () => {
+    removeEventListener("popstate", leave);
     dialog.remove();
     if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
   });

@@ -27,6 +27,11 @@ export const connection = signal("connecting");
 export const ready = signal(false);
 /** The migrations' ids, in the order of the file. @type {Ui.Signal<string[]>} */
 export const ids = signal([]);
+/** A page that reads something before it has anything to show says so here. */
+export const pageBusy = signal(false);
+/** A clock for what is said as "3 min ago"; slow, because it makes pages render again. */
+export const minute = signal(Date.now());
+setInterval(() => { minute.value = Date.now(); }, 15_000);
 /** @type {Ui.Signal<number>} */
 export const revision = signal(0);
 /** Sentences. @type {Ui.Signal<string[]>} */

@@ -5,10 +5,10 @@ import { call, get } from "../lib/api.js";
 import { Banner, Table, Time } from "../lib/components.js";
 import { openForm } from "../lib/dialog.js";
 import { integer } from "../lib/format.js";
-import { Failure, useLoaded } from "../lib/loaded.js";
+import { Failure, useAll, useLoaded } from "../lib/loaded.js";
 import { may, session } from "../lib/session.js";
 import { toast } from "../lib/toast.js";
-import { access as text, roles } from "../strings.js";
+import { access as text, app, roles } from "../strings.js";
 
 const EVERY_MS = 10_000;
 
@@ -16,13 +16,13 @@ export default function AccessPage() {
   return html`
     <h1 tabindex="-1">${text.title}</h1>
     <p>${text.you(session.value?.name ?? "", session.value?.role ?? "")}</p>
-    ${may("admin") ? html`<${Lists} />` : html`<${Banner} tone="plain" icon="i">${text.adminOnly} ${roles.needs("admin", session.value?.role ?? "")}<//>`}
-    <${Roles} />`;
+    ${may("admin") ? html`<${Lists} />` : html`<${Banner} tone="plain" icon="i">${text.adminOnly} ${roles.needs("admin", session.value?.role ?? "")}<//><${Roles} />`}`;
 }
 
 function Lists() {
   const tokens = useLoaded((signal) => get("/tokens", { signal }), [], EVERY_MS);
   const sessions = useLoaded((signal) => get("/sessions", { signal }), [], EVERY_MS);
+  if (!useAll(tokens, sessions)) return html`<p class="dim">${app.loading}</p>`;
   return html`
     <section><h2>${text.sessions}</h2>
       <p class="small dim">${text.sessionsHint}</p>
@@ -38,7 +38,7 @@ function Lists() {
       <h3>${text.make}</h3>
       <p class="small">${text.makeHint}</p>
       <pre tabindex="0">${text.makeCommand}</pre>
-    </section>`;
+    </section><${Roles} />`;
 }
 
 /** @param {{own: Api.SignedIn, reload: () => Promise<void>}} props */

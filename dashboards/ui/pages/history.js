@@ -5,9 +5,8 @@ import { get, ofMigration } from "../lib/api.js";
 import { Banner, Options } from "../lib/components.js";
 import { HistoryEntry } from "../lib/entries.js";
 import { integer } from "../lib/format.js";
-import { ids, revision } from "../lib/live.js";
+import { ids, pageBusy, revision } from "../lib/live.js";
 import { Failure } from "../lib/loaded.js";
-import { pageBusy } from "../lib/page.js";
 import { route, setQuery } from "../lib/router.js";
 import { app, history as text, kinds } from "../strings.js";
 

@@ -6,7 +6,7 @@ import { Action, Badge, Fold, Options, Table, Tile, Time } from "../lib/componen
 import { openForm, reasonField } from "../lib/dialog.js";
 import { duration, integer } from "../lib/format.js";
 import { ids, labelsOf, migrations } from "../lib/live.js";
-import { Failure, useLoaded } from "../lib/loaded.js";
+import { Failure, useAll, useLoaded } from "../lib/loaded.js";
 import { route, setQuery } from "../lib/router.js";
 import { may } from "../lib/session.js";
 import { toast } from "../lib/toast.js";
@@ -26,10 +26,9 @@ const pathOf = (id) => `/issues/${encodeURIComponent(id)}`;
 
 export default function IssuesPage() {
   const heading = html`<h1 tabindex="-1">${text.title}</h1>`;
-  const asked = useSignal(route.value.query.get("migration") ?? "");
-  const id = asked.value || (migrations.value.find((one) => one.default) ?? migrations.value[0])?.id;
+  const id = route.value.query.get("migration") || (migrations.value.find((one) => one.default) ?? migrations.value[0])?.id;
   if (!id) return html`${heading}<p class="dim">${app.loading}</p>`;
-  const choose = (/** @type {any} */ event) => { asked.value = event.currentTarget.value; setQuery({ migration: asked.value }); };
+  const choose = (/** @type {any} */ event) => setQuery({ migration: event.currentTarget.value });
   return html`
     <div class="card-head">${heading}${ids.value.length > 1 && html`<label>${text.migration} <select onChange=${choose}><${Options} of=${ids.value.map((one) => [one, one])} chosen=${id} /></select></label>`}</div>
     <p class="dim">${text.meaning}</p><${Ledger} key=${id} id=${id} />`;
@@ -44,6 +43,7 @@ function Ledger({ id }) {
   const letters = useLoaded((signal) => get("/issues/dead-letters", { query: of, signal }), [id], EVERY_MS);
   const list = useLoaded((signal) => (after.value ? get(after.value, { signal }) : get("/issues", { query: { ...of, ...filter.value }, signal })), [id, filter.value, after.value], EVERY_MS);
   const odd = useLoaded((signal) => (may("operator") ? get("/issues/quarantine", { query: of, signal }) : Promise.resolve({ quarantined: [] })), [id], 2 * EVERY_MS);
+  const isThere = useAll(totals, letters, list, odd);
   const labels = labelsOf(id);
   const label = (/** @type {string} */ side) => labels[/** @type {Api.SideName} */ (side)] ?? side;
   const refresh = () => [totals, letters, list].forEach(({ reload }) => reload());
@@ -52,6 +52,7 @@ function Ledger({ id }) {
   const issues = list.data.value?.issues ?? [];
   const quarantined = odd.data.value?.quarantined ?? [];
   const found = totals.data.value;
+  if (!isThere) return html`<p class="dim">${app.loading}</p>`;
   return html`
     <${Failure} error=${totals.error.value ?? list.error.value} retry=${refresh} />
     ${found && html`<section class="tiles" aria-label=${text.totals}>

@@ -6,9 +6,9 @@ import { Action, Badge, Banner, Fold, Table, Tile, Time } from "../lib/component
 import { openChange } from "../lib/dialog.js";
 import { integer, ratio } from "../lib/format.js";
 import { migration as migrationOf } from "../lib/live.js";
-import { Failure, useLoaded } from "../lib/loaded.js";
+import { Failure, useAll, useLoaded } from "../lib/loaded.js";
 import { pathOf, route, setQuery } from "../lib/router.js";
-import { migrationPage, mismatches as text } from "../strings.js";
+import { app, migrationPage, mismatches as text } from "../strings.js";
 
 const PAGE = 50;
 const EVERY_MS = 5000;
@@ -37,8 +37,10 @@ function Explorer({ migration }) {
   const limit = useSignal(PAGE);
   const loaded = useLoaded((signal) => get(ofMigration(id, "/mismatches"), { query: { status: status.value, limit: limit.value }, signal }), [id, status.value, limit.value], EVERY_MS);
   useEffect(() => { if (loaded.data.value) loaded.reload(); }, [revision]);
+  const isThere = useAll(loaded);
   const { mismatches = [], total = 0, totals } = loaded.data.value ?? {};
   const choose = (/** @type {string} */ value) => { status.value = value; limit.value = PAGE; setQuery({ status: value }); };
+  if (!isThere) return html`<p class="dim">${app.loading}</p>`;
   return html`
     <p class="dim">${text.meaning(labels.legacy, labels.new)}</p>
     <${Failure} error=${loaded.error.value} retry=${loaded.reload} />
@@ -77,12 +79,12 @@ function Mismatch({ one, id, labels }) {
   });
   return html`
     <li class="entry">
-      <div class="entry-head"><${Badge} icon=${icon} tone=${tone} title=${text.meanings[one.status]}>${text.statuses[one.status] ?? one.status}<//>
+      <div class="entry-head"><${Badge} icon=${icon} tone=${tone}>${text.statuses[one.status] ?? one.status}<//>
         <span class="entry-move"><code>${one.pattern}</code> ${words(one.kind)}</span>
         ${!["accepted", "gone"].includes(one.status) && html`<${Action} needs="operator" kind="small" testid="accept-rule" label=${text.acceptTitle(one.pattern)} onClick=${accept}>${proposal ? text.acceptProposal(ruleWords(proposal.kind)) : text.letPass}<//>`}</div>
       <p class="small"><code>${one.route}</code></p>
       <p class="small">${text.users(`${integer(one.users)}${one.users_at_least ? "+" : ""}`)} · ${text.requests(integer(one.requests), integer(one.compared))}, ${text.lastHour(integer(one.requests_last_hour), integer(one.compared_last_hour))} · ${one.asked_twice ? text.noise(integer(one.noise), integer(one.asked_twice)) : text.noNoise}</p>
-      ${one.status === "gone" && html`<p class="small">${text.meanings.gone}.</p>`}
+      ${one.status === "gone" && html`<p class="small">${text.gone}</p>`}
       <p class="small dim">${text.since} <${Time} time=${one.since} form="ago" />, ${text.latest} <${Time} time=${one.latest} form="ago" />${one.versions.length > 0 && ` · ${text.versions(one.versions.map(({ version }) => version).join(", "))}`}</p>
       <${Fold} label=${text.examples} of=${one.pattern}>${() => html`<${Examples} id=${id} fingerprint=${one.fingerprint} labels=${labels} />`}<//>
     </li>`;
