@@ -34,11 +34,10 @@ const tokens = Object.entries(PEOPLE).map(([role, name]) => ({ name, role, sha25
  *
  * @param {object} setup
  */
-export function file({ environment, url, store, upstreams, migrations, routes, data = 0, admin = 0 }) {
+export function file({ folder, environment, url, store, upstreams, migrations, routes, data = 0, admin = 0 }) {
   const config = {
     environment,
-    // Beside the file, so that the routers of a fleet have the same one.
-    snapshot: "crossfade.snapshot",
+    snapshot: join(folder, "crossfade.snapshot"),
     workers: 1,
     drain: { delay: "0s", timeout: "5s" },
     listen: [{ address: `127.0.0.1:${data}` }],
