@@ -42,7 +42,7 @@ use self::state::Seen;
 use crate::{Inner, Shared};
 
 const EVERY: Duration = Duration::from_secs(1);
-const STREAMS_MAX: usize = 64;
+pub(crate) const STREAMS_MAX: usize = 64;
 const NOTICES_MAX: usize = 256;
 const BEHIND_MAX: usize = 32;
 

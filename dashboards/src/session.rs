@@ -81,14 +81,14 @@ impl Session {
 pub(crate) struct Sessions(Mutex<BTreeMap<[u8; 32], Session>>);
 
 impl Sessions {
-    /// Begins one; the answer is its secret, which is nowhere else.
+    /// Begins one; the answer is its secret, which is nowhere else, and whose place it took.
     pub(crate) fn begin(
         &self,
         name: &str,
         role: Role,
         by: By,
         now: Timestamp,
-    ) -> Result<(String, Session), getrandom::Error> {
+    ) -> Result<(String, Session, Vec<Session>), getrandom::Error> {
         let secret = random_secret()?;
         let hash = digest(secret.as_bytes());
         let id = hex(&hash[..8]);
@@ -99,15 +99,8 @@ impl Sessions {
             end_oldest(&mut sessions, PER_NAME_MAX, |own| own.name == name),
             end_oldest(&mut sessions, SESSIONS_MAX, |_| true),
         ];
-        for ended in ended.into_iter().flatten() {
-            tracing::warn!(
-                name = ended.name,
-                session = ended.id,
-                "there are too many sessions: the one that was used longest ago has ended, and its browser must sign in again"
-            );
-        }
         sessions.insert(hash, session.clone());
-        Ok((secret, session))
+        Ok((secret, session, ended.into_iter().flatten().collect()))
     }
 
     /// Whose session a request shows; using it keeps it.
@@ -219,7 +212,8 @@ mod tests {
     }
 
     fn begin(sessions: &Sessions, name: &str, minutes: i64) -> (String, Session) {
-        sessions.begin(name, Role::Operator, By::Token, at(minutes)).unwrap()
+        let (secret, session, _) = sessions.begin(name, Role::Operator, By::Token, at(minutes)).unwrap();
+        (secret, session)
     }
 
     #[test]
@@ -265,9 +259,11 @@ mod tests {
         let (first, _) = begin(&sessions, "ann", 0);
         let (second, _) = begin(&sessions, "ann", 1);
         sessions.of(&showing(&first), at(2)).unwrap();
-        for _ in 2..=PER_NAME_MAX {
+        for _ in 3..=PER_NAME_MAX {
             begin(&sessions, "ann", 3);
         }
+        let (_, _, evicted) = sessions.begin("ann", Role::Operator, By::Token, at(3)).unwrap();
+        assert_eq!(evicted.len(), 1);
         assert!(sessions.of(&showing(&second), at(3)).is_none(), "the one that was used longest ago ends");
         assert!(sessions.of(&showing(&first), at(3)).is_some());
         for name in 0..SESSIONS_MAX {

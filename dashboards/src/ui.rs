@@ -12,6 +12,8 @@
 //!
 //! Not here: who is signed in (`session`), and what is shown.
 
+mod light;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
@@ -126,9 +128,10 @@ struct Sent {
 
 impl Sent {
     fn new(path: &str, data: &[u8]) -> Self {
-        let is_own = (path.ends_with(".js") || path.ends_with(".css")) && !path.starts_with("vendor/");
-        let plain = match std::str::from_utf8(data) {
-            Ok(text) if is_own => light(text).into_bytes(),
+        let text = std::str::from_utf8(data).ok().filter(|_| !path.starts_with("vendor/"));
+        let plain = match (text, path.rsplit_once('.')) {
+            (Some(text), Some((_, "js"))) => light::script(text).into_bytes(),
+            (Some(text), Some((_, "css"))) => light::style(text).into_bytes(),
             _ => data.to_vec(),
         };
         let mut packer = GzEncoder::new(Vec::new(), Compression::best());
@@ -170,39 +173,6 @@ fn missing() -> Problem {
     Problem::new(Code::NotFound, "there is no such file in this version: open / for the dashboard")
 }
 
-/// A script or style sheet of ours without indentation, and with empty lines in place of those that are nothing but comment: both
-/// are for readers of the source, and a seventh of what a phone would load. Lines keep their numbers.
-///
-/// Space at the beginning of a line within a template says nothing: markup takes it for the end of the line before.
-fn light(source: &str) -> String {
-    let mut is_within = false;
-    let mut kept = String::with_capacity(source.len());
-    for line in source.lines() {
-        let text = line.trim();
-        let ends = text.ends_with("*/");
-        // A type in front of code, `/** @type {X} */ (a)`, is code.
-        let begins = !is_within && text.starts_with("/*") && (ends || !text.contains("*/"));
-        let is_comment = is_within || begins || text.starts_with("//");
-        is_within = (is_within || begins) && !ends;
-        if !is_comment {
-            push_untyped(&mut kept, line.trim_start());
-        }
-        kept.push('\n');
-    }
-    kept
-}
-
-/// Without the types that stand within code: `/** @type {X} */ (a)`. No text of ours has such a thing in it.
-fn push_untyped(kept: &mut String, mut line: &str) {
-    while let Some((before, rest)) = line.split_once("/** @type {")
-        && let Some((_, behind)) = rest.split_once("*/")
-    {
-        kept.push_str(before);
-        line = behind.trim_start_matches(' ');
-    }
-    kept.push_str(line);
-}
-
 /// Of what is served at all; anything else in the folder is not for browsers.
 fn content_type(path: &str) -> Option<&'static str> {
     let (_, ending) = path.rsplit_once('.')?;
@@ -221,48 +191,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-
-    #[test]
-    fn comments_stay_here_and_lines_where_they_are() {
-        let script = "/** One line. */\nconst a = 1; // kept\n/**\n * Many.\n */\n  // Gone.\n/** @type {A} */ (a)?.b();\n  const url = \"http://x/**\";\n";
-        let sent = "\nconst a = 1; // kept\n\n\n\n\n(a)?.b();\nconst url = \"http://x/**\";\n";
-        assert_eq!(light(script), sent);
-        assert_eq!(light("/* Of pages. */\n  .a { b: c; } /* kept */\n"), "\n.a { b: c; } /* kept */\n");
-    }
-
-    /// A comment in a text of many lines would be taken for one.
-    #[test]
-    fn no_script_has_a_line_that_only_looks_like_a_comment() {
-        for name in Files::iter().filter(|name| name.ends_with(".js") && !name.starts_with("vendor/")) {
-            let file = Files::get(&name).unwrap();
-            let script = std::str::from_utf8(&file.data).unwrap();
-            let mut ticks = 0;
-            for (number, line) in script.lines().enumerate() {
-                let text = line.trim();
-                let looks = text.starts_with("//") || text.starts_with("/*") || text.starts_with('*');
-                assert!(!looks || ticks % 2 == 0, "{name}:{}: a comment within a template", number + 1);
-                if !looks {
-                    ticks += line.matches('`').count();
-                }
-            }
-            let sent = light(script);
-            assert_eq!(sent.lines().count(), script.lines().count(), "{name}");
-            let differs = |(_, (line, kept)): &(usize, (&str, &str))| {
-                let mut untyped = String::new();
-                push_untyped(&mut untyped, line.trim_start());
-                untyped != *kept
-            };
-            for (number, (line, kept)) in script.lines().zip(sent.lines()).enumerate().filter(differs) {
-                let text = line.trim();
-                assert!(
-                    kept.is_empty() && (text.starts_with("//") || text.starts_with("/*") || text.starts_with('*')),
-                    "{name}:{}: {text}",
-                    number + 1
-                );
-            }
-            assert!(!sent.lines().any(|line| line.trim().starts_with("//")), "{name}");
-        }
-    }
 
     /// Modules that a module names, and those that they name, without those that come when they are asked for.
     fn named_by(path: &str, found: &mut BTreeSet<String>) {

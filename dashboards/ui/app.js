@@ -3,14 +3,13 @@
 import { effect, html, render, untracked, useEffect, useLayoutEffect, useRef, useState } from "./lib/html.js";
 import { ApiError } from "./lib/api.js";
 import { door, inMemory, isViewerOnly, lookAtDoor, recall, session, signIn, signOut, tokenOfLink } from "./lib/session.js";
-import { connection, degraded, heardAt, isStale, know, migrations, ready, refresh, start, stop } from "./lib/live.js";
+import { connection, degraded, heardAt, isStale, know, migrations, pageBusy, ready, refresh, start, stop } from "./lib/live.js";
 import { navigate, route, startRouter } from "./lib/router.js";
 import { Banner, Boundary } from "./lib/components.js";
 import { Dialogs } from "./lib/dialog.js";
 import { Toasts, toast } from "./lib/toast.js";
 import { FreezeBanner } from "./lib/freeze.js";
 import { SignIn, rememberedPlace } from "./lib/sign-in.js";
-import { pageBusy } from "./lib/page.js";
 import { startAnnouncing } from "./lib/announce.js";
 import { askRole, offer, whenRolledBack } from "./lib/emergency.js";
 import * as format from "./lib/format.js";
@@ -46,6 +45,8 @@ const RETRY_MS = 2000;
 function Header() {
   const { environment } = door.value;
   const who = session.value;
+  // On a phone not all names of pages are seen at once.
+  useEffect(() => { document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); }, [route.value.path, who]);
   return html`${environment && html`<span class="badge plain environment" title=${environment}><span>${environment}</span></span>`}
     ${who && html`<${Live} />
       <nav aria-label=${strings.navigation}><ul>${LINKS.map(([page, path]) => html`<li><a href=${path} aria-current=${isCurrent(page) ? "page" : undefined}>${strings.pages[page]}</a></li>`)}</ul></nav>

@@ -51,7 +51,7 @@ declare namespace Ui {
 
   type Field = { name: string; label: string; kind?: "text" | "area" | "select"; options?: Record<string, string>; value?: string; /** What is said where it is empty. */ required?: string; hint?: string; testid?: string };
   /** A dialog that asks for some values and sends them. */
-  type Form = { title: string; intro?: string; verb: string; danger?: boolean; needs?: Api.Role; fields: Field[]; send: (values: Record<string, string>) => Promise<void> };
+  type Form = { title: string; intro?: string; /** What would happen, a line each. */ facts?: string[]; verb: string; danger?: boolean; needs?: Api.Role; fields: Field[]; send: (values: Record<string, string>) => Promise<void> };
 }
 
 declare namespace Api {

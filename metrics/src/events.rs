@@ -361,9 +361,11 @@ impl Draining {
     }
 }
 
+mod admin;
 mod issues;
 mod webhooks;
 
+pub use admin::{SessionEvicted, StreamRefused};
 pub use issues::{IssueDiscarded, IssueHandedOver, IssueParked, IssueReplayed, IssueResent, ReportFenced};
 pub use webhooks::{
     DeliveryAskedFor, DeliveryTried, IssueMovedOn, IssueUnheardOf, IssuesHeld, IssuesSent, JournalAlone, JournalFailed,

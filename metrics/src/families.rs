@@ -199,6 +199,10 @@ families! {
         "1 while webhooks go to the journal alone, because the store does not answer; nothing is sent on meanwhile.";
     ISSUES_HELD = Gauge "crossfade_issues_held" ["migration"]
         "1 while what this router has claimed is not sent, because no replica of the store follows.";
+    ADMIN_STREAMS_REFUSED = Counter "crossfade_admin_streams_refused_total" []
+        "Streams of events that were refused, because as many are open as may; such a page asks every two seconds instead.";
+    ADMIN_SESSIONS_EVICTED = Counter "crossfade_admin_sessions_evicted_total" []
+        "Sessions of browsers that ended early, because there were too many; whoever had one signs in again.";
     BUILD_INFO = Gauge "crossfade_build_info" ["version"]
         "1, with the version of the router.";
     ACCESS_LOG_DROPPED = Counter "crossfade_access_log_dropped_total" []

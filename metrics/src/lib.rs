@@ -6,6 +6,7 @@
 //! must be able to count without knowing who reads. This crate knows nothing about HTTP servers.
 
 pub mod block;
+mod causes;
 pub mod compare;
 pub mod events;
 pub mod families;
@@ -24,5 +25,6 @@ pub mod simulate;
 pub mod status;
 pub mod wilson;
 
+pub use causes::causes;
 pub use observe::{MigrationCells, MirrorDrop, Observer, Shard, UpstreamCells, WorkerCells};
 pub use outcome::{Attempted, CodeClass, Failure, Outcome};

@@ -1,8 +1,8 @@
 //! What calls that leave the router for somebody else's service have in common: TLS, and words for what failed.
 //!
-//! Not here: pools, time-outs and retries, which each caller knows best. Not supported: proxies, HTTP/2.
+//! The dashboards' sign-in has a connector of its own (`oidc/http`), because the two know nothing of each other and the crates that both know make
+//! no calls by HTTP. Not here: pools, time-outs and retries, which each caller knows best. Not supported: proxies, HTTP/2.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
@@ -11,6 +11,8 @@ use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 
 use crate::config::notify::Authorities;
+
+pub(crate) use metrics::causes;
 
 /// Connects by http or https. Reads the system's authorities where none are given and some are needed.
 pub(crate) fn connector(
@@ -29,18 +31,4 @@ pub(crate) fn connector(
         None => builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
     };
     Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build())
-}
-
-/// What went wrong below, without the words of the library around it.
-pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    let mut next = error.source().or(Some(error));
-    while let Some(cause) = next {
-        let own = cause.to_string();
-        if !text.contains(&own) {
-            text = if text.is_empty() { own } else { format!("{text}: {own}") };
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -91,6 +91,8 @@ test("upstreams, routers and access show what is there", async (t) => {
   const { replicas } = await world.api.get("/replicas");
   assert.equal(replicas.length, 2);
   for (const { name } of replicas) await main.getByText(name).first().waitFor();
+  await tab.untilLive("streaming");
+  await main.locator("tbody tr").first().locator("td").nth(3).filter({ hasText: /now|ago/ }).waitFor();
   await world.routers[1].kill();
   await main.filter({ hasText: /silent|not heard|gone|lost|away|no sign/i }).waitFor();
 

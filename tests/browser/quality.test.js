@@ -1,6 +1,12 @@
 // What holds on every page: readable by everybody, on a phone, still while data flows, and light.
 
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+
+import ts from "typescript";
+
 import { PAGES, STORY } from "./harness/places.js";
+import { ROOT } from "./harness/router.js";
 import { MIGRATION, World, assert, test, until } from "./harness/test.js";
 import { weights } from "./harness/weight.js";
 
@@ -121,6 +127,24 @@ test("nothing moves while data flows", async (t) => {
   }
 });
 
+test("nothing moves while a page comes", async (t) => {
+  const world = await World.start(t, { issues: { actions: ["opened"] } });
+  world.load({ rate: 50 });
+  for (const number of [1, 2, 3]) await world.webhook(number);
+  const tab = await world.operator("admin");
+  for (const [width, height] of [[1280, 800], [360, 740]]) {
+    await tab.page.setViewportSize({ width, height });
+    for (const path of [...PAGES, STORY]) {
+      await tab.show(path);
+      await tab.untilLive("streaming");
+      await tab.page.locator("main").getByText("Loading…").waitFor({ state: "hidden" });
+      const shifts = await tab.page.evaluate(() => globalThis.shifts);
+      const sum = shifts.reduce((total, { value }) => total + value, 0);
+      assert.ok(sum < 0.05, `${path} has shifted by ${sum} at ${width}: ${JSON.stringify(shifts, null, 1)}`);
+    }
+  }
+});
+
 test("who asks for less motion gets none", async (t) => {
   const world = await busy(t);
   const tab = await world.operator("operator", `/migrations/${MIGRATION}`, { motion: "reduce" });
@@ -153,4 +177,40 @@ test("all of the dashboard weighs at most 120 kB, and comes once", async (t) => 
   t.diagnostic(`${files.length} files, ${sum} bytes`);
   const table = files.map(({ path, bytes }) => `${path} ${bytes}`).join("\n");
   assert.ok(files.length > 5 && sum <= BYTES_MAX, `${sum} bytes:\n${table}`);
+});
+
+test("scripts say the same as they are sent and as they are written", async (t) => {
+  const { router } = await World.start(t);
+  const folder = join(ROOT, "dashboards/ui");
+  // Space at the beginning of a line within a template is none of what it says.
+  const said = (script) => {
+    const tree = ts.createSourceFile("script.js", script, ts.ScriptTarget.Latest, false, ts.ScriptKind.JS);
+    assert.deepEqual(tree.parseDiagnostics.map(({ messageText }) => messageText), []);
+    return ts.createPrinter({ removeComments: true }).printFile(tree).replace(/\n\s+/g, "\n");
+  };
+  // A call's parameters and a block are one line or several, as they are written.
+  const words = (script) => said(script).split(/\s+/).join(" ");
+  const names = readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".js") && !name.startsWith("vendor"));
+  for (const name of names) {
+    const source = readFileSync(join(folder, name), "utf8");
+    const sent = await (await fetch(`${router.url}/ui/${name}`)).text();
+    assert.equal(words(sent), words(source), name);
+  }
+  assert.ok(names.length > 30);
+});
+
+test("the names of all pages can be read on a small screen, and that of the current one on a phone", async (t) => {
+  const world = await World.start(t, { environment: "production-europe" });
+  const tab = await world.operator("operator");
+  const wide = () => tab.page.evaluate(() => { const nav = document.querySelector("nav"); return nav.scrollWidth - nav.clientWidth; });
+  assert.ok((await wide()) <= 0, `${await wide()} pixels too wide at 1280`);
+  await tab.page.setViewportSize({ width: 360, height: 740 });
+  for (const path of ["/access", "/"]) {
+    await tab.show(path);
+    const cut = await tab.page.evaluate(() => {
+      const [nav, own] = [document.querySelector("nav"), document.querySelector("nav [aria-current]")].map((node) => node.getBoundingClientRect());
+      return own.left < nav.left - 1 || own.right > nav.right + 1;
+    });
+    assert.ok(!cut, `${path} is cut off`);
+  }
 });

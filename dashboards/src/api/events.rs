@@ -10,13 +10,14 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use jiff::Timestamp;
+use metrics::events::StreamRefused;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::request::{Identity, Viewer};
 use crate::Shared;
-use crate::live::{Beginning, Frame, Live};
+use crate::live::{Beginning, Frame, Live, STREAMS_MAX};
 use crate::problem::{Code, Problem};
 
 /// How soon a page comes back that has lost its stream.
@@ -41,6 +42,7 @@ pub(crate) async fn events(
 ) -> Result<Response, Problem> {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let Some(beginning) = Live::begin(&shared, last).await else {
+        StreamRefused { most: STREAMS_MAX }.emit(&shared.observer);
         let detail = "too many pages are kept current already: ask /api/v1/migrations every few seconds instead";
         return Err(Problem::new(Code::TooBusy, detail).retry_after(5));
     };

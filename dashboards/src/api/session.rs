@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use metrics::events::SessionEvicted;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -110,10 +111,13 @@ pub(crate) async fn begin(
 /// Begins a session, however somebody proved who they are. Answers the cookie that stands for it.
 pub(crate) fn begin_for(shared: &Shared, name: &str, role: Role, by: By) -> Result<(String, Session), Problem> {
     let begun = shared.sessions.begin(name, role, by, Timestamp::now());
-    let (secret, session) = begun.map_err(|error| {
+    let (secret, session, evicted) = begun.map_err(|error| {
         let detail = format!("this machine gives no random numbers ({error}): use a token with the command line");
         Problem::new(Code::Internal, detail)
     })?;
+    for ended in evicted {
+        SessionEvicted { name: &ended.name, session: &ended.id }.emit(&shared.observer);
+    }
     tracing::info!(name, %role, by = by.name(), session = session.id, "somebody signed in to the dashboard");
     Ok((set_cookie(Some(&secret)), session))
 }

@@ -16,6 +16,7 @@ use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder}
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+pub(super) use metrics::causes;
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
@@ -126,20 +127,6 @@ impl<'c> AsyncHttpClient<'c> for Fetch {
 fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// What went wrong below, without the words of the library around it.
-pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    let mut next = error.source().or(Some(error));
-    while let Some(cause) = next {
-        let own = cause.to_string();
-        if !text.contains(&own) {
-            text = if text.is_empty() { own } else { format!("{text}: {own}") };
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

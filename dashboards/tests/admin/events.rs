@@ -201,3 +201,16 @@ async fn streams_are_counted_and_nobody_listens_without_a_token() {
     open.pop();
     Events::open(&world, "viewer", None).await;
 }
+
+#[tokio::test]
+async fn streams_beyond_the_limit_are_refused_and_counted() {
+    let world = World::new().await;
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(Events::open(&world, "viewer", None).await);
+    }
+    world.call("viewer", "GET", "/api/v1/events", "").await.is_problem(503, "too_busy");
+    assert!(world.observer.gather().unwrap().contains("\ncrossfade_admin_streams_refused_total 1\n"));
+    open.pop();
+    Events::open(&world, "viewer", None).await;
+}

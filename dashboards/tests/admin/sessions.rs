@@ -162,3 +162,14 @@ async fn a_token_goes_before_a_cookie() {
     assert_eq!((&who["role"], &who["by"]), (&json!("admin"), &json!("token")));
     assert_eq!(world.call("", "GET", "/api/v1/sign-in", "").await.json()["oidc"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_session_that_ends_for_lack_of_room_is_counted() {
+    let world = World::new().await;
+    let first = Browser::sign_in(&world, "viewer").await;
+    for _ in 0..20 {
+        Browser::sign_in(&world, "viewer").await;
+    }
+    first.call("GET", "/api/v1/session", "").await.is_problem(401, "unauthorized");
+    assert!(world.observer.gather().unwrap().contains("\ncrossfade_admin_sessions_evicted_total 1\n"));
+}

@@ -2,12 +2,11 @@
 // of counts renders those and not the card.
 
 import { html, useId } from "./html.js";
-import { latest, migration, ring } from "./live.js";
+import { latest, minute, migration, ring } from "./live.js";
 import { attention, confirmed, evidenceOf, stateOf } from "./attention.js";
 import { Action, EvidenceBar, Health, ModeBadge, Sparkline, SplitBar, StateBadge, Time, evidenceTone } from "./components.js";
 import { openAcknowledge } from "./dialog.js";
 import { openEmergency } from "./emergency.js";
-import { minute } from "./page.js";
 import { pathOf } from "./router.js";
 import * as format from "./format.js";
 import { card as strings } from "../strings.js";

@@ -2,7 +2,7 @@
 // the canvas, and the same data as a table.
 
 import { html, signal, useEffect, useLayoutEffect, useRef, useSignal } from "./html.js";
-import { Table } from "./components.js";
+import { Fold, Table } from "./components.js";
 import { axisTime, dateTime, NONE } from "./format.js";
 import { chart as text } from "../strings.js";
 
@@ -88,12 +88,7 @@ function summary(label, data, format) {
 
 /** @param {{label: string, data: Chart.Data, format: Chart.Format}} props */
 function AsTable({ label, data, format }) {
-  const isOpen = useSignal(false);
-  return html`
-    <details class="as-table" onToggle=${(/** @type {Event} */ event) => { isOpen.value = /** @type {HTMLDetailsElement} */ (event.currentTarget).open; }}>
-      <summary>${text.asTable}<span class="visually-hidden"> ${label}</span></summary>
-      ${isOpen.value && html`<${Rows} label=${label} data=${data} format=${format} />`}
-    </details>`;
+  return html`<${Fold} kind="as-table" label=${text.asTable} of=${label}>${() => html`<${Rows} label=${label} data=${data} format=${format} />`}<//>`;
 }
 
 /** @param {{label: string, data: Chart.Data, format: Chart.Format}} props */
@@ -103,7 +98,7 @@ function Rows({ label, data: { times, lines, band, marks = [], thresholds = [] }
   const interval = (/** @type {number} */ at) => (band && band.low[at] !== null && band.high[at] !== null ? text.range(format(band.low[at]), format(band.high[at])) : NONE);
   const columns = [text.time, ...lines.map((line) => line.label), ...(band ? [text.interval] : [])];
   return html`
-    <${Table} caption=${label} columns=${columns.map((column, at) => ({ label: column, numeric: at > 0 }))}>
+    <${Table} caption=${label} columns=${columns} numeric=${(/** @type {number} */ at) => at > 0}>
       ${rows.map((at) => html`
         <tr key=${times[at]}><th scope="row">${dateTime(times[at] * 1000)}</th>${lines.map((line) => html`<td class="number">${format(line.values[at])}</td>`)}${band && html`<td class="number">${interval(at)}</td>`}</tr>`)}
     <//>

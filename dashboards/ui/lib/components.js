@@ -1,6 +1,6 @@
 // The small parts that every page is made of. State is always text, icon and colour together.
 
-import { Component, html, useEffect, useRef, useSignalEffect } from "./html.js";
+import { Component, html, useEffect, useRef, useSignal, useSignalEffect } from "./html.js";
 import { may, session } from "./session.js";
 import * as format from "./format.js";
 import * as strings from "../strings.js";
@@ -180,13 +180,25 @@ function draw(canvas, id, side) {
 
 /**
  * A table that scrolls sideways by itself where it is too wide.
- * @param {{caption: string, columns: {label: any, numeric?: boolean}[], children?: any, captionHidden?: boolean, testid?: string}} props
+ * @param {{caption: string, columns: string[], numeric?: (at: number) => boolean, children?: any, testid?: string}} props A column without a name is that of buttons.
  */
-export function Table({ caption, columns, children, captionHidden = true, testid }) {
+export function Table({ caption, columns, numeric = () => false, children, testid }) {
   return html`<div class="table" tabindex="0" role="region" aria-label=${strings.table.region(caption)}><table data-testid=${testid}>
-    <caption class=${captionHidden ? "visually-hidden" : ""}>${caption}</caption>
-    <thead><tr>${columns.map((column) => html`<th scope="col" class=${column.numeric ? "number" : ""}>${column.label}</th>`)}</tr></thead>
+    <caption class="visually-hidden">${caption}</caption>
+    <thead><tr>${columns.map((column, at) => html`<th scope="col" class=${numeric(at) ? "number" : ""}>${column || html`<span class="visually-hidden">${strings.table.action}</span>`}</th>`)}</tr></thead>
     <tbody>${children}</tbody></table></div>`;
+}
+
+/** Something that is made when somebody opens it. @param {{label: string, of?: string, kind?: string, children: () => any}} props `of` tells those who do not see what it stands at. */
+export function Fold({ label, of, kind, children: make }) {
+  const isOpen = useSignal(false);
+  return html`<details class=${kind} onToggle=${(/** @type {any} */ event) => { isOpen.value = event.currentTarget.open; }}>
+    <summary>${label}${of && html`<span class="visually-hidden"> ${of}</span>`}</summary>${isOpen.value && make()}</details>`;
+}
+
+/** What a list lets one choose from. @param {{of: [string, string][], chosen?: string}} props Each value with its words. */
+export function Options({ of, chosen }) {
+  return of.map(([value, words]) => html`<option key=${value} value=${value} selected=${value === chosen}>${words}</option>`);
 }
 
 /** Shows something else where a part fails, so that the rest of the page goes on. */

@@ -6,8 +6,9 @@
 import { html, signal, useEffect, useId, useRef, useState } from "./html.js";
 import { ApiError, call, get, ofMigration } from "./api.js";
 import { may, session } from "./session.js";
-import { migration, refresh } from "./live.js";
-import { Banner, ModeBadge, SplitBar, Time } from "./components.js";
+import { labelsOf, migration, refresh } from "./live.js";
+import { Banner, ModeBadge, Options, SplitBar, Time } from "./components.js";
+import { route } from "./router.js";
 import { toast } from "./toast.js";
 import * as format from "./format.js";
 import * as strings from "../strings.js";
@@ -81,6 +82,9 @@ export function openAcknowledge(id) {
 /** The place of the dialogs; once, in the layout. */
 export function Dialogs() {
   const { key, change, form } = shown.value ?? {};
+  const { path } = route.value;
+  // Whoever goes back leaves the dialog with the page it belongs to.
+  useEffect(() => close, [path]);
   // Whoever is signed out cannot send: the sign-in page says why.
   if (!session.value) return null;
   if (change) return html`<${ChangeDialog} key=${key} change=${change} />`;
@@ -224,7 +228,7 @@ function ChangeDialog({ change }) {
 /** Before, after, and how much moves. @param {{change: Api.Change}} props */
 function Preview({ change }) {
   const { before, after, moves, passes, warnings = [] } = change;
-  const labels = migration(change.migration).value?.labels ?? { legacy: "legacy", new: "new" };
+  const labels = labelsOf(change.migration);
   const label = moves.direction === "toward_new" ? labels.new : labels.legacy;
   const { recent_keys: keys, requests_per_second: rate } = moves;
   // A rule of the comparison moves nobody.
@@ -294,13 +298,18 @@ function FormDialog({ form }) {
   const [values, setValues] = useState(Object.fromEntries(form.fields.map(({ name, value = "" }) => [name, value])));
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState("");
+  const [lacking, setLacking] = useState("");
 
   async function submit() {
     if (busy) return;
     const cleaned = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, oneLine(value)]));
     const empty = form.fields.find(({ name, required }) => required && !cleaned[name]);
     setError(empty?.required ?? "");
-    if (empty) return;
+    setLacking(empty?.name ?? "");
+    if (empty) {
+      /** @type {HTMLElement | null} */ (document.querySelector(`dialog [name="${empty.name}"]`))?.focus();
+      return;
+    }
     setBusy(true);
     try {
       await form.send(cleaned);
@@ -314,7 +323,8 @@ function FormDialog({ form }) {
 
   return html`<${Modal} title=${form.title} busy=${busy} onSubmit=${submit} testid="confirm-dialog">
     ${form.intro && html`<p class="dim">${form.intro}</p>`}
-    ${form.fields.map((field, at) => html`<${Field} key=${field.name} field=${field} first=${at === 0} value=${values[field.name]}
+    ${form.facts && html`<ul class="moves">${form.facts.map((fact) => html`<li>${fact}</li>`)}</ul>`}
+    ${form.fields.map((field, at) => html`<${Field} key=${field.name} field=${field} first=${at === 0} lacking=${lacking === field.name} value=${values[field.name]}
       onInput=${(text) => setValues({ ...values, [field.name]: text })} />`)}
     ${error && html`<p class="banner bad" role="alert" data-testid="dialog-error">${error}</p>`}
     ${!may(needs) && html`<p class="banner plain">${strings.roles.needs(needs, session.value?.role ?? "")}</p>`}
@@ -322,15 +332,15 @@ function FormDialog({ form }) {
   <//>`;
 }
 
-/** @param {{field: Ui.Form["fields"][number], first: boolean, value: string, onInput: (text: string) => void}} props */
-function Field({ field, first, value, onInput }) {
+/** @param {{field: Ui.Form["fields"][number], first: boolean, lacking: boolean, value: string, onInput: (text: string) => void}} props */
+function Field({ field, first, lacking, value, onInput }) {
   const id = useId();
   const { kind = "text", label, options = {}, hint, testid } = field;
-  const shared = { id, "data-first": first || undefined, "data-testid": testid, value, onInput: (event) => onInput(event.target.value) };
+  const shared = { id, name: field.name, "aria-invalid": lacking || undefined, "data-first": first || undefined, "data-testid": testid, value, onInput: (event) => onInput(event.target.value) };
   const control = {
     text: () => html`<input type="text" autocomplete="off" placeholder=${hint} ...${shared} />`,
     area: () => html`<textarea maxlength="900" placeholder=${hint} ...${shared}></textarea>`,
-    select: () => html`<select ...${shared}>${Object.entries(options).map(([option, text]) => html`<option value=${option} selected=${option === value}>${text}</option>`)}</select>`,
+    select: () => html`<select ...${shared}><${Options} of=${Object.entries(options)} chosen=${value} /></select>`,
   }[kind];
   return html`<div><label for=${id}>${label}</label>${control()}</div>`;
 }

@@ -83,9 +83,10 @@ export function openEmergency(id = null) {
   const cancel = make("button", { type: "button", onclick: () => dialog.close() }, strings.cancel);
   const reasons = make("div", { class: "choices short" },
     ...strings.presets.map((preset) => radio("reason", preset, preset, false)), radio("reason", "", strings.other, false));
+  const what = make("p");
   const form = make("form", { novalidate: true },
     make("h2", { id: "emergency-title" }, strings.title),
-    make("p", {}, strings.what),
+    what,
     make("fieldset", {}, make("legend", {}, strings.scope), scopes, singleField, nameField),
     make("fieldset", {}, make("legend", {}, strings.reason), reasons, otherField),
     tokenField, failure,
@@ -119,11 +120,17 @@ export function openEmergency(id = null) {
     if (hadFocus) /** @type {HTMLElement | null} */ (scopes.querySelector("input:checked"))?.focus();
     follow();
   };
+  const targetOf = () => {
+    const scope = chosen("scope") ?? "";
+    return scope === "" ? null : scope === "?" ? name.value.trim() : scope === "*" ? single.value : scope.slice(1);
+  };
   const follow = () => {
     nameField.hidden = chosen("scope") !== "?";
     singleField.hidden = chosen("scope") !== "*";
     otherField.hidden = chosen("reason") !== "";
-    send.textContent = chosen("scope") === "" ? strings.sendAll : strings.send;
+    const target = targetOf();
+    what.textContent = strings.what(target);
+    send.textContent = target === null ? strings.sendAll : strings.send;
   };
   const askForToken = () => { tokenField.hidden = false; };
 
@@ -134,8 +141,7 @@ export function openEmergency(id = null) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (send.disabled) return;
-    const scope = chosen("scope") ?? "";
-    const target = scope === "" ? null : scope === "?" ? name.value.trim() : scope === "*" ? single.value : scope.slice(1);
+    const target = targetOf();
     const reason = (chosen("reason") || other.value).replace(/\s+/g, " ").trim();
     const lacks = (text, field) => {
       say(text);
@@ -168,7 +174,10 @@ export function openEmergency(id = null) {
       follow();
     }
   });
+  const leave = () => dialog.close();
+  addEventListener("popstate", leave);
   dialog.addEventListener("close", () => {
+    removeEventListener("popstate", leave);
     dialog.remove();
     if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
   });

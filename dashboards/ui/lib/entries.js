@@ -1,7 +1,7 @@
 // One change of a migration as the history keeps it: who, when, why, from, to, and what a guard saw.
 
-import { html, useSignal } from "./html.js";
-import { Action, Badge, Time } from "./components.js";
+import { html } from "./html.js";
+import { Action, Badge, Fold, Time } from "./components.js";
 import { openAcknowledge, openUndo } from "./dialog.js";
 import { dateTime, integer, percent } from "./format.js";
 import { pathOf } from "./router.js";
@@ -12,7 +12,6 @@ const LOOKS = { rollback: ["⚠", "bad"], acknowledge: ["✓", "good"], undo: ["
 
 /** @param {{entry: Api.Entry, migration: string, named?: boolean, newest?: boolean}} props `named` tells the migration too; only the newest can be taken back. */
 export function HistoryEntry({ entry, migration, named = false, newest = false }) {
-  const isOpen = useSignal(false);
   const [icon, tone] = LOOKS[entry.kind] ?? ["→", "blue"];
   const latched = entry.after.mode === "emergency_rollback";
   const undo = latched
@@ -28,10 +27,7 @@ export function HistoryEntry({ entry, migration, named = false, newest = false }
       </div>
       <p class="entry-why">${entry.reason}</p>
       <p class="small dim">${text.by(entry.actor)} · <${Time} time=${entry.time} /> · ${text.revision(integer(entry.revision))}</p>
-      <details onToggle=${(/** @type {Event} */ event) => { isOpen.value = /** @type {HTMLDetailsElement} */ (event.currentTarget).open; }}>
-        <summary class="small">${text.details}<span class="visually-hidden"> ${text.revision(integer(entry.revision))}</span></summary>
-        ${isOpen.value && html`<${Details} entry=${entry} />`}
-      </details>
+      <${Fold} label=${text.details} of=${text.revision(integer(entry.revision))}>${() => html`<${Details} entry=${entry} />`}<//>
     </li>`;
 }
 

@@ -90,10 +90,10 @@ function unit(value, name, digits) {
   return units[key].format(value);
 }
 
-/** Evidence: as many digits as say something. @param {number | null | undefined} value */
+/** Evidence: as many digits as say something; beyond a million it is the same to everybody. @param {number | null | undefined} value */
 export function evidence(value) {
   if (!known(value)) return NONE;
-  if (value >= 1e6) return compacts.format(value);
+  if (value >= 1e6) return `>${compacts.format(1e6)}`;
   // An e-value is never below nothing, but for rounding.
   return (value >= 10 ? integers : oneDigit).format(Math.max(0, value));
 }

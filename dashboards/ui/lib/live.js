@@ -27,6 +27,11 @@ export const connection = signal("connecting");
 export const ready = signal(false);
 /** The migrations' ids, in the order of the file. @type {Ui.Signal<string[]>} */
 export const ids = signal([]);
+/** A page that reads something before it has anything to show says so here. */
+export const pageBusy = signal(false);
+/** A clock for what is said as "3 min ago"; slow, because it makes pages render again. */
+export const minute = signal(Date.now());
+setInterval(() => { minute.value = Date.now(); }, 15_000);
 /** @type {Ui.Signal<number>} */
 export const revision = signal(0);
 /** Sentences. @type {Ui.Signal<string[]>} */
@@ -73,6 +78,9 @@ function entry(id) {
 
 /** Where one migration stands; its value is undefined while it is not known. @param {string} id */
 export const migration = (id) => entry(id).state;
+
+/** What its sides are called. @param {string} id */
+export const labelsOf = (id) => migration(id).value?.labels ?? { legacy: "legacy", new: "new" };
 
 /** Its newest second of counts. A new object each second, so that what depends on it follows. @param {string} id */
 export const latest = (id) => entry(id).latest;

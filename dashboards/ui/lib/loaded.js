@@ -54,6 +54,13 @@ export function useLoaded(load, inputs, everyMs = 0) {
   return { data, error, reload };
 }
 
+/** Whether all of it has come, or failed, once: what belongs together is shown together, so that nothing moves. @param {...Ui.Loaded<any>} parts */
+export function useAll(...parts) {
+  const was = useRef(false);
+  was.current = parts.map(({ data, error }) => data.value !== undefined || error.value !== null).every(Boolean) || was.current;
+  return was.current;
+}
+
 /** What to say where reading did not work; nothing where it did. @param {{error: Error|null, retry: () => void}} props */
 export function Failure({ error, retry }) {
   if (!error) return null;

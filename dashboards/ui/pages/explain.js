@@ -2,9 +2,9 @@
 
 import { html, useId, useSignal } from "../lib/html.js";
 import { get, ofMigration } from "../lib/api.js";
-import { Badge } from "../lib/components.js";
+import { Badge, Options } from "../lib/components.js";
 import { integer, NONE, percent } from "../lib/format.js";
-import { ids, migration as migrationOf, migrations } from "../lib/live.js";
+import { ids, labelsOf, migration as migrationOf, migrations } from "../lib/live.js";
 import { Failure } from "../lib/loaded.js";
 import { HEADERS_MAX, parseRequest } from "../lib/request.js";
 import { pathOf, route, setQuery } from "../lib/router.js";
@@ -56,7 +56,7 @@ export default function ExplainPage() {
     <div class="pair">
       <form class="card explain-form" onSubmit=${ask}>
         <label>${text.migration}<select value=${id} onChange=${(/** @type {any} */ event) => { answer.value = null; setQuery({ migration: event.currentTarget.value }); }}>
-          ${ids.value.map((own) => html`<option key=${own} value=${own} selected=${own === id}>${own}</option>`)}</select></label>
+          <${Options} of=${ids.value.map((own) => [own, own])} chosen=${id} /></select></label>
         <label>${text.paste}<textarea rows="6" value=${pasted.value} placeholder=${text.pasteHint} aria-describedby=${hint} autocapitalize="off" spellcheck=${false}
           onInput=${(/** @type {any} */ event) => { pasted.value = event.currentTarget.value; }}></textarea></label>
         <p id=${hint} class="small dim" aria-live="polite">${understood(parsed) || text.sources(sources)}</p>
@@ -85,7 +85,7 @@ function understood({ key, method, host, path, headers }) {
 /** @param {{id: string, decision: Api.Decision}} props */
 function Answer({ id, decision }) {
   const migration = migrationOf(id).value;
-  const labels = migration?.labels ?? { legacy: "legacy", new: "new" };
+  const labels = labelsOf(id);
   const { serve, mirror, reason, bucket, revision, key, route: template, note } = decision;
   const rows = [
     [text.key, key === null ? text.noKey : html`<code>${key}</code>`],

@@ -2,12 +2,11 @@
 
 import { html, useComputed, useEffect, useRef, useSignal } from "../lib/html.js";
 import { get, ofMigration } from "../lib/api.js";
-import { Banner } from "../lib/components.js";
+import { Banner, Options } from "../lib/components.js";
 import { HistoryEntry } from "../lib/entries.js";
 import { integer } from "../lib/format.js";
-import { ids, revision } from "../lib/live.js";
+import { ids, pageBusy, revision } from "../lib/live.js";
 import { Failure } from "../lib/loaded.js";
-import { pageBusy } from "../lib/page.js";
 import { route, setQuery } from "../lib/router.js";
 import { app, history as text, kinds } from "../strings.js";
 
@@ -102,8 +101,8 @@ function Filters({ filter, set, rows: all }) {
   const isFiltered = FILTERS.some((name) => filter[name]);
   return html`
     <form class="filters card" role="search" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
-      <label>${text.migration}<select value=${filter.migration} onChange=${field("migration")}><option value="">${text.all}</option>${ids.value.map((id) => html`<option key=${id} value=${id} selected=${id === filter.migration}>${id}</option>`)}</select></label>
-      <label>${text.kind}<select value=${filter.kind} onChange=${field("kind")}><option value="">${text.all}</option>${Object.entries(kinds).map(([kind, name]) => html`<option key=${kind} value=${kind} selected=${kind === filter.kind}>${name}</option>`)}</select></label>
+      <label>${text.migration}<select value=${filter.migration} onChange=${field("migration")}><option value="">${text.all}</option><${Options} of=${ids.value.map((id) => [id, id])} chosen=${filter.migration} /></select></label>
+      <label>${text.kind}<select value=${filter.kind} onChange=${field("kind")}><option value="">${text.all}</option><${Options} of=${Object.entries(kinds)} chosen=${filter.kind} /></select></label>
       <label>${text.actor}<input type="text" list="actors" value=${filter.actor} autocomplete="off" onInput=${field("actor")} /><datalist id="actors">${actors.map((actor) => html`<option key=${actor} value=${actor}></option>`)}</datalist></label>
       <label>${text.text}<input type="search" value=${filter.text} placeholder=${text.textHint} onInput=${field("text")} /></label>
       <label>${text.from}<input type="datetime-local" value=${filter.from} onInput=${field("from")} /></label>

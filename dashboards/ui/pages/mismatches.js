@@ -2,13 +2,13 @@
 
 import { html, useComputed, useEffect, useSignal } from "../lib/html.js";
 import { get, ofMigration } from "../lib/api.js";
-import { Action, Badge, Banner, Table, Tile, Time } from "../lib/components.js";
+import { Action, Badge, Banner, Fold, Table, Tile, Time } from "../lib/components.js";
 import { openChange } from "../lib/dialog.js";
 import { integer, ratio } from "../lib/format.js";
 import { migration as migrationOf } from "../lib/live.js";
-import { Failure, useLoaded } from "../lib/loaded.js";
+import { Failure, useAll, useLoaded } from "../lib/loaded.js";
 import { pathOf, route, setQuery } from "../lib/router.js";
-import { migrationPage, mismatches as text } from "../strings.js";
+import { app, migrationPage, mismatches as text } from "../strings.js";
 
 const PAGE = 50;
 const EVERY_MS = 5000;
@@ -37,8 +37,10 @@ function Explorer({ migration }) {
   const limit = useSignal(PAGE);
   const loaded = useLoaded((signal) => get(ofMigration(id, "/mismatches"), { query: { status: status.value, limit: limit.value }, signal }), [id, status.value, limit.value], EVERY_MS);
   useEffect(() => { if (loaded.data.value) loaded.reload(); }, [revision]);
+  const isThere = useAll(loaded);
   const { mismatches = [], total = 0, totals } = loaded.data.value ?? {};
   const choose = (/** @type {string} */ value) => { status.value = value; limit.value = PAGE; setQuery({ status: value }); };
+  if (!isThere) return html`<p class="dim">${app.loading}</p>`;
   return html`
     <p class="dim">${text.meaning(labels.legacy, labels.new)}</p>
     <${Failure} error=${loaded.error.value} retry=${loaded.reload} />
@@ -68,7 +70,6 @@ function Totals({ totals: { matched, ignored, mismatched, not_compared: not, not
 
 /** @param {{one: Api.Mismatch, id: string, labels: {legacy: string, new: string}}} props */
 function Mismatch({ one, id, labels }) {
-  const isOpen = useSignal(false);
   const [icon, tone] = LOOKS[one.status] ?? ["•", "plain"];
   const { proposal } = one;
   const accept = () => openChange({
@@ -80,13 +81,12 @@ function Mismatch({ one, id, labels }) {
     <li class="entry">
       <div class="entry-head"><${Badge} icon=${icon} tone=${tone}>${text.statuses[one.status] ?? one.status}<//>
         <span class="entry-move"><code>${one.pattern}</code> ${words(one.kind)}</span>
-        ${one.status !== "accepted" && html`<${Action} needs="operator" kind="small" testid="accept-rule" label=${text.acceptTitle(one.pattern)} onClick=${accept}>${proposal ? text.acceptProposal(ruleWords(proposal.kind)) : text.letPass}<//>`}</div>
+        ${!["accepted", "gone"].includes(one.status) && html`<${Action} needs="operator" kind="small" testid="accept-rule" label=${text.acceptTitle(one.pattern)} onClick=${accept}>${proposal ? text.acceptProposal(ruleWords(proposal.kind)) : text.letPass}<//>`}</div>
       <p class="small"><code>${one.route}</code></p>
-      <p class="small">${text.users(`${integer(one.users)}${one.users_at_least ? "+" : ""}`)} · ${text.requests(integer(one.requests), integer(one.compared))} · ${one.asked_twice ? text.noise(integer(one.noise), integer(one.asked_twice)) : text.noNoise}</p>
+      <p class="small">${text.users(`${integer(one.users)}${one.users_at_least ? "+" : ""}`)} · ${text.requests(integer(one.requests), integer(one.compared))}, ${text.lastHour(integer(one.requests_last_hour), integer(one.compared_last_hour))} · ${one.asked_twice ? text.noise(integer(one.noise), integer(one.asked_twice)) : text.noNoise}</p>
+      ${one.status === "gone" && html`<p class="small">${text.gone}</p>`}
       <p class="small dim">${text.since} <${Time} time=${one.since} form="ago" />, ${text.latest} <${Time} time=${one.latest} form="ago" />${one.versions.length > 0 && ` · ${text.versions(one.versions.map(({ version }) => version).join(", "))}`}</p>
-      <details onToggle=${(/** @type {Event} */ event) => { isOpen.value = /** @type {HTMLDetailsElement} */ (event.currentTarget).open; }}>
-        <summary class="small">${text.examples}<span class="visually-hidden"> ${one.pattern}</span></summary>
-        ${isOpen.value && html`<${Examples} id=${id} fingerprint=${one.fingerprint} labels=${labels} />`}</details>
+      <${Fold} label=${text.examples} of=${one.pattern}>${() => html`<${Examples} id=${id} fingerprint=${one.fingerprint} labels=${labels} />`}<//>
     </li>`;
 }
 
@@ -95,7 +95,7 @@ function Examples({ id, fingerprint, labels }) {
   const loaded = useLoaded((signal) => get(ofMigration(id, `/mismatches/${encodeURIComponent(fingerprint)}`), { signal }), [id, fingerprint]);
   const { examples = [], shapes_of_legacy: own = [] } = loaded.data.value ?? {};
   const isRaw = useComputed(() => (loaded.data.value?.examples ?? []).some((/** @type {any} */ { legacy, new: fresh }) => legacy?.raw || fresh?.raw));
-  const columns = [labels.legacy, labels.new, text.request, text.when].map((label) => ({ label }));
+  const columns = [labels.legacy, labels.new, text.request, text.when];
   return html`<${Failure} error=${loaded.error.value} retry=${loaded.reload} />
     ${examples.length > 0 && html`<${Table} caption=${text.examples} columns=${columns} testid="examples">${examples.map((/** @type {Api.MismatchExample} */ one) => html`
       <tr key=${one.request_id}><td class="wrap"><${Value} value=${one.legacy} /></td><td class="wrap"><${Value} value=${one.new} /></td>
@@ -116,7 +116,7 @@ function Rules({ id, revision }) {
   useEffect(() => { if (loaded.data.value) loaded.reload(); }, [revision]);
   /** @type {Api.Rule[]} */
   const rules = loaded.data.value?.rules ?? [];
-  const columns = [text.place, text.mayDiffer, text.owner, text.reason, text.until, ""].map((label) => ({ label: label || html`<span class="visually-hidden">${text.action}</span>` }));
+  const columns = [text.place, text.mayDiffer, text.owner, text.reason, text.until, ""];
   const remove = (/** @type {Api.Rule} */ rule) => openChange({ id, title: text.removeTitle(rule.path), intro: text.removeIntro, verb: text.remove, method: "DELETE", path: `/rules/${encodeURIComponent(rule.id ?? "")}` });
   return html`<section class="card" aria-labelledby="rules">
     <h2 id="rules">${text.rules} <span class="dim">${integer(rules.length)}</span></h2>

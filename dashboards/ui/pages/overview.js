@@ -61,6 +61,6 @@ function Facts() {
   return html`<ul class="facts">
     <li><span class="dim">${strings.revision}</span> <b>${format.integer(revision.value)}</b></li>
     <li><span class="dim">${strings.store}</span> <b class=${works ? "good" : "warn"}><span aria-hidden="true">${works ? "✓" : "⚠"}</span> ${works ? strings.storeUp : strings.storePart}</b></li>
-    <li><a href="/replicas">${strings.routers}</a> <b class=${lags ? "warn" : "good"}><span aria-hidden="true">${lags ? "⚠" : "✓"}</span> ${routers ? strings.routersAt(format.integer(routers.current), format.integer(routers.live)) : strings.routersUnknown}</b></li>
+    <li><a href="/replicas">${strings.routers}</a> <b class=${lags ? "warn" : "good"}><span aria-hidden="true">${lags ? "⚠" : "✓"}</span> ${routers ? strings.routersAt(format.integer(routers.current), format.integer(routers.live)) + (routers.otherFile.length ? strings.routersOther(format.integer(routers.otherFile.length)) : "") : strings.routersUnknown}</b></li>
     ${source.value && html`<li><span class="dim">${strings.counts}</span> <b>${strings.source[source.value]}</b></li>`}</ul>`;
 }

@@ -40,7 +40,7 @@ function Card({ upstream }) {
     <section class=${`card ${down > 0 ? "alarm" : ""}`} aria-label=${name}>
       <div class="card-head"><h2>${name}</h2><${Badge} icon=${icon} tone=${tone}>${state}<//></div>
       <ul class="endpoints">${endpoints.map((endpoint) => html`
-        <li key=${endpoint.url ?? endpoint.address}><span class=${endpoint.healthy ? "health good" : "health bad"}><span aria-hidden="true">${endpoint.healthy ? "✓" : "✗"}</span><span class="visually-hidden">${endpoint.healthy ? text.up : health.down}</span></span>
+        <li key=${endpoint.url ?? endpoint.address}><span class=${endpoint.healthy ? "health good" : "health bad"}><span aria-hidden="true">${endpoint.healthy ? "✓" : "✗"}</span><span class="visually-hidden">${endpoint.healthy ? text.up : health.down}</span></span>${" "}
           <code>${endpoint.url ?? endpoint.address}</code>${endpoint.problem && html`<br /><span class="small">${endpoint.problem}</span>`}</li>`)}</ul>
       <p class="small">${migrations.length === 0 ? html`<span class="dim">${text.unused}</span>` : html`<span class="dim">${text.serves}</span> ${migrations.map(({ id, side }) => html`
         <span key=${`${id} ${side}`} class="chip"><span class=${`swatch ${side}`} aria-hidden="true"></span><a href=${pathOf(id)}>${id}</a> <span class="dim">${migration(id).value?.labels[side] ?? side} (${side})</span></span> `)}`}</p>

@@ -287,6 +287,8 @@ impl Page {
         }
         self.gauge(&families::CONFIG_LAST_RELOAD, &[], totals.reloaded_seconds as f64);
         self.gauge(&families::CONFIG_INFO, &[&totals.config_hash], 1.0);
+        self.counter(&families::ADMIN_STREAMS_REFUSED, &[], totals.streams_refused);
+        self.counter(&families::ADMIN_SESSIONS_EVICTED, &[], totals.sessions_evicted);
         self.gauge(&families::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
     }
 

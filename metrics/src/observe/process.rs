@@ -77,6 +77,8 @@ pub struct ProcessCells {
     reloads: [AtomicU64; 2],
     reloaded_seconds: AtomicU64,
     config_hash: Mutex<String>,
+    streams_refused: AtomicU64,
+    sessions_evicted: AtomicU64,
 }
 
 impl ProcessCells {
@@ -101,6 +103,8 @@ impl ProcessCells {
             reloads: Default::default(),
             reloaded_seconds: AtomicU64::new(0),
             config_hash: Mutex::default(),
+            streams_refused: AtomicU64::new(0),
+            sessions_evicted: AtomicU64::new(0),
         }
     }
 
@@ -193,6 +197,14 @@ impl ProcessCells {
         self.reloads[1].fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn stream_refused(&self) {
+        self.streams_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn session_evicted(&self) {
+        self.sessions_evicted.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts rollbacks of these from now on, and of no others.
     pub(super) fn declare_migrations(&self, named: &BTreeSet<&MigrationId>) {
         let mut rollbacks = lock(&self.rollbacks);
@@ -234,6 +246,8 @@ impl ProcessCells {
             reloads: [load(&self.reloads[0]), load(&self.reloads[1])],
             reloaded_seconds: load(&self.reloaded_seconds),
             config_hash: lock(&self.config_hash).clone(),
+            streams_refused: load(&self.streams_refused),
+            sessions_evicted: load(&self.sessions_evicted),
         }
     }
 }
@@ -266,4 +280,6 @@ pub(super) struct ProcessTotals {
     pub(super) reloads: [u64; 2],
     pub(super) reloaded_seconds: u64,
     pub(super) config_hash: String,
+    pub(super) streams_refused: u64,
+    pub(super) sessions_evicted: u64,
 }

@@ -107,9 +107,15 @@ pub(super) fn shared(
     Value::Object(document)
 }
 
-/// SHA-256 in hexadecimal of the canonical form: keys sorted, no white space.
+/// SHA-256 in hexadecimal of the canonical form: keys sorted, no white space. A journal is a folder of one router, so where it is says
+/// nothing of the file.
 pub(super) fn hash(document: &Value) -> String {
-    let canonical = sorted(document).to_string();
+    let mut shared = sorted(document);
+    let routes = shared.get_mut("routes").and_then(Value::as_array_mut).into_iter().flatten();
+    for issues in routes.filter_map(|route| route.get_mut("issues")?.as_object_mut()) {
+        issues.remove("journal");
+    }
+    let canonical = shared.to_string();
     Sha256::digest(canonical).iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -1,8 +1,11 @@
 // What the dashboard weighs: every file that its pages load, as it goes over the wire.
 
+import { readdirSync } from "node:fs";
 import { get } from "node:http";
+import { join } from "node:path";
 
 import { PAGES } from "./places.js";
+import { ROOT } from "./router.js";
 
 /** What an answer weighs as it is sent, and how it is sent. */
 function weigh(url) {
@@ -17,7 +20,7 @@ function weigh(url) {
   });
 }
 
-/** Visits all pages, and gives each file that they load with its weight; all pages are the same document. */
+/** Visits all pages, and gives each file that they load with its weight, and each that they might load later; all pages are the same document. */
 export async function weights(profile) {
   const urls = new Set([profile.url]);
   const tab = await profile.tab();
@@ -28,6 +31,9 @@ export async function weights(profile) {
   await tab.go("/");
   await tab.signIn("admin");
   for (const path of PAGES) await tab.show(path);
+  // What a page asks for last it may not have asked for yet.
+  const names = readdirSync(join(ROOT, "dashboards/ui"), { recursive: true }).filter((name) => /\.(js|css|svg)$/.test(name));
+  for (const name of names) urls.add(`${profile.url}/ui/${name}`);
   const weighed = await Promise.all([...urls].map(async (url) => ({ url, ...(await weigh(url)) })));
   return weighed.map((one) => ({ ...one, path: new URL(one.url).pathname }));
 }

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useId, useSignal } from "../../lib/html.js";
 import { get, ofMigration } from "../../lib/api.js";
-import { Action, Table, Time } from "../../lib/components.js";
+import { Action, Options, Table, Time } from "../../lib/components.js";
 import { openChange } from "../../lib/dialog.js";
 import { integer } from "../../lib/format.js";
 import { Failure, useLoaded } from "../../lib/loaded.js";
@@ -18,7 +18,7 @@ export function Pins({ migration }) {
   const loaded = useLoaded((signal) => get(path.value.at(-1) || ofMigration(id, `/pins?limit=${PAGE}`), { signal }), [id, path.value]);
   useEffect(() => { if (loaded.data.value) loaded.reload(); }, [revision]);
   const { pins = [], total = 0, next } = loaded.data.value ?? {};
-  const columns = [text.key, text.side, text.reason, text.by, text.until, ""].map((label) => ({ label: label || html`<span class="visually-hidden">${text.action}</span>` }));
+  const columns = [text.key, text.side, text.reason, text.by, text.until, ""];
   return html`
     <section class="card pins" aria-labelledby="pins">
       <h2 id="pins">${text.title} <span class="dim">${integer(total)}</span></h2>
@@ -69,7 +69,7 @@ function Add({ id, labels }) {
       <label>${text.side}<select value=${side.value} onChange=${(/** @type {any} */ event) => { side.value = event.currentTarget.value; }}>
         <option value="new">${labels.new}</option><option value="legacy">${labels.legacy}</option></select></label>
       <label>${text.life}<select value=${life.value} onChange=${(/** @type {any} */ event) => { life.value = event.currentTarget.value; }}>
-        ${Object.entries(text.lives).map(([value, label]) => html`<option key=${value} value=${value}>${label}</option>`)}</select></label>
+        <${Options} of=${Object.entries(text.lives)} chosen=${life.value} /></select></label>
       <${Action} needs="operator" onClick=${add}>${text.addOpen}<//>
       <p id=${errorId} class="field-error">${error.value}</p>
     </form>`;

@@ -30,6 +30,14 @@ fn github_needs_a_secret_and_no_more() {
     assert!(own.rate.is_none() && own.reconcile.is_none() && !own.new.dry_run);
 }
 
+/// Each router has its own, and a fleet whose files are in different folders runs one and the same all the same.
+#[test]
+fn where_the_journal_is_makes_no_other_file() {
+    let hash = |members: &str| good(&with_issues(members)).definitions.config_hash;
+    assert_eq!(hash("secret: 0123456789, journal: /here"), hash("secret: 0123456789, journal: /there"));
+    assert_ne!(hash("secret: 0123456789"), hash("secret: 0123456789, lease: 90s"));
+}
+
 /// Everything that can be said, with nothing at its default.
 const WHOLE: &str = "preset: json, secret: [0123456789, 9876543210], signature: {scheme: hmac_sha256_hex, header: X-Sign, prefix: 'v1='}, \
     delivery_id: json:/id, key: [/ticket/id], action: header:X-Event, actions: [opened], order_by: /at, body_max: 1MB, \
