@@ -17,6 +17,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use redis::Value;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -105,15 +106,12 @@ impl Redis {
         ))
     }
 
-    /// Where the server does not tell, nobody can wait.
+    /// Where the server does not tell, nobody can wait. `ROLE` is what every user of a router may ask.
     async fn has_replica(&self) -> Result<bool, StoreError> {
-        let asked: Result<String, StoreError> = self.link.query(redis::cmd("INFO").arg("replication")).await;
-        match asked {
-            Ok(info) => Ok(info.lines().any(|line| {
-                let count = line.trim_end().strip_prefix("connected_slaves:");
-                count.is_some_and(|count| count != "0")
-            })),
-            Err(StoreError::Refused(_)) => Ok(false),
+        match self.link.query(&redis::cmd("ROLE")).await {
+            // The word, how much it has written, and its replicas.
+            Ok(Value::Array(parts)) => Ok(matches!(parts.get(2), Some(Value::Array(replicas)) if !replicas.is_empty())),
+            Ok(_) | Err(StoreError::Refused(_)) => Ok(false),
             Err(error) => Err(error),
         }
     }
