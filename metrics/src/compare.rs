@@ -50,6 +50,7 @@ mod report;
 mod rules;
 mod shape;
 mod stream;
+mod unpack;
 mod walk;
 
 #[cfg(test)]
@@ -94,11 +95,11 @@ pub struct Limits {
     pub nodes: usize,
     /// Of a body as it was received.
     pub body_bytes: usize,
-    /// Of a body after its content-encoding is taken off.
+    /// Of a body after its content-encoding is taken off, to be compared whole; of a longer one a digest is made.
     pub decoded_bytes: usize,
     /// A decoded body may be this many times as large as it was, ...
     pub inflation: usize,
-    /// ... which is asked only beyond this size: what is small is no bomb, however well it was packed.
+    /// ... which is asked only beyond this size: lists pack very well, and what is no larger is no bomb.
     pub inflation_free_bytes: usize,
     /// Differences that are kept; the others are counted.
     pub differences: usize,
@@ -114,8 +115,8 @@ impl Default for Limits {
             nodes: 100_000,
             body_bytes: 1 << 20,
             decoded_bytes: 4 << 20,
-            inflation: 8,
-            inflation_free_bytes: body::INFLATION_FREE_BYTES,
+            inflation: 128,
+            inflation_free_bytes: 4 << 20,
             differences: 64,
             differences_per_pattern: 8,
             redaction: Redaction::Shapes,
@@ -190,7 +191,7 @@ pub enum NotCompared {
     Truncated,
     /// A body beyond [`Limits::body_bytes`].
     TooLarge,
-    /// A body that is larger unpacked than [`Limits::decoded_bytes`] or [`Limits::inflation`] allow.
+    /// A body that unpacks to more than [`Limits::inflation`] allows, or than a digest is made of.
     Inflated,
     /// A content-encoding that is not read here, or one that neither side's bytes are in.
     Encoding,
@@ -198,7 +199,7 @@ pub enum NotCompared {
     Charset,
     /// Nested beyond [`Limits::depth`].
     Depth,
-    /// More values or lines than [`Limits::nodes`].
+    /// More lines than [`Limits::nodes`], or more of a document than a digest tells apart.
     Nodes,
     /// The request carries a cursor or token that only one side had issued.
     OneSided,

@@ -231,16 +231,23 @@ impl Mismatches {
 
     /// Compares one pair and counts what comes of it; on the comparing thread.
     pub fn compare(&self, pair: &Pair) {
+        self.compare_within(pair, usize::MAX);
+    }
+
+    /// [`Mismatches::compare`] with no more than this much memory for each of the two bodies that are unpacked at a time.
+    pub fn compare_within(&self, pair: &Pair, unpacked_bytes: usize) {
         let ready = {
             let mut known = lock(&self.known);
             let of = known.migrations.entry(pair.migration.clone()).or_default();
             of.ready(&pair.route, day_of(pair.at), || self.route(&pair.migration, &pair.route))
         };
         let cells = &ready.cells;
-        if self.is_one_sided(pair, &ready) {
+        let decoded_bytes = ready.limits.decoded_bytes.min(unpacked_bytes);
+        let limits = Limits { redaction: Redaction::Keyed(self.secret), decoded_bytes, ..ready.limits.clone() };
+        if self.is_one_sided(pair, &limits) {
             return cells.not_comparable(NotCompared::OneSided);
         }
-        let seen = Seen::of(pair, &ready, self.secret);
+        let seen = Seen::of(pair, &ready, &limits);
         if let Some(twin) = seen.twin() {
             cells.migration().twin(twin);
         }
@@ -262,11 +269,11 @@ impl Mismatches {
     }
 
     /// Whether a request carries what only one side had issued. Remembers what only one side issues now, so that the page behind is known, too.
-    fn is_one_sided(&self, pair: &Pair, ready: &Ready) -> bool {
+    fn is_one_sided(&self, pair: &Pair, limits: &Limits) -> bool {
         let (legacy, new) = (pair.legacy.answer(), pair.new.answer());
         let is_same = legacy.body == new.body && legacy.headers == new.headers;
         let token = |token: &[u8]| self.token(token);
-        let issued = if is_same { Vec::new() } else { one_sided(&legacy, &new, &ready.limits, &token) };
+        let issued = if is_same { Vec::new() } else { one_sided(&legacy, &new, limits, &token) };
         if issued.is_empty() && pair.tokens.is_empty() {
             return false;
         }
@@ -369,11 +376,10 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(pair: &Pair, ready: &Ready, secret: HashKey) -> Self {
-        let limits = Limits { redaction: Redaction::Keyed(secret), ..ready.limits.clone() };
+    fn of(pair: &Pair, ready: &Ready, limits: &Limits) -> Self {
         let (legacy, new) = (pair.legacy.answer(), pair.new.answer());
         let unkept = [pair.legacy.unkept(), pair.new.unkept()];
-        let comparison = compare_unkept(&legacy, &new, unkept, &ready.rules, &limits);
+        let comparison = compare_unkept(&legacy, &new, unkept, &ready.rules, limits);
         let raw = match &comparison {
             Comparison::Mismatched { differences, .. } if !ready.raw_paths.is_empty() => {
                 let limits = Limits { redaction: Redaction::Raw, ..limits.clone() };
@@ -384,7 +390,7 @@ impl Seen {
         };
         let own = pair.again.as_ref().map(|again| {
             let unkept = [pair.legacy.unkept(), again.unkept()];
-            compare_unkept(&legacy, &again.answer(), unkept, &ready.own, &limits)
+            compare_unkept(&legacy, &again.answer(), unkept, &ready.own, limits)
         });
         Self { comparison, raw, own }
     }
@@ -430,6 +436,11 @@ fn allowed(differences: &[Difference], raw: Comparison, paths: &[String]) -> Vec
 impl Kept {
     pub fn answer(&self) -> Answer<'_> {
         Answer { status: self.status, headers: &self.headers, body: &self.body, truncated: self.truncated }
+    }
+
+    /// Whether it has to be unpacked to be compared.
+    pub fn is_packed(&self) -> bool {
+        !self.truncated && self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-encoding"))
     }
 
     pub fn unkept(&self) -> Unkept<'_> {

@@ -10,7 +10,8 @@
 //! # Bounded
 //!
 //! A hash, a census, and the window of the decoder, which for brotli is [`BROTLI_WINDOW_BITS_MAX`] at most: what asks for a larger
-//! one has no digest. What unpacks beyond [`Limits::inflation`], or to more than 64 MiB, has none either.
+//! one has no digest. What unpacks beyond [`Limits::inflation`], or to more than 64 MiB, has none either; packed bytes are looked at in
+//! pieces of [`PACKED_PIECE_BYTES`], so that a bomb is given up once it is known to be one.
 //!
 //! Deliberately not supported: texts line by line.
 
@@ -22,10 +23,11 @@ use brotli_decompressor::{BrotliDecoderParameter, DecompressorWriter};
 use flate2::write::MultiGzDecoder;
 use sha2::Sha256;
 
-use super::Limits;
 use super::census::{CENSUS_BYTES_MAX, Census};
 use super::json::Unread;
 use super::stream::Stream;
+use super::unpack::Undecoded;
+use super::{Limits, NotCompared};
 
 /// As it was received; what is longer is not worth the time.
 pub const DIGESTED_BYTES_MAX: u64 = 16 << 20;
@@ -38,6 +40,9 @@ const BROTLI_WINDOW_BITS_MAX: u8 = 22;
 
 /// What is unpacked of brotli before it is hashed.
 const BROTLI_PIECE_BYTES: usize = 16 << 10;
+
+/// Of packed bytes, between which it is asked how many they have become.
+const PACKED_PIECE_BYTES: usize = 4 << 10;
 
 /// What a [`Digester`] may need beside itself, of anything but brotli.
 const DIGESTER_BYTES_MAX: usize = CENSUS_BYTES_MAX + (64 << 10);
@@ -76,9 +81,16 @@ impl fmt::Display for Digest {
 impl Digest {
     /// Of a body that was kept; none where it cannot be unpacked.
     pub fn of(body: &[u8], encoding: &str, limits: &Limits) -> Option<Self> {
-        let mut digester = Digester::new(encoding, limits)?;
+        Self::made_of(body, encoding, limits).ok()
+    }
+
+    /// The same; the error is why there is none.
+    pub(super) fn made_of(body: &[u8], encoding: &str, limits: &Limits) -> Result<Self, Undecoded> {
+        let unknown = Undecoded::Because(NotCompared::Encoding);
+        let mut digester = Digester::new(encoding, limits).ok_or(unknown)?;
         digester.update(body);
-        digester.finish()
+        let is_beyond = matches!(digester.decoder, Decoder::Failed(Failure::TooMuch));
+        digester.finish().ok_or(if is_beyond { Undecoded::TooLong } else { Undecoded::Damaged })
     }
 
     /// What it has at each place, if it is a document.
@@ -101,14 +113,29 @@ pub struct Digester {
     decoder: Decoder,
     taken: u64,
     inflation: u64,
+    inflation_free: u64,
 }
 
 enum Decoder {
     Plain(Sink),
     Gzip(Box<MultiGzDecoder<Sink>>),
     Brotli(Box<DecompressorWriter<Sink>>),
-    /// What came was not in its encoding, or too much.
-    Failed,
+    Failed(Failure),
+}
+
+/// Why nothing comes of a body.
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    /// It is not in its encoding.
+    Damaged,
+    /// It is a bomb, too long, or asks for too much memory.
+    TooMuch,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::FileTooLarge { Self::TooMuch } else { Self::Damaged }
+    }
 }
 
 impl fmt::Debug for Decoder {
@@ -117,7 +144,7 @@ impl fmt::Debug for Decoder {
             Self::Plain(_) => "Plain",
             Self::Gzip(_) => "Gzip",
             Self::Brotli(_) => "Brotli",
-            Self::Failed => "Failed",
+            Self::Failed(_) => "Failed",
         })
     }
 }
@@ -214,7 +241,8 @@ impl Digester {
             }
             _ => return None,
         };
-        Some(Self { decoder, taken: 0, inflation: limits.inflation as u64 })
+        let (inflation, inflation_free) = (limits.inflation as u64, limits.inflation_free_bytes as u64);
+        Some(Self { decoder, taken: 0, inflation, inflation_free })
     }
 
     /// What one of this encoding may need beside itself.
@@ -224,37 +252,45 @@ impl Digester {
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
+        if let Decoder::Plain(sink) = &mut self.decoder {
+            if let Err(error) = sink.write_all(bytes) {
+                self.decoder = Decoder::Failed(error.into());
+            }
+            return;
+        }
+        for piece in bytes.chunks(PACKED_PIECE_BYTES) {
+            if let Err(why) = self.unpack(piece) {
+                self.decoder = Decoder::Failed(why);
+                return;
+            }
+        }
+    }
+
+    fn unpack(&mut self, piece: &[u8]) -> Result<(), Failure> {
         let is_first = self.taken == 0;
-        self.taken += bytes.len() as u64;
-        let most = || {
-            let floor = super::body::INFLATION_FREE_BYTES as u64;
-            (self.taken * self.inflation).max(floor).min(PLAIN_BYTES_MAX)
-        };
-        let written = match &mut self.decoder {
-            Decoder::Plain(sink) => sink.write_all(bytes),
+        self.taken += piece.len() as u64;
+        let most = (self.taken * self.inflation).max(self.inflation_free).min(PLAIN_BYTES_MAX);
+        match &mut self.decoder {
             Decoder::Gzip(decoder) => {
-                decoder.get_mut().most = most();
-                decoder.write_all(bytes)
+                decoder.get_mut().most = most;
+                Ok(decoder.write_all(piece)?)
             }
             Decoder::Brotli(decoder) => {
-                let window = bytes.first().filter(|_| is_first).map(|first| window_bits(*first));
+                let window = piece.first().filter(|_| is_first).map(|first| window_bits(*first));
                 if window.is_some_and(|bits| bits.is_none_or(|bits| bits > BROTLI_WINDOW_BITS_MAX)) {
-                    Err(io::ErrorKind::FileTooLarge.into())
-                } else {
-                    decoder.get_mut().most = most();
-                    decoder.write_all(bytes)
+                    return Err(Failure::TooMuch);
                 }
+                decoder.get_mut().most = most;
+                Ok(decoder.write_all(piece)?)
             }
-            Decoder::Failed => return,
-        };
-        if written.is_err() {
-            self.decoder = Decoder::Failed;
+            Decoder::Plain(_) => Ok(()),
+            Decoder::Failed(why) => Err(*why),
         }
     }
 
     /// Whether a digest can still come of it.
     pub const fn is_sound(&self) -> bool {
-        !matches!(self.decoder, Decoder::Failed)
+        !matches!(self.decoder, Decoder::Failed(_))
     }
 
     /// None where the body was not in its encoding, or too long unpacked.
@@ -266,7 +302,7 @@ impl Digester {
                 decoder.close().ok()?;
                 decoder.into_inner().ok()?
             }
-            Decoder::Failed => return None,
+            Decoder::Failed(_) => return None,
         };
         Some(sink.finish())
     }
