@@ -172,7 +172,7 @@ fn digested(
         }
     }
     // Unequal bytes of a text say nothing of its lines, unless there are far more of them.
-    if is_named_text(media.0) || is_named_text(media.1) {
+    if (is_named_text(media.0) || is_named_text(media.1)) && a.is_utf8 && b.is_utf8 {
         let (a, b) = (Extent::Exactly(a.clone()), Extent::Exactly(b.clone()));
         return by_length((&a, &b), media, rules, report).map_err(|_| NotCompared::TooLarge);
     }

@@ -57,6 +57,8 @@ pub struct Digest {
     /// The first half of SHA-256.
     pub hash: [u8; 16],
     inside: Result<Arc<Census>, Unread>,
+    /// Whether it is a text at all.
+    pub(super) is_utf8: bool,
     /// Whether a byte order mark came first.
     is_marked: bool,
 }
@@ -149,31 +151,82 @@ impl fmt::Debug for Decoder {
     }
 }
 
+/// Whether bytes that come in pieces are UTF-8.
+#[derive(Debug, Default)]
+struct Utf8 {
+    /// The beginning of a character that a piece has ended in.
+    begun: [u8; 4],
+    count: usize,
+    has_failed: bool,
+}
+
+impl Utf8 {
+    /// Whether it still is, with these.
+    fn read(&mut self, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        while self.count > 0
+            && !self.has_failed
+            && let Some((byte, after)) = rest.split_first()
+        {
+            rest = after;
+            let mut begun = self.begun;
+            begun.iter_mut().skip(self.count).take(1).for_each(|own| *own = *byte);
+            self.begin(&begun[..(self.count + 1).min(begun.len())]);
+        }
+        if self.count == 0 && !self.has_failed {
+            self.begin(rest);
+        }
+        !self.has_failed
+    }
+
+    /// Nothing has begun before these.
+    fn begin(&mut self, bytes: &[u8]) {
+        self.count = 0;
+        let Err(error) = std::str::from_utf8(bytes) else { return };
+        let begun = bytes.get(error.valid_up_to()..).unwrap_or_default();
+        if error.error_len().is_some() || begun.len() >= self.begun.len() {
+            self.has_failed = true;
+            return;
+        }
+        self.begun.iter_mut().zip(begun).for_each(|(own, byte)| *own = *byte);
+        self.count = begun.len();
+    }
+
+    const fn is_whole(&self) -> bool {
+        self.count == 0 && !self.has_failed
+    }
+}
+
 /// Hashes what is written, up to a length, and reads it while it is a document.
 struct Sink {
     hash: Sha256,
     length: u64,
     most: u64,
     document: Result<Box<Stream<Census>>, Unread>,
+    text: Utf8,
     /// How much of a byte order mark came until now, and whether anything else did.
     mark: usize,
     has_begun: bool,
 }
+
+const NOT_UTF8: Unread = Unread::NotJson("it is not UTF-8");
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Sink {
     fn new(limits: &Limits) -> Self {
         let document = Ok(Box::new(Stream::new(Census::new(), limits.depth)));
-        Self { hash: Sha256::default(), length: 0, most: PLAIN_BYTES_MAX, document, mark: 0, has_begun: false }
+        let (hash, text) = (Sha256::default(), Utf8::default());
+        Self { hash, length: 0, most: PLAIN_BYTES_MAX, document, text, mark: 0, has_begun: false }
     }
 
     fn finish(self) -> Digest {
         let whole: [u8; 32] = sha2::Digest::finalize(self.hash).into();
         let mut hash = [0; 16];
         hash.iter_mut().zip(whole).for_each(|(own, byte)| *own = byte);
-        let inside = self.document.and_then(|document| document.finish()).map(Arc::new);
-        Digest { length: self.length, hash, inside, is_marked: self.mark == MARK.len() }
+        let (is_utf8, document) = (self.text.is_whole(), self.document.and_then(|document| document.finish()));
+        let inside = if is_utf8 { document.map(Arc::new) } else { Err(NOT_UTF8) };
+        Digest { length: self.length, hash, inside, is_utf8, is_marked: self.mark == MARK.len() }
     }
 
     /// Reads on behind a byte order mark, in whatever pieces that comes.
@@ -202,7 +255,9 @@ impl Write for Sink {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         sha2::Digest::update(&mut self.hash, bytes);
-        if self.document.is_ok()
+        if !self.text.read(bytes) {
+            self.document = Err(NOT_UTF8);
+        } else if self.document.is_ok()
             && let Err(why) = self.read(bytes)
         {
             self.document = Err(why);
