@@ -20,6 +20,7 @@
 //!   last counts, and unequal numbers of it are a [`Kind::DuplicateKey`]. Arrays are ordered and aligned, so that one
 //!   inserted element is one difference, not one in each that follows.
 //! - **Headers** that mean something to a caller: content-type, location, cache-control, vary, allow, names of cookies.
+//! - **JSON by lines** is an array of its lines. A line that is no document is a [`Kind::NotJson`] of its own.
 //! - **Text** is compared by lines, anything else by its bytes.
 //! - Where the classes of the status differ (`200`, `500`), that is the one difference: headers and bodies are only its echo.
 //!
@@ -44,6 +45,7 @@ mod hosts;
 mod issued;
 mod json;
 mod lines;
+mod ndjson;
 mod path;
 mod redact;
 mod report;

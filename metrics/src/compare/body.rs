@@ -9,7 +9,7 @@ use super::path::Follower;
 use super::report::Report;
 use super::rules::{RuleKind, Rules};
 use super::unpack::{Undecoded, decoded, encoding};
-use super::{Answer, NotCompared, Unkept, censuses, headers, lines, walk};
+use super::{Answer, NotCompared, Unkept, censuses, headers, lines, ndjson, walk};
 
 /// A body so many times as long as the other, and longer than this, is not the same however it is written.
 const TIMES_LONGER: u64 = 8;
@@ -61,14 +61,15 @@ pub(super) fn compare(
         return Err(NotCompared::Charset);
     }
     let media = (types.0.0.as_str(), types.1.0.as_str());
-    if is_json(media.0, &a) || is_json(media.1, &b) {
-        match documents(&a, &b, rules, report) {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            // A list of very many values is no other than a long one.
-            Err(NotCompared::Nodes) => return by_digest((&a, &types.0), (&b, &types.1), rules, report),
-            Err(why) => return Err(why),
-        }
+    if (is_json(media.0, &a) || is_json(media.1, &b)) && documents_of_any_length(&a, &b, rules, report)? {
+        return Ok(());
+    }
+    if ndjson::is_named(media.0)
+        && ndjson::is_named(media.1)
+        && !is_ignored(rules)
+        && let Some((a, b)) = ndjson::arrays(&a, &b, report)
+    {
+        return documents_of_any_length(a.as_bytes(), b.as_bytes(), rules, report).map(drop);
     }
     match (std::str::from_utf8(&a), std::str::from_utf8(&b)) {
         _ if is_ignored(rules) => {
@@ -111,16 +112,15 @@ fn cut(
     }
 }
 
-/// Compares what is there whole as if it had been too long to be kept.
-fn by_digest(
-    (a, of_a): (&[u8], &Typed),
-    (b, of_b): (&[u8], &Typed),
-    rules: &Rules,
-    report: &mut Report,
-) -> Result<(), NotCompared> {
+/// [`documents`], and by a digest where they have too many values: such a list is no other than a long one.
+fn documents_of_any_length(a: &[u8], b: &[u8], rules: &Rules, report: &mut Report) -> Result<bool, NotCompared> {
+    match documents(a, b, rules, report) {
+        Err(NotCompared::Nodes) => {}
+        compared => return compared,
+    }
     let digest = |plain: &[u8]| Digest::of(plain, "", report.limits).ok_or(NotCompared::Nodes);
     let (a, b) = (digest(a)?, digest(b)?);
-    digested((&a, of_a), (&b, of_b), rules, report)
+    counted(&a, &b, rules, report)
 }
 
 /// What is told where one body, or both, cannot be unpacked.

@@ -290,6 +290,37 @@ fn texts_by_lines_and_bytes_by_digest() {
 }
 
 #[test]
+fn documents_by_lines_are_an_array() {
+    for media in ["application/ndjson", "application/x-ndjson", "application/jsonl; charset=UTF-8"] {
+        let check = |legacy: &str, new: &str, entries: &[(&str, RuleKind)], expected: &[&str]| {
+            let fields = [("content-type", media)];
+            check_answers((200, &fields, legacy.as_bytes()), (200, &fields, new.as_bytes()), entries, expected);
+        };
+        check("{\"a\":1,\"b\":2}\n[3]\n", "{\"b\":2, \"a\":1.0}\r\n\n[3]", &[], &["matched"]);
+        check("{\"a\":1}\n{\"a\":2}", "{\"a\":1}\n{\"a\":3}", &[], &["$[*].a value_changed"]);
+        check("{\"a\":1}\n{\"a\":2}", "{\"a\":2}\n{\"a\":1}", &[], &["$ order_changed"]);
+        check("{\"a\":1}\n{\"a\":2}", "{\"a\":2}\n{\"a\":1}", &[("$", Unordered)], &["matched"]);
+        check("{\"a\":1}\n{\"a\":2}", "{\"a\":2}", &[], &["$[*] missing"]);
+        check("{\"a\":1}", "{\"a\":2}", &[("$[*].a", Ignore)], &["ignored"]);
+        check("{\"a\":1}", "{\"a\":2}", &[("$", Ignore)], &["ignored"]);
+        // A broken line, and what it stands for, are one difference.
+        check("1\n{\"a\":1}\n3", "1\n{\"a\":1\n3", &[], &["$[*] not_json"]);
+        check("1\n{\"a\":1}\n3", "1\n{\"a\":1\n4", &[], &["$[*] not_json", "$[*] value_changed"]);
+        check("1\n2", "1\nx\n2", &[], &["$[*] not_json"]);
+        check("1\n2,3", "1\n2\n3", &[], &["$[*] added", "$[*] not_json"]);
+        check("1\nx\n2", "1\nx\n2\n", &[], &["matched"]);
+        check("x\ny", "x\nz", &[], &["lines[*] text_line"]);
+        check("", "1", &[], &["$[*] added"]);
+        check(&"[".repeat(70), "1", &[], &["not compared: depth"]);
+        let many = |last: u8| format!("{}{last}", "[1,2,3]\n".repeat(30_000));
+        check(&many(1), &many(2), &[], &["$[*] value_changed"]);
+        check("{\"a\":1}", "{\"a\":1}\n\u{fffd}", &[], &["$[*] not_json"]);
+    }
+    let lines = [("content-type", "application/jsonl")];
+    check_answers((200, &lines, b"1\n2"), (200, &lines, b"1\n\xff"), &[], &["$ binary"]);
+}
+
+#[test]
 fn values_are_shown_as_the_caller_asked() {
     let shown = |legacy: &str, redaction| {
         let headers = json_headers();
