@@ -17,7 +17,7 @@
 //!
 //! - **JSON** is the same whatever the order of keys, white space and escapes. Numbers are exact decimals; `1`, `1.0` and
 //!   `1e0` are a [`Kind::Notation`], which is told and does not count. `null` is not absent. Of a key that is there twice the
-//!   last counts, and unequal numbers of it are a [`Kind::DuplicateKey`]. Arrays are ordered and aligned, so that one
+//!   last counts where both have it as often, and unequal numbers of it are a [`Kind::DuplicateKey`]. Arrays are ordered and aligned, so that one
 //!   inserted element is one difference, not one in each that follows.
 //! - **Headers** that mean something to a caller: content-type, location, cache-control, vary, allow, names of cookies.
 //! - **JSON by lines** is an array of its lines. A line that is no document is a [`Kind::NotJson`] of its own.

@@ -66,6 +66,25 @@ fn a_difference_has_one_place_and_one_kind() {
 }
 
 #[test]
+fn of_a_key_that_both_have_twice_the_last_counts() {
+    check(r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#, &["matched"]);
+    check(r#"{"a":1,"a":2}"#, r#"{"a":9,"a":2}"#, &["matched"]);
+    check(r#"{"a":1,"b":0,"a":2}"#, r#"{"b":0,"a":9,"\u0061":2}"#, &["matched"]);
+    check(r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#, &["$.a value_changed"]);
+    check(r#"{"a":1,"a":2}"#, r#"{"a":1,"a":3}"#, &["$.a value_changed"]);
+    check(r#"{"a":1,"a":2,"a":3}"#, r#"{"a":1,"a":3}"#, &["$.a duplicate_key"]);
+    check(r#"[{"a":{"x":1},"a":{"x":2}}]"#, r#"[{"a":7,"a":{"x":3}}]"#, &["$[*].a.x value_changed"]);
+    check_with(&[("$.a", Ignore)], r#"{"a":1,"a":2}"#, r#"{"a":2}"#, &["ignored"]);
+    // In an object of many members, too.
+    let many = |first: u8, last: u8| {
+        let members: Vec<String> = (0..40).map(|n| format!("\"k{n}\":{n}")).collect();
+        format!("{{\"k7\":{first},{},\"k7\":{last}}}", members.join(","))
+    };
+    check(&many(1, 2), &many(3, 2), &["matched"]);
+    check(&many(1, 2), &many(1, 3), &["$.k7 value_changed"]);
+}
+
+#[test]
 fn arrays_are_aligned() {
     check("[1,2,3,4,5]", "[1,2,9,3,4,5]", &["$[*] added"]);
     check("[1,2,3,4,5]", "[2,3,4,5]", &["$[*] missing"]);
