@@ -21,6 +21,7 @@
 //!   inserted element is one difference, not one in each that follows.
 //! - **Headers** that mean something to a caller: content-type, location, cache-control, vary, allow, names of cookies.
 //! - **JSON by lines** is an array of its lines. A line that is no document is a [`Kind::NotJson`] of its own.
+//! - **Bodies of several parts** (`multipart/...`) are compared by their bytes, but for the boundary, whatever that is.
 //! - **Text** is compared by lines, anything else by its bytes.
 //! - Where the classes of the status differ (`200`, `500`), that is the one difference: headers and bodies are only its echo.
 //!
@@ -46,6 +47,7 @@ mod issued;
 mod json;
 mod lines;
 mod ndjson;
+mod parts;
 mod path;
 mod redact;
 mod report;

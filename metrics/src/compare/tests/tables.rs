@@ -340,6 +340,28 @@ fn documents_by_lines_are_an_array() {
 }
 
 #[test]
+fn of_several_parts_the_boundary_means_nothing() {
+    let body = |boundary: &str, value: &str| {
+        let part = "Content-Disposition: form-data; name=a\r\n\r\n";
+        format!("--{boundary}\r\n{part}{value}\r\n--{boundary} \r\n{part}--{boundary}x\r\n--{boundary}--\r\n")
+    };
+    let check = |legacy: (&str, &str), new: (&str, &str), expected: &[&str]| {
+        let (a, b) = ([("content-type", legacy.0)], [("Content-Type", new.0)]);
+        check_answers((200, &a, legacy.1.as_bytes()), (200, &b, new.1.as_bytes()), &[], expected);
+    };
+    let (one, other) = ("multipart/mixed; boundary=aB1", "Multipart/Mixed; Boundary=\"c?2 d\"");
+    let fixed = |boundary: &str, value: &str| body(boundary, value).replace(&format!("--{boundary}x"), "--?");
+    check((one, &fixed("aB1", "1")), (other, &fixed("c?2 d", "1")), &["matched"]);
+    check((one, &fixed("aB1", "1")), (other, &fixed("c?2 d", "2")), &["$ binary"]);
+    // Of another case it is no boundary, nor is what only begins as one.
+    check((one, &fixed("aB1", "1")), (other, &fixed("C?2 d", "1")), &["$ binary"]);
+    check((one, &body("aB1", "1")), (other, &body("c?2 d", "1")), &["$ binary"]);
+    check((one, "x"), ("multipart/mixed", "x"), &["header:content-type header_changed"]);
+    check((one, "x"), ("multipart/related; boundary=aB1", "x"), &["header:content-type header_changed"]);
+    check(("text/plain; boundary=a", "x"), ("text/plain; boundary=b", "x"), &["header:content-type header_changed"]);
+}
+
+#[test]
 fn values_are_shown_as_the_caller_asked() {
     let shown = |legacy: &str, redaction| {
         let headers = json_headers();
