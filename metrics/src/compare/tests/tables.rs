@@ -362,6 +362,111 @@ fn of_several_parts_the_boundary_means_nothing() {
 }
 
 #[test]
+fn media_types_of_vendors_are_json() {
+    for media in ["application/vnd.api+json", "application/problem+json; charset=utf-8", "Application/HAL+JSON"] {
+        let fields = [("content-type", media)];
+        let check = |legacy: &[u8], new: &[u8], expected| {
+            check_answers((200, &fields, legacy), (200, &fields, new), &[], expected);
+        };
+        check(br#"{"a":1,"b":2}"#, br#"{"b":2,"a":1.0}"#, &["matched"]);
+        check(br#"{"a":1}"#, br#"{"a":2}"#, &["$.a value_changed"]);
+        check(br#"{"a":1}"#, b"<html>", &["$ not_json"]);
+    }
+    let (json, vendor) = ([JSON], [("content-type", "application/vnd.api+json")]);
+    let changed = &["header:content-type header_changed"];
+    check_answers((200, &json, br#"{"a":1,"b":2}"#), (200, &vendor, br#"{"b":2,"a":1}"#), &[], changed);
+}
+
+#[test]
+fn a_charset_may_be_written_in_many_ways() {
+    let check = |legacy: &str, new: &str, bodies: (&[u8], &[u8]), expected: &[&str]| {
+        let (a, b) = ([("content-type", legacy)], [("content-type", new)]);
+        check_answers((200, &a, bodies.0), (200, &b, bodies.1), &[], expected);
+    };
+    let plain = "application/json; charset=utf-8";
+    let (json, other) = ((&b"{\"a\":1, \"b\":2}"[..], &b"{\"b\":2,\"a\":1}"[..]), (&b"[1]"[..], &b"[2]"[..]));
+    for written in
+        ["application/json;charset=UTF-8", "application/json ; Charset=\"Utf-8\"", "APPLICATION/JSON; CHARSET=utf-8"]
+    {
+        check(plain, written, json, &["matched"]);
+        check(plain, written, other, &["$[*] value_changed"]);
+    }
+    // To name it and to leave it out are not the same to each caller; the body is compared all the same.
+    check(plain, "application/json", json, &["header:content-type header_changed"]);
+    check(plain, "application/json", other, &["$[*] value_changed", "header:content-type header_changed"]);
+    let latin = "text/plain; charset=\"ISO-8859-1\"";
+    check(latin, "text/plain; charset=iso-8859-1", (b"\xe9", b"\xe9"), &["matched"]);
+    check(latin, latin, (b"\xe9", b"\xe8"), &["not compared: charset"]);
+    check("text/plain; charset=utf-8", latin, ("é".as_bytes(), b"\xe9"), &["header:content-type header_changed"]);
+}
+
+#[test]
+fn an_encoding_that_is_not_read_is_a_reason_of_its_own() {
+    let check = |legacy: &str, new: &str, bodies: (&[u8], &[u8]), expected: &[&str]| {
+        let (a, b) = ([JSON, ("content-encoding", legacy)], [JSON, ("Content-Encoding", new)]);
+        check_answers((200, &a, bodies.0), (200, &b, bodies.1), &[], expected);
+    };
+    let unknown = &["not compared: encoding"][..];
+    for encoding in ["deflate", "zstd", "gzip, br", "br, gzip", "compress", "dcb"] {
+        check(encoding, encoding, (b"{}", b"[]"), unknown);
+        check("identity", encoding, (b"{}", b"[]"), unknown);
+        check(encoding, "", (b"{}", b"[]"), unknown);
+        // The same bytes of the same encoding are the same.
+        check(encoding, encoding, (b"{}", b"{}"), &["matched"]);
+    }
+    let twice: Fields = &[JSON, ("content-encoding", "gzip"), ("content-encoding", "br")];
+    check_answers((200, twice, b"{}"), (200, &[JSON], b"[]"), &[], unknown);
+    // What else differs is told.
+    let other: Fields = &[JSON, ("content-encoding", "zstd"), ("allow", "GET")];
+    check_answers((200, &[JSON], b"{}"), (200, other, b"[]"), &[], &["header:allow header_added"]);
+}
+
+#[test]
+fn cookies_are_compared_by_their_names() {
+    let cookie = |value: &'static str| ("Set-Cookie", value);
+    let check = |legacy: Fields, new: Fields, expected: &[&str]| {
+        check_answers((200, legacy, b""), (200, new, b""), &[], expected);
+    };
+    let both = &[cookie("sid=hunter2; Path=/; HttpOnly"), cookie("theme=dark")];
+    check(both, &[cookie("theme=light; Secure"), cookie("sid=other; Max-Age=60")], &["matched"]);
+    check(both, &[cookie("theme=light"), cookie("sid=1"), cookie("sid=2")], &["matched"]);
+    check(both, &[cookie("sid=1")], &["header:set-cookie[theme] header_missing"]);
+    check(
+        both,
+        &[cookie("SID=1"), cookie("theme=x")],
+        &["header:set-cookie[SID] header_added", "header:set-cookie[sid] header_missing"],
+    );
+    check(&[], both, &["header:set-cookie[sid] header_added", "header:set-cookie[theme] header_added"]);
+    let made_up = &[cookie("3f2504e04f8911d39a0c0305e82c3301=1")];
+    check(made_up, &[], &["header:set-cookie[*] header_missing"]);
+    // Never a value, also where raw ones were asked for.
+    let fields = [("set-cookie".to_owned(), "sid=hunter2; Domain=secret.example".to_owned())];
+    let answer = |headers| Answer { status: 200, headers, body: b"", truncated: false };
+    let limits = Limits { redaction: Raw, ..Limits::default() };
+    let shown = format!("{:?}", compare(&answer(&fields), &answer(&[]), &Rules::default(), &limits));
+    assert!(shown.contains("sid") && !shown.contains("hunter2") && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn an_answer_without_a_body_is_compared_by_its_head() {
+    let gzip: Fields = &[JSON, ("content-encoding", "gzip")];
+    // To HEAD: the fields of what is not there.
+    check_answers((200, gzip, b""), (200, gzip, b""), &[], &["matched"]);
+    check_answers((200, gzip, b""), (200, &[JSON, ("content-encoding", "br")], b""), &[], &["matched"]);
+    check_answers((200, &[JSON], b""), (200, &[], b""), &[], &["header:content-type header_missing"]);
+    check_answers((204, &[], b""), (204, &[], b""), &[], &["matched"]);
+    check_answers((204, &[], b""), (200, &[], b""), &[], &["status status_changed"]);
+    check_answers(
+        (204, &[], b""),
+        (200, &[JSON], b"{}"),
+        &[],
+        &["$ not_json", "header:content-type header_added", "status status_changed"],
+    );
+    check_answers((304, &[], b""), (200, &[JSON], b"{}"), &[], &["not compared: not_modified"]);
+    check_answers((200, &[JSON], b"{}"), (304, &[], b""), &[], &["not compared: not_modified"]);
+}
+
+#[test]
 fn values_are_shown_as_the_caller_asked() {
     let shown = |legacy: &str, redaction| {
         let headers = json_headers();
