@@ -22,6 +22,7 @@ mod findings;
 mod fold;
 mod gate;
 mod issued;
+mod kept;
 mod ledger;
 mod proposal;
 mod recent;
@@ -49,32 +50,17 @@ pub use findings::{
 };
 pub use gate::{Bar, Gate, gate};
 use issued::Issued;
+pub use kept::Kept;
 pub use ledger::{Found, Ledger};
 pub use proposal::{Proposal, path, propose};
 pub use standing::{COMPARED_MIN, COMPARED_MIN_OF_STATUS, GAP_MIN, Standing, TWICE_MIN, gap};
 
 use crate::compare::{
-    Answer, Comparison, Difference, Digest, HashKey, Limits, NotCompared, Redaction, RuleEntry, RuleKind, Rules,
-    Unkept, carried, compare_unkept, one_sided,
+    Comparison, Difference, HashKey, Limits, NotCompared, Redaction, RuleEntry, RuleKind, Rules, carried,
+    compare_unkept, one_sided,
 };
 use crate::observe::{Observer, lock};
 use crate::simulate::Dice;
-
-/// What one side answered, as far as it was kept.
-#[derive(Clone, Debug, Default)]
-pub struct Kept {
-    pub status: u16,
-    /// Names in any case.
-    pub headers: Vec<(String, String)>,
-    /// As it was received, with its content-encoding.
-    pub body: Vec<u8>,
-    /// Whether there was more than `body` holds.
-    pub truncated: bool,
-    /// Of the whole body, where it was larger than is kept.
-    pub digest: Option<Digest>,
-    /// Bytes that the body had at least, where it was truncated.
-    pub length_min: u64,
-}
 
 /// One request that both sides answered.
 #[derive(Clone, Debug)]
@@ -431,21 +417,6 @@ fn allowed(differences: &[Difference], raw: Comparison, paths: &[String]) -> Vec
     // The same order, since the same was compared; a place that differs is not guessed at.
     let both = differences.iter().zip(raw);
     both.map(|(own, raw)| (own.place == raw.place && is_allowed(&own.pattern)).then_some(raw)).collect()
-}
-
-impl Kept {
-    pub fn answer(&self) -> Answer<'_> {
-        Answer { status: self.status, headers: &self.headers, body: &self.body, truncated: self.truncated }
-    }
-
-    /// Whether it has to be unpacked to be compared.
-    pub fn is_packed(&self) -> bool {
-        !self.truncated && self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-encoding"))
-    }
-
-    pub fn unkept(&self) -> Unkept<'_> {
-        Unkept { digest: self.digest.as_ref(), length_min: self.length_min }
-    }
 }
 
 fn header<'k>(kept: &'k Kept, name: &str) -> Option<&'k str> {

@@ -27,11 +27,17 @@ pub(super) fn is_named(media: &str) -> bool {
     matches!(media, "application/x-ndjson" | "application/ndjson" | "application/jsonl")
 }
 
-/// Both bodies as arrays, after what is wrong with their lines was told; none where they are no text, or no line is a document.
+/// Both bodies as arrays, after what is wrong with their lines was told; none where they are no text, have too many lines,
+/// or no line is a document.
 pub(super) fn arrays(legacy: &[u8], new: &[u8], report: &mut Report) -> Option<(String, String)> {
     let (Ok(legacy), Ok(new)) = (std::str::from_utf8(legacy), std::str::from_utf8(new)) else { return None };
+    let most = report.limits.nodes;
+    if legacy.lines().nth(most).is_some() || new.lines().nth(most).is_some() {
+        return None;
+    }
     let (a, b) = (lines(legacy, report), lines(new, report));
-    if !a.iter().chain(&b).any(|line| line.problem.is_none()) && !(a.is_empty() && b.is_empty()) {
+    let mut all = a.iter().chain(&b);
+    if !(a.is_empty() && b.is_empty() || all.any(|line| line.problem.is_none())) {
         return None;
     }
     let broken = |lines: &[Line<'_>]| -> HashSet<String, FixedState> {
