@@ -17,9 +17,11 @@
 //!
 //! - **JSON** is the same whatever the order of keys, white space and escapes. Numbers are exact decimals; `1`, `1.0` and
 //!   `1e0` are a [`Kind::Notation`], which is told and does not count. `null` is not absent. Of a key that is there twice the
-//!   last counts, and unequal numbers of it are a [`Kind::DuplicateKey`]. Arrays are ordered and aligned, so that one
+//!   last counts where both have it as often, and unequal numbers of it are a [`Kind::DuplicateKey`]. Arrays are ordered and aligned, so that one
 //!   inserted element is one difference, not one in each that follows.
 //! - **Headers** that mean something to a caller: content-type, location, cache-control, vary, allow, names of cookies.
+//! - **JSON by lines** is an array of its lines. A line that is no document is a [`Kind::NotJson`] of its own.
+//! - **Bodies of several parts** (`multipart/...`) are compared by their bytes, but for the boundary, whatever that is.
 //! - **Text** is compared by lines, anything else by its bytes.
 //! - Where the classes of the status differ (`200`, `500`), that is the one difference: headers and bodies are only its echo.
 //!
@@ -44,12 +46,15 @@ mod hosts;
 mod issued;
 mod json;
 mod lines;
+mod ndjson;
+mod parts;
 mod path;
 mod redact;
 mod report;
 mod rules;
 mod shape;
 mod stream;
+mod unpack;
 mod walk;
 
 #[cfg(test)]
@@ -94,11 +99,11 @@ pub struct Limits {
     pub nodes: usize,
     /// Of a body as it was received.
     pub body_bytes: usize,
-    /// Of a body after its content-encoding is taken off.
+    /// Of a body after its content-encoding is taken off, to be compared whole; of a longer one a digest is made.
     pub decoded_bytes: usize,
     /// A decoded body may be this many times as large as it was, ...
     pub inflation: usize,
-    /// ... which is asked only beyond this size: what is small is no bomb, however well it was packed.
+    /// ... which is asked only beyond this size: lists pack very well, and what is no larger is no bomb.
     pub inflation_free_bytes: usize,
     /// Differences that are kept; the others are counted.
     pub differences: usize,
@@ -114,8 +119,8 @@ impl Default for Limits {
             nodes: 100_000,
             body_bytes: 1 << 20,
             decoded_bytes: 4 << 20,
-            inflation: 8,
-            inflation_free_bytes: body::INFLATION_FREE_BYTES,
+            inflation: 128,
+            inflation_free_bytes: 4 << 20,
             differences: 64,
             differences_per_pattern: 8,
             redaction: Redaction::Shapes,
@@ -190,7 +195,7 @@ pub enum NotCompared {
     Truncated,
     /// A body beyond [`Limits::body_bytes`].
     TooLarge,
-    /// A body that is larger unpacked than [`Limits::decoded_bytes`] or [`Limits::inflation`] allow.
+    /// A body that unpacks to more than [`Limits::inflation`] allows, or than a digest is made of.
     Inflated,
     /// A content-encoding that is not read here, or one that neither side's bytes are in.
     Encoding,
@@ -198,7 +203,7 @@ pub enum NotCompared {
     Charset,
     /// Nested beyond [`Limits::depth`].
     Depth,
-    /// More values or lines than [`Limits::nodes`].
+    /// More lines than [`Limits::nodes`], or more of a document than a digest tells apart.
     Nodes,
     /// The request carries a cursor or token that only one side had issued.
     OneSided,

@@ -22,6 +22,7 @@ mod findings;
 mod fold;
 mod gate;
 mod issued;
+mod kept;
 mod ledger;
 mod proposal;
 mod recent;
@@ -49,32 +50,17 @@ pub use findings::{
 };
 pub use gate::{Bar, Gate, gate};
 use issued::Issued;
+pub use kept::Kept;
 pub use ledger::{Found, Ledger};
 pub use proposal::{Proposal, path, propose};
 pub use standing::{COMPARED_MIN, COMPARED_MIN_OF_STATUS, GAP_MIN, Standing, TWICE_MIN, gap};
 
 use crate::compare::{
-    Answer, Comparison, Difference, Digest, HashKey, Limits, NotCompared, Redaction, RuleEntry, RuleKind, Rules,
-    Unkept, carried, compare_unkept, one_sided,
+    Comparison, Difference, HashKey, Limits, NotCompared, Redaction, RuleEntry, RuleKind, Rules, carried,
+    compare_unkept, one_sided,
 };
 use crate::observe::{Observer, lock};
 use crate::simulate::Dice;
-
-/// What one side answered, as far as it was kept.
-#[derive(Clone, Debug, Default)]
-pub struct Kept {
-    pub status: u16,
-    /// Names in any case.
-    pub headers: Vec<(String, String)>,
-    /// As it was received, with its content-encoding.
-    pub body: Vec<u8>,
-    /// Whether there was more than `body` holds.
-    pub truncated: bool,
-    /// Of the whole body, where it was larger than is kept.
-    pub digest: Option<Digest>,
-    /// Bytes that the body had at least, where it was truncated.
-    pub length_min: u64,
-}
 
 /// One request that both sides answered.
 #[derive(Clone, Debug)]
@@ -231,16 +217,23 @@ impl Mismatches {
 
     /// Compares one pair and counts what comes of it; on the comparing thread.
     pub fn compare(&self, pair: &Pair) {
+        self.compare_within(pair, usize::MAX);
+    }
+
+    /// [`Mismatches::compare`] with no more than this much memory for each of the two bodies that are unpacked at a time.
+    pub fn compare_within(&self, pair: &Pair, unpacked_bytes: usize) {
         let ready = {
             let mut known = lock(&self.known);
             let of = known.migrations.entry(pair.migration.clone()).or_default();
             of.ready(&pair.route, day_of(pair.at), || self.route(&pair.migration, &pair.route))
         };
         let cells = &ready.cells;
-        if self.is_one_sided(pair, &ready) {
+        let decoded_bytes = ready.limits.decoded_bytes.min(unpacked_bytes);
+        let limits = Limits { redaction: Redaction::Keyed(self.secret), decoded_bytes, ..ready.limits.clone() };
+        if self.is_one_sided(pair, &limits) {
             return cells.not_comparable(NotCompared::OneSided);
         }
-        let seen = Seen::of(pair, &ready, self.secret);
+        let seen = Seen::of(pair, &ready, &limits);
         if let Some(twin) = seen.twin() {
             cells.migration().twin(twin);
         }
@@ -262,11 +255,11 @@ impl Mismatches {
     }
 
     /// Whether a request carries what only one side had issued. Remembers what only one side issues now, so that the page behind is known, too.
-    fn is_one_sided(&self, pair: &Pair, ready: &Ready) -> bool {
+    fn is_one_sided(&self, pair: &Pair, limits: &Limits) -> bool {
         let (legacy, new) = (pair.legacy.answer(), pair.new.answer());
         let is_same = legacy.body == new.body && legacy.headers == new.headers;
         let token = |token: &[u8]| self.token(token);
-        let issued = if is_same { Vec::new() } else { one_sided(&legacy, &new, &ready.limits, &token) };
+        let issued = if is_same { Vec::new() } else { one_sided(&legacy, &new, limits, &token) };
         if issued.is_empty() && pair.tokens.is_empty() {
             return false;
         }
@@ -369,11 +362,10 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(pair: &Pair, ready: &Ready, secret: HashKey) -> Self {
-        let limits = Limits { redaction: Redaction::Keyed(secret), ..ready.limits.clone() };
+    fn of(pair: &Pair, ready: &Ready, limits: &Limits) -> Self {
         let (legacy, new) = (pair.legacy.answer(), pair.new.answer());
         let unkept = [pair.legacy.unkept(), pair.new.unkept()];
-        let comparison = compare_unkept(&legacy, &new, unkept, &ready.rules, &limits);
+        let comparison = compare_unkept(&legacy, &new, unkept, &ready.rules, limits);
         let raw = match &comparison {
             Comparison::Mismatched { differences, .. } if !ready.raw_paths.is_empty() => {
                 let limits = Limits { redaction: Redaction::Raw, ..limits.clone() };
@@ -384,7 +376,7 @@ impl Seen {
         };
         let own = pair.again.as_ref().map(|again| {
             let unkept = [pair.legacy.unkept(), again.unkept()];
-            compare_unkept(&legacy, &again.answer(), unkept, &ready.own, &limits)
+            compare_unkept(&legacy, &again.answer(), unkept, &ready.own, limits)
         });
         Self { comparison, raw, own }
     }
@@ -425,16 +417,6 @@ fn allowed(differences: &[Difference], raw: Comparison, paths: &[String]) -> Vec
     // The same order, since the same was compared; a place that differs is not guessed at.
     let both = differences.iter().zip(raw);
     both.map(|(own, raw)| (own.place == raw.place && is_allowed(&own.pattern)).then_some(raw)).collect()
-}
-
-impl Kept {
-    pub fn answer(&self) -> Answer<'_> {
-        Answer { status: self.status, headers: &self.headers, body: &self.body, truncated: self.truncated }
-    }
-
-    pub fn unkept(&self) -> Unkept<'_> {
-        Unkept { digest: self.digest.as_ref(), length_min: self.length_min }
-    }
 }
 
 fn header<'k>(kept: &'k Kept, name: &str) -> Option<&'k str> {

@@ -300,6 +300,21 @@ async fn each_request_that_is_copied_ends_in_one_of_four_counts() {
     check_end(&world, get, [json("[2]"), packed], MATCHED, "").await;
     let head = answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
     check_end(&world, ("HEAD", ""), [head.clone(), head], MATCHED, "").await;
+    let empty = answers("HTTP/1.1 204 No Content\r\n\r\n");
+    check_end(&world, get, [empty.clone(), empty.clone()], MATCHED, "").await;
+    check_end(&world, get, [empty, json("{}")], MISMATCHED, "").await;
+    // In pieces, with a field behind the body.
+    let pieces = |last: u8| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum";
+        answers(format!("{head}\r\n\r\n3\r\n[1,\r\n2\r\n{last}]\r\n0\r\nX-Sum: {last}\r\n\r\n"))
+    };
+    check_end(&world, get, [json("[1,2]"), pieces(2)], MATCHED, "").await;
+    check_end(&world, get, [json("[1,2]"), pieces(3)], MISMATCHED, "").await;
+    check_end(&world, get, [pieces(2), json("[1,2]")], MATCHED, "").await;
+    // A list that packs 37 times.
+    let orders = include_bytes!("../../metrics/src/compare/tests/orders.br");
+    let orders = answer("Content-Type: application/json\r\nContent-Encoding: br\r\n", orders);
+    check_end(&world, get, [orders, json("[]")], MISMATCHED, "").await;
 
     let conditional = ("GET", "If-None-Match: \"a\"\r\n");
     let not_modified = answers("HTTP/1.1 304 Not Modified\r\n\r\n");

@@ -1,10 +1,5 @@
 //! The bodies of two answers: unpacked within limits, then compared as what they are.
 
-use std::borrow::Cow;
-use std::io::Read;
-
-use brotli_decompressor::{BrotliDecoderParameter, Decompressor};
-use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
 use super::difference::{Difference, Kind, Place, Shown, Type};
@@ -13,17 +8,12 @@ use super::json::{Document, Unread};
 use super::path::Follower;
 use super::report::Report;
 use super::rules::{RuleKind, Rules};
-use super::{Answer, Limits, NotCompared, Unkept, censuses, headers, lines, walk};
-
-/// What is so small unpacked is no bomb, however well it was packed.
-pub(super) const INFLATION_FREE_BYTES: usize = 64 << 10;
+use super::unpack::{Undecoded, decoded, encoding};
+use super::{Answer, NotCompared, Unkept, censuses, headers, lines, ndjson, parts, walk};
 
 /// A body so many times as long as the other, and longer than this, is not the same however it is written.
 const TIMES_LONGER: u64 = 8;
 const LONGER_BYTES_MIN: u64 = 16 << 10;
-
-/// The piece in which packed bytes are handed to the decoder of brotli.
-const BROTLI_PIECE_BYTES: usize = 4 << 10;
 
 /// Compares both bodies; the error says why they could not be.
 pub(super) fn compare(
@@ -45,37 +35,24 @@ pub(super) fn compare(
     }
     let limits = report.limits;
     if is_truncated {
-        let own = |answer: &Answer, unkept: Unkept, encoding: &str| match unkept.digest {
-            Some(digest) => Some(digest.clone()),
-            None if answer.truncated => None,
-            None => Digest::of(answer.body, encoding, limits),
-        };
-        let [of_legacy, of_new] = unkept;
-        let extent = |digest: Option<Digest>, unkept: Unkept, encoding: &str| match digest {
-            Some(digest) => Some(Extent::Exactly(digest)),
-            None => encoding.is_empty().then_some(Extent::AtLeast(unkept.length_min)),
-        };
-        let a = extent(own(legacy, of_legacy, &encodings.0), of_legacy, &encodings.0);
-        let b = extent(own(new, of_new, &encodings.1), of_new, &encodings.1);
-        return match (a, b) {
-            (Some(Extent::Exactly(a)), Some(Extent::Exactly(b))) => {
-                digested((&a, &types.0), (&b, &types.1), rules, report)
-            }
-            (Some(a), Some(b)) => by_length((&a, &b), (&types.0.0, &types.1.0), rules, report),
-            (None, _) | (_, None) => Err(NotCompared::Truncated),
-        };
+        return cut((legacy, new), (&encodings.0, &encodings.1), (&types.0, &types.1), unkept, rules, report);
     }
     if legacy.body.len().max(new.body.len()) > limits.body_bytes {
         return Err(NotCompared::TooLarge);
     }
     let (a, b) = match (decoded(legacy.body, &encodings.0, limits), decoded(new.body, &encodings.1, limits)) {
         (Ok(a), Ok(b)) => (a, b),
-        (Err(Undecoded::Damaged), Ok(_)) | (Ok(_), Err(Undecoded::Damaged)) => {
-            whole(Kind::Undecodable, legacy.body, new.body, report);
-            return Ok(());
+        // Too much to be compared whole, so by what is known of it in pieces.
+        (Err(Undecoded::TooLong), Ok(_) | Err(Undecoded::TooLong)) | (Ok(_), Err(Undecoded::TooLong)) => {
+            let digest = |answer: &Answer, encoding: &str| {
+                Digest::made_of(answer.body, if answer.body.is_empty() { "" } else { encoding }, limits)
+            };
+            return match (digest(legacy, &encodings.0), digest(new, &encodings.1)) {
+                (Ok(a), Ok(b)) => digested((&a, &types.0), (&b, &types.1), rules, report),
+                (a, b) => undecoded(&(a.err(), b.err()), (legacy.body, new.body), report),
+            };
         }
-        (Err(Undecoded::Because(why)), _) | (_, Err(Undecoded::Because(why))) => return Err(why),
-        (Err(Undecoded::Damaged), Err(Undecoded::Damaged)) => return Err(NotCompared::Encoding),
+        (a, b) => return undecoded(&(a.err(), b.err()), (legacy.body, new.body), report),
     };
     if a == b && types.0.1 == types.1.1 {
         return Ok(());
@@ -84,7 +61,19 @@ pub(super) fn compare(
         return Err(NotCompared::Charset);
     }
     let media = (types.0.0.as_str(), types.1.0.as_str());
-    if (is_json(media.0, &a) || is_json(media.1, &b)) && documents(&a, &b, rules, report)? {
+    if (is_json(media.0, &a) || is_json(media.1, &b)) && documents_of_any_length(&a, &b, rules, report)? {
+        return Ok(());
+    }
+    if ndjson::is_named(media.0)
+        && ndjson::is_named(media.1)
+        && !is_ignored(rules)
+        && let Some((a, b)) = ndjson::arrays(&a, &b, report)
+    {
+        return documents_of_any_length(a.as_bytes(), b.as_bytes(), rules, report).map(drop);
+    }
+    if let (Some(of_a), Some(of_b)) = (headers::boundary(legacy), headers::boundary(new))
+        && parts::are_same((&a, &of_a), (&b, &of_b))
+    {
         return Ok(());
     }
     match (std::str::from_utf8(&a), std::str::from_utf8(&b)) {
@@ -97,6 +86,62 @@ pub(super) fn compare(
             whole(Kind::Binary, &a, &b, report);
             Ok(())
         }
+    }
+}
+
+/// Compares bodies of which at least one is not there whole.
+fn cut(
+    (legacy, new): (&Answer, &Answer),
+    encodings: (&str, &str),
+    types: (&Typed, &Typed),
+    unkept: [Unkept; 2],
+    rules: &Rules,
+    report: &mut Report,
+) -> Result<(), NotCompared> {
+    let own = |answer: &Answer, unkept: Unkept, encoding: &str| match unkept.digest {
+        Some(digest) => Some(digest.clone()),
+        None if answer.truncated => None,
+        None => Digest::of(answer.body, encoding, report.limits),
+    };
+    let [of_legacy, of_new] = unkept;
+    let extent = |digest: Option<Digest>, unkept: Unkept, encoding: &str| match digest {
+        Some(digest) => Some(Extent::Exactly(digest)),
+        None => encoding.is_empty().then_some(Extent::AtLeast(unkept.length_min)),
+    };
+    let a = extent(own(legacy, of_legacy, encodings.0), of_legacy, encodings.0);
+    let b = extent(own(new, of_new, encodings.1), of_new, encodings.1);
+    match (a, b) {
+        (Some(Extent::Exactly(a)), Some(Extent::Exactly(b))) => digested((&a, types.0), (&b, types.1), rules, report),
+        (Some(a), Some(b)) => by_length((&a, &b), (&types.0.0, &types.1.0), rules, report),
+        (None, _) | (_, None) => Err(NotCompared::Truncated),
+    }
+}
+
+/// [`documents`], and by a digest where they have too many values: such a list is no other than a long one.
+fn documents_of_any_length(a: &[u8], b: &[u8], rules: &Rules, report: &mut Report) -> Result<bool, NotCompared> {
+    match documents(a, b, rules, report) {
+        Err(NotCompared::Nodes) => {}
+        compared => return compared,
+    }
+    let digest = |plain: &[u8]| Digest::of(plain, "", report.limits).ok_or(NotCompared::Nodes);
+    let (a, b) = (digest(a)?, digest(b)?);
+    counted(&a, &b, rules, report)
+}
+
+/// What is told where one body, or both, cannot be unpacked.
+fn undecoded(
+    why: &(Option<Undecoded>, Option<Undecoded>),
+    bodies: (&[u8], &[u8]),
+    report: &mut Report,
+) -> Result<(), NotCompared> {
+    match why {
+        (Some(Undecoded::Damaged), None) | (None, Some(Undecoded::Damaged)) => {
+            whole(Kind::Undecodable, bodies.0, bodies.1, report);
+            Ok(())
+        }
+        (Some(Undecoded::Because(why)), _) | (_, Some(Undecoded::Because(why))) => Err(*why),
+        (Some(Undecoded::TooLong), _) | (_, Some(Undecoded::TooLong)) => Err(NotCompared::Inflated),
+        (Some(Undecoded::Damaged), Some(Undecoded::Damaged)) | (None, None) => Err(NotCompared::Encoding),
     }
 }
 
@@ -132,9 +177,13 @@ fn digested(
         }
     }
     // Unequal bytes of a text say nothing of its lines, unless there are far more of them.
-    if is_named_text(media.0) || is_named_text(media.1) {
+    if (is_named_text(media.0) || is_named_text(media.1)) && a.is_utf8 && b.is_utf8 {
         let (a, b) = (Extent::Exactly(a.clone()), Extent::Exactly(b.clone()));
         return by_length((&a, &b), media, rules, report).map_err(|_| NotCompared::TooLarge);
+    }
+    // Nor do those of several parts, which have boundaries that are made anew.
+    if media.0.starts_with("multipart/") && media.1.starts_with("multipart/") {
+        return Err(NotCompared::TooLarge);
     }
     report.difference(Kind::Binary, || {
         let shown = |digest: &Digest| {
@@ -295,45 +344,4 @@ fn is_text(media: &str) -> bool {
 
 fn is_named_text(media: &str) -> bool {
     !media.is_empty() && (is_text(media) || is_json(media, b" "))
-}
-
-fn encoding(answer: &Answer) -> String {
-    let named = headers::joined(answer, "content-encoding").unwrap_or_default().to_ascii_lowercase();
-    if named == "identity" { String::new() } else { named }
-}
-
-/// An answer's body without its content-encoding; none where it cannot be unpacked within limits.
-pub(super) fn in_the_clear<'a>(answer: &Answer<'a>, limits: &Limits) -> Option<Cow<'a, [u8]>> {
-    decoded(answer.body, &encoding(answer), limits).ok()
-}
-
-enum Undecoded {
-    /// Not in the encoding that it names.
-    Damaged,
-    Because(NotCompared),
-}
-
-fn decoded<'a>(body: &'a [u8], encoding: &str, limits: &Limits) -> Result<Cow<'a, [u8]>, Undecoded> {
-    match encoding {
-        "" => Ok(Cow::Borrowed(body)),
-        // The answer to HEAD names the encoding of what it does not have.
-        _ if body.is_empty() => Ok(Cow::Borrowed(body)),
-        "gzip" | "x-gzip" => unpacked(MultiGzDecoder::new(body), body.len(), limits),
-        "br" => {
-            let mut decoder = Decompressor::new(body, BROTLI_PIECE_BYTES);
-            // Such a stream could ask for a window of a gigabyte; HTTP knows none (RFC 7932 has 16 MiB at most).
-            decoder.set_parameter(BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
-            unpacked(decoder, body.len(), limits)
-        }
-        _ => Err(Undecoded::Because(NotCompared::Encoding)),
-    }
-}
-
-/// What a decoder makes of a body of this length, within limits.
-fn unpacked<'a>(decoder: impl Read, packed: usize, limits: &Limits) -> Result<Cow<'a, [u8]>, Undecoded> {
-    let by_ratio = packed.saturating_mul(limits.inflation).max(limits.inflation_free_bytes);
-    let most = by_ratio.min(limits.decoded_bytes);
-    let mut plain = Vec::with_capacity(packed.saturating_mul(4).min(most));
-    decoder.take(most as u64 + 1).read_to_end(&mut plain).map_err(|_| Undecoded::Damaged)?;
-    if plain.len() > most { Err(Undecoded::Because(NotCompared::Inflated)) } else { Ok(Cow::Owned(plain)) }
 }

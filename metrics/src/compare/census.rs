@@ -165,6 +165,15 @@ impl Census {
         self.patterns.get(at as usize)
     }
 
+    /// Whether a key is there more often than there are objects to have it.
+    pub(super) fn has_duplicates(&self) -> bool {
+        self.patterns.iter().any(|above| {
+            let objects = above.own.of_type(OBJECTS);
+            let mut below = above.below.values().filter_map(|at| self.pattern(*at));
+            below.any(|pattern| pattern.key.is_some() && pattern.own.count > objects)
+        })
+    }
+
     /// The pattern, the path and the position of the value that comes now.
     fn place(&mut self) -> (Option<u32>, u64, u64) {
         let Some(open) = self.open.last_mut() else { return (Some(ROOT), 14, 15) };

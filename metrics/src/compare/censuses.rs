@@ -44,7 +44,8 @@ pub(super) fn compare(
     report: &mut Report<'_>,
 ) -> Result<(), NotCompared> {
     if legacy.total == new.total {
-        return Ok(());
+        // The last of them counts, and the order within an object is not known.
+        return if legacy.has_duplicates() { Err(NotCompared::TooLarge) } else { Ok(()) };
     }
     let (path, reordered, resized) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
     let (told, is_unknown, needs_values) = (0, false, false);
@@ -97,6 +98,9 @@ impl<'a> Walk<'a, '_, '_> {
                 let is_lost = u128::from(a.count) * u128::from(above.1) > u128::from(b.count) * u128::from(above.0);
                 self.tell_unless_ignored(if is_lost { Kind::Missing } else { Kind::Added }, (a, b), at);
             }
+        } else if a.sum != b.sum && self.is_named(both) && a.count > above.0 {
+            // Both have it more than once, and the last of each object, which counts, is not known.
+            self.is_unknown = true;
         } else if a.sum != b.sum {
             self.changed(both, (a, b), at);
         } else if a.placed != b.placed {

@@ -10,7 +10,8 @@
 //! # Bounded
 //!
 //! A hash, a census, and the window of the decoder, which for brotli is [`BROTLI_WINDOW_BITS_MAX`] at most: what asks for a larger
-//! one has no digest. What unpacks beyond [`Limits::inflation`], or to more than 64 MiB, has none either.
+//! one has no digest. What unpacks beyond [`Limits::inflation`], or to more than 64 MiB, has none either; packed bytes are looked at in
+//! pieces of [`PACKED_PIECE_BYTES`], so that a bomb is given up once it is known to be one.
 //!
 //! Deliberately not supported: texts line by line.
 
@@ -22,10 +23,11 @@ use brotli_decompressor::{BrotliDecoderParameter, DecompressorWriter};
 use flate2::write::MultiGzDecoder;
 use sha2::Sha256;
 
-use super::Limits;
 use super::census::{CENSUS_BYTES_MAX, Census};
 use super::json::Unread;
 use super::stream::Stream;
+use super::unpack::Undecoded;
+use super::{Limits, NotCompared};
 
 /// As it was received; what is longer is not worth the time.
 pub const DIGESTED_BYTES_MAX: u64 = 16 << 20;
@@ -38,6 +40,9 @@ const BROTLI_WINDOW_BITS_MAX: u8 = 22;
 
 /// What is unpacked of brotli before it is hashed.
 const BROTLI_PIECE_BYTES: usize = 16 << 10;
+
+/// Of packed bytes, between which it is asked how many they have become.
+const PACKED_PIECE_BYTES: usize = 4 << 10;
 
 /// What a [`Digester`] may need beside itself, of anything but brotli.
 const DIGESTER_BYTES_MAX: usize = CENSUS_BYTES_MAX + (64 << 10);
@@ -52,6 +57,8 @@ pub struct Digest {
     /// The first half of SHA-256.
     pub hash: [u8; 16],
     inside: Result<Arc<Census>, Unread>,
+    /// Whether it is a text at all.
+    pub(super) is_utf8: bool,
     /// Whether a byte order mark came first.
     is_marked: bool,
 }
@@ -76,9 +83,16 @@ impl fmt::Display for Digest {
 impl Digest {
     /// Of a body that was kept; none where it cannot be unpacked.
     pub fn of(body: &[u8], encoding: &str, limits: &Limits) -> Option<Self> {
-        let mut digester = Digester::new(encoding, limits)?;
+        Self::made_of(body, encoding, limits).ok()
+    }
+
+    /// The same; the error is why there is none.
+    pub(super) fn made_of(body: &[u8], encoding: &str, limits: &Limits) -> Result<Self, Undecoded> {
+        let unknown = Undecoded::Because(NotCompared::Encoding);
+        let mut digester = Digester::new(encoding, limits).ok_or(unknown)?;
         digester.update(body);
-        digester.finish()
+        let is_beyond = matches!(digester.decoder, Decoder::Failed(Failure::TooMuch));
+        digester.finish().ok_or(if is_beyond { Undecoded::TooLong } else { Undecoded::Damaged })
     }
 
     /// What it has at each place, if it is a document.
@@ -101,14 +115,29 @@ pub struct Digester {
     decoder: Decoder,
     taken: u64,
     inflation: u64,
+    inflation_free: u64,
 }
 
 enum Decoder {
     Plain(Sink),
     Gzip(Box<MultiGzDecoder<Sink>>),
     Brotli(Box<DecompressorWriter<Sink>>),
-    /// What came was not in its encoding, or too much.
-    Failed,
+    Failed(Failure),
+}
+
+/// Why nothing comes of a body.
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    /// It is not in its encoding.
+    Damaged,
+    /// It is a bomb, too long, or asks for too much memory.
+    TooMuch,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::FileTooLarge { Self::TooMuch } else { Self::Damaged }
+    }
 }
 
 impl fmt::Debug for Decoder {
@@ -117,8 +146,54 @@ impl fmt::Debug for Decoder {
             Self::Plain(_) => "Plain",
             Self::Gzip(_) => "Gzip",
             Self::Brotli(_) => "Brotli",
-            Self::Failed => "Failed",
+            Self::Failed(_) => "Failed",
         })
+    }
+}
+
+/// Whether bytes that come in pieces are UTF-8.
+#[derive(Debug, Default)]
+struct Utf8 {
+    /// The beginning of a character that a piece has ended in.
+    begun: [u8; 4],
+    count: usize,
+    has_failed: bool,
+}
+
+impl Utf8 {
+    /// Whether it still is, with these.
+    fn read(&mut self, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        while self.count > 0
+            && !self.has_failed
+            && let Some((byte, after)) = rest.split_first()
+        {
+            rest = after;
+            let mut begun = self.begun;
+            begun.iter_mut().skip(self.count).take(1).for_each(|own| *own = *byte);
+            self.begin(&begun[..(self.count + 1).min(begun.len())]);
+        }
+        if self.count == 0 && !self.has_failed {
+            self.begin(rest);
+        }
+        !self.has_failed
+    }
+
+    /// Nothing has begun before these.
+    fn begin(&mut self, bytes: &[u8]) {
+        self.count = 0;
+        let Err(error) = std::str::from_utf8(bytes) else { return };
+        let begun = bytes.get(error.valid_up_to()..).unwrap_or_default();
+        if error.error_len().is_some() || begun.len() >= self.begun.len() {
+            self.has_failed = true;
+            return;
+        }
+        self.begun.iter_mut().zip(begun).for_each(|(own, byte)| *own = *byte);
+        self.count = begun.len();
+    }
+
+    const fn is_whole(&self) -> bool {
+        self.count == 0 && !self.has_failed
     }
 }
 
@@ -128,25 +203,30 @@ struct Sink {
     length: u64,
     most: u64,
     document: Result<Box<Stream<Census>>, Unread>,
+    text: Utf8,
     /// How much of a byte order mark came until now, and whether anything else did.
     mark: usize,
     has_begun: bool,
 }
+
+const NOT_UTF8: Unread = Unread::NotJson("it is not UTF-8");
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Sink {
     fn new(limits: &Limits) -> Self {
         let document = Ok(Box::new(Stream::new(Census::new(), limits.depth)));
-        Self { hash: Sha256::default(), length: 0, most: PLAIN_BYTES_MAX, document, mark: 0, has_begun: false }
+        let (hash, text) = (Sha256::default(), Utf8::default());
+        Self { hash, length: 0, most: PLAIN_BYTES_MAX, document, text, mark: 0, has_begun: false }
     }
 
     fn finish(self) -> Digest {
         let whole: [u8; 32] = sha2::Digest::finalize(self.hash).into();
         let mut hash = [0; 16];
         hash.iter_mut().zip(whole).for_each(|(own, byte)| *own = byte);
-        let inside = self.document.and_then(|document| document.finish()).map(Arc::new);
-        Digest { length: self.length, hash, inside, is_marked: self.mark == MARK.len() }
+        let (is_utf8, document) = (self.text.is_whole(), self.document.and_then(|document| document.finish()));
+        let inside = if is_utf8 { document.map(Arc::new) } else { Err(NOT_UTF8) };
+        Digest { length: self.length, hash, inside, is_utf8, is_marked: self.mark == MARK.len() }
     }
 
     /// Reads on behind a byte order mark, in whatever pieces that comes.
@@ -175,7 +255,9 @@ impl Write for Sink {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         sha2::Digest::update(&mut self.hash, bytes);
-        if self.document.is_ok()
+        if !self.text.read(bytes) {
+            self.document = Err(NOT_UTF8);
+        } else if self.document.is_ok()
             && let Err(why) = self.read(bytes)
         {
             self.document = Err(why);
@@ -214,7 +296,8 @@ impl Digester {
             }
             _ => return None,
         };
-        Some(Self { decoder, taken: 0, inflation: limits.inflation as u64 })
+        let (inflation, inflation_free) = (limits.inflation as u64, limits.inflation_free_bytes as u64);
+        Some(Self { decoder, taken: 0, inflation, inflation_free })
     }
 
     /// What one of this encoding may need beside itself.
@@ -224,37 +307,45 @@ impl Digester {
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
+        if let Decoder::Plain(sink) = &mut self.decoder {
+            if let Err(error) = sink.write_all(bytes) {
+                self.decoder = Decoder::Failed(error.into());
+            }
+            return;
+        }
+        for piece in bytes.chunks(PACKED_PIECE_BYTES) {
+            if let Err(why) = self.unpack(piece) {
+                self.decoder = Decoder::Failed(why);
+                return;
+            }
+        }
+    }
+
+    fn unpack(&mut self, piece: &[u8]) -> Result<(), Failure> {
         let is_first = self.taken == 0;
-        self.taken += bytes.len() as u64;
-        let most = || {
-            let floor = super::body::INFLATION_FREE_BYTES as u64;
-            (self.taken * self.inflation).max(floor).min(PLAIN_BYTES_MAX)
-        };
-        let written = match &mut self.decoder {
-            Decoder::Plain(sink) => sink.write_all(bytes),
+        self.taken += piece.len() as u64;
+        let most = (self.taken * self.inflation).max(self.inflation_free).min(PLAIN_BYTES_MAX);
+        match &mut self.decoder {
             Decoder::Gzip(decoder) => {
-                decoder.get_mut().most = most();
-                decoder.write_all(bytes)
+                decoder.get_mut().most = most;
+                Ok(decoder.write_all(piece)?)
             }
             Decoder::Brotli(decoder) => {
-                let window = bytes.first().filter(|_| is_first).map(|first| window_bits(*first));
+                let window = piece.first().filter(|_| is_first).map(|first| window_bits(*first));
                 if window.is_some_and(|bits| bits.is_none_or(|bits| bits > BROTLI_WINDOW_BITS_MAX)) {
-                    Err(io::ErrorKind::FileTooLarge.into())
-                } else {
-                    decoder.get_mut().most = most();
-                    decoder.write_all(bytes)
+                    return Err(Failure::TooMuch);
                 }
+                decoder.get_mut().most = most;
+                Ok(decoder.write_all(piece)?)
             }
-            Decoder::Failed => return,
-        };
-        if written.is_err() {
-            self.decoder = Decoder::Failed;
+            Decoder::Plain(_) => Ok(()),
+            Decoder::Failed(why) => Err(*why),
         }
     }
 
     /// Whether a digest can still come of it.
     pub const fn is_sound(&self) -> bool {
-        !matches!(self.decoder, Decoder::Failed)
+        !matches!(self.decoder, Decoder::Failed(_))
     }
 
     /// None where the body was not in its encoding, or too long unpacked.
@@ -266,7 +357,7 @@ impl Digester {
                 decoder.close().ok()?;
                 decoder.into_inner().ok()?
             }
-            Decoder::Failed => return None,
+            Decoder::Failed(_) => return None,
         };
         Some(sink.finish())
     }

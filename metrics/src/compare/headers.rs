@@ -42,6 +42,26 @@ pub(super) fn content_type(answer: &Answer) -> (String, Option<String>) {
     (media, charset)
 }
 
+/// By which the parts of a body are told apart, as it is written; made anew for each answer by most who make any.
+pub(super) fn boundary(answer: &Answer) -> Option<String> {
+    let value = joined(answer, "content-type")?;
+    let mut parts = value.split(';').map(str::trim);
+    if !is_multipart(parts.next()?) {
+        return None;
+    }
+    let own = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| is_boundary(name))?;
+    Some(own.1.trim().trim_matches('"').to_owned())
+}
+
+fn is_multipart(media: &str) -> bool {
+    const MEDIA: &[u8] = b"multipart/";
+    media.trim().as_bytes().get(..MEDIA.len()).is_some_and(|own| own.eq_ignore_ascii_case(MEDIA))
+}
+
+fn is_boundary(name: &str) -> bool {
+    name.trim().eq_ignore_ascii_case("boundary")
+}
+
 pub(super) fn compare(legacy: &Answer, new: &Answer, rules: &Rules, report: &mut Report) {
     if legacy.headers == new.headers {
         return;
@@ -101,7 +121,13 @@ fn one(name: &str, values: (Option<String>, Option<String>), rule: Option<&RuleK
 fn normalised(name: &str, value: &str) -> String {
     match name {
         "content-type" => {
-            let mut parts = value.split(';').map(|part| parameter(part, true));
+            // What it is says nothing, as long as there is one.
+            let is_made_up = |part: &str| {
+                is_multipart(value)
+                    && part.split_once('=').is_some_and(|(name, own)| is_boundary(name) && !own.is_empty())
+            };
+            let written = |part| if is_made_up(part) { "boundary".to_owned() } else { parameter(part, true) };
+            let mut parts = value.split(';').map(written);
             let media = parts.next().unwrap_or_default();
             let parameters: BTreeSet<String> = parts.filter(|part| !part.is_empty()).collect();
             parameters.iter().fold(media, |text, parameter| text + "; " + parameter)

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use super::shape::Shape;
 use super::stream::{Scalar, Stream, Text, Visit};
-use super::{Answer, Limits, body};
+use super::{Answer, Limits, unpack};
 
 /// Tokens of one answer, or one query, that are looked at.
 const TOKENS_MAX: usize = 64;
@@ -55,7 +55,7 @@ fn issued(answer: &Answer, limits: &Limits, hash: &dyn Fn(&[u8]) -> u64) -> BTre
     if answer.truncated || answer.body.len() > limits.body_bytes {
         return tokens.found;
     }
-    let Some(body) = body::in_the_clear(answer, limits) else { return tokens.found };
+    let Some(body) = unpack::in_the_clear(answer, limits) else { return tokens.found };
     let has_names = std::str::from_utf8(&body).is_ok_and(|text| PARTS.iter().any(|part| text.contains(part)));
     let is_document = body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[".contains(byte));
     if !has_names || !is_document {

@@ -12,8 +12,10 @@ use super::{NotCompared, align, redact};
 const PATTERN: &str = "lines[*]";
 
 pub(super) fn compare(legacy: &str, new: &str, report: &mut Report) -> Result<(), NotCompared> {
-    let (a, b): (Vec<&str>, Vec<&str>) = (legacy.lines().collect(), new.lines().collect());
-    if a.len().max(b.len()) > report.limits.nodes {
+    let most = report.limits.nodes;
+    let lines = |text| -> Vec<&str> { str::lines(text).take(most + 1).collect() };
+    let (a, b) = (lines(legacy), lines(new));
+    if a.len().max(b.len()) > most {
         return Err(NotCompared::Nodes);
     }
     let hashes = |lines: &[&str]| -> Vec<u64> {

@@ -3,6 +3,7 @@
 pub(crate) mod corpus;
 mod digests;
 mod hostile;
+mod packed;
 mod properties;
 mod tables;
 mod tree;

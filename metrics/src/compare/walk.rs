@@ -119,7 +119,9 @@ impl<'a> Walk<'a, '_, '_> {
     fn objects(&mut self, i: usize, j: usize, at: At) {
         let (legacy, new) = (self.legacy, self.new);
         let (a, b) = (legacy.children(i), new.children(j));
-        if legacy.node(i).count == new.node(j).count && self.has_same_keys(a.clone(), b.clone()) {
+        let count = legacy.node(i).count as usize;
+        let is_paired = count == new.node(j).count as usize && self.has_same_keys(a.clone(), b.clone());
+        if is_paired && !has_duplicates(legacy, a.clone(), count) {
             for (i, j) in a.zip(b) {
                 self.member((Some(i), Some(j)), at);
             }
@@ -294,6 +296,23 @@ fn apart((legacy, a): (&Document, Node), (new, b): (&Document, Node)) -> Option<
 }
 
 /// Members by their keys; those of one key in their order.
+/// Members among which equal keys are looked for one by one, as nearly all objects have no more.
+const FEW: usize = 16;
+
+fn has_duplicates(document: &Document, members: Children, count: usize) -> bool {
+    if count > FEW {
+        return keyed(document, members).windows(2).any(|pair| pair[0].0 == pair[1].0);
+    }
+    let mut rest = members;
+    while let Some(index) = rest.next() {
+        let key = |index: usize| (document, document.node(index).key);
+        if rest.clone().any(|other| same_text(key(index), key(other))) {
+            return true;
+        }
+    }
+    false
+}
+
 fn keyed<'a>(document: &Document<'a>, members: Children) -> Vec<(Cow<'a, [u8]>, usize)> {
     let mut keyed: Vec<_> = members.map(|index| (document.text(document.node(index).key), index)).collect();
     keyed.sort();

@@ -208,8 +208,6 @@ fn limits() -> Limits {
         nodes: 1_000_000,
         body_bytes: KEPT_BYTES_MAX,
         decoded_bytes: DECODED_BYTES_MAX,
-        // What is too large after unpacking is found by its size alone.
-        inflation: 1_000,
         differences: 10_000,
         differences_per_pattern: 10_000,
         ..Limits::default()

@@ -9,6 +9,9 @@
 //! Of what is too long to be kept a digest is made here as well, of pieces that come in the same queue ([`super::digesting`]). They
 //! leave half of it to pairs.
 //!
+//! What it unpacks of a pair is of the migration's budget while it does. Where that has less room, less is unpacked at once, and the rest is told by a
+//! digest, which takes little. There is one such thread, so that what it reads of documents beside that is bounded, too.
+//!
 //! # Why it looks again before it sleeps
 //!
 //! To wake a thread costs its worker a system call, which a request would pay for. While pairs come it therefore looks each
@@ -21,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
-use metrics::mismatch::{Mismatches, Pair};
+use metrics::mismatch::{Kept, Mismatches, Pair};
 
 use super::budget::Held;
 use super::digesting::{Piece, Whole};
@@ -34,6 +37,10 @@ const PIECES_MAX: usize = 128;
 
 const LOOK: Duration = Duration::from_millis(1);
 const LOOKS_MAX: u32 = 100;
+
+/// What each of two bodies may become unpacked: as much as is compared whole, or this little, which is not asked for.
+const UNPACKED_BYTES: usize = 4 << 20;
+const UNPACKED_BYTES_MIN: usize = 64 << 10;
 
 /// How much the thread steps back behind the workers, in the scale of `nice`.
 const NICENESS: i32 = 10;
@@ -137,6 +144,18 @@ fn perform(mismatches: &Mismatches, pieces: &AtomicUsize, task: Task) {
     }
 }
 
+/// How much each of two packed bodies may become at once, and the memory that is held for both until then.
+fn room(pair: &Pair, held: &[Held]) -> (usize, Option<Held>) {
+    let again = pair.again.as_ref().is_some_and(Kept::is_packed);
+    let mut room = held.first().filter(|_| again || pair.legacy.is_packed() || pair.new.is_packed()).map(Held::another);
+    let Some(own) = &mut room else { return (UNPACKED_BYTES, None) };
+    let mut each = UNPACKED_BYTES;
+    while each > UNPACKED_BYTES_MIN && !own.hold(2 * each) {
+        each /= 2;
+    }
+    (each, room)
+}
+
 fn compare(mismatches: &Mismatches, work: Work) {
     let Work { mut pair, wholes, held } = work;
     let compared = catch_unwind(AssertUnwindSafe(|| {
@@ -145,7 +164,8 @@ fn compare(mismatches: &Mismatches, work: Work) {
         if let Some(own) = &mut pair.again {
             own.digest = again;
         }
-        mismatches.compare(&pair);
+        let (unpacked, _room) = room(&pair, &held);
+        mismatches.compare_within(&pair, unpacked);
     }));
     if compared.is_err() {
         let migration = &pair.migration;
@@ -154,4 +174,51 @@ fn compare(mismatches: &Mismatches, work: Work) {
     // Given back only now, when what was held is gone.
     drop(pair);
     drop(held);
+}
+
+#[cfg(test)]
+mod tests {
+    use flags::MigrationId;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::mirror::budget::Budget;
+
+    #[track_caller]
+    fn check(memory: usize, encodings: [&str; 2], expected: (usize, usize)) {
+        let kept = |encoding: &str| {
+            let headers = (!encoding.is_empty()).then(|| ("Content-Encoding".to_owned(), encoding.to_owned()));
+            Kept { headers: headers.into_iter().collect(), ..Kept::default() }
+        };
+        let [legacy, new] = encodings.map(kept);
+        let pair = Pair {
+            migration: MigrationId::new("m").unwrap(),
+            route: "/".into(),
+            method: "GET".to_owned(),
+            caller: None,
+            request_id: String::new(),
+            tokens: Vec::new(),
+            revision: 1,
+            at: Timestamp::UNIX_EPOCH,
+            legacy,
+            new,
+            again: None,
+        };
+        let budget = Budget::new(memory, 1);
+        let held = [budget.nothing()];
+        let (each, room) = room(&pair, &held);
+        assert_eq!((each, budget.in_use().bytes as usize), expected);
+        drop(room);
+        assert_eq!(budget.in_use().bytes, 0);
+    }
+
+    #[test]
+    fn what_is_unpacked_counts_to_the_budget_and_makes_do_with_what_is_left() {
+        check(64 << 20, ["", ""], (4 << 20, 0));
+        check(64 << 20, ["gzip", ""], (4 << 20, 8 << 20));
+        check(64 << 20, ["", "br"], (4 << 20, 8 << 20));
+        check((8 << 20) - 1, ["gzip", "br"], (2 << 20, 4 << 20));
+        check(1 << 20, ["gzip", "br"], (512 << 10, 1 << 20));
+        check(0, ["gzip", "br"], (64 << 10, 0));
+    }
 }

@@ -97,8 +97,11 @@ pub(crate) struct Asked {
     pub(crate) conditional: bool,
 }
 
-/// An answer so many times as long as the caller's is not the same, as what is unpacked may not be more either.
+/// An answer so many times as long as the caller's is not the same.
 const TIMES_LONGER: u64 = 8;
+
+/// What an answer in the clear may be of one that is packed: lists pack 10 to 30 times.
+const TIMES_LONGER_OF_PACKED: u64 = 32;
 
 /// What is little enough to be read whatever the caller's answer is; where that is packed, it may be this much unpacked.
 const LITTLE: u64 = BUFFER_BYTES as u64;
@@ -123,8 +126,9 @@ impl Worth {
         if length > ANSWER.kept as u64 {
             return Self::Whatever;
         }
-        let little = if is_packed { LITTLE_OF_PACKED } else { LITTLE };
-        Self::UpTo(length.saturating_mul(TIMES_LONGER).max(little))
+        let (times, little) =
+            if is_packed { (TIMES_LONGER_OF_PACKED, LITTLE_OF_PACKED) } else { (TIMES_LONGER, LITTLE) };
+        Self::UpTo(length.saturating_mul(times).max(little))
     }
 }
 
@@ -327,7 +331,7 @@ mod tests {
         check(0, true, Some(LITTLE_OF_PACKED));
         check(512, false, Some(LITTLE));
         check(10_000, false, Some(80_000));
-        check(10_000, true, Some(80_000));
+        check(10_000, true, Some(320_000));
         check(1 << 20, false, Some(8 << 20));
         check((1 << 20) + 1, false, None);
         check(u64::MAX, true, None);

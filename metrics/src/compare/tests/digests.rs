@@ -40,6 +40,42 @@ fn what_means_the_same_matches() {
     check("[-0,1e400]", "[0.0, 10e399]", &["matched"]);
 }
 
+/// The same kinds as of bodies that are kept, in whatever pieces they come.
+#[track_caller]
+fn check_bytes(media: &str, legacy: &[u8], new: &[u8], expected: &[&str]) {
+    let limits = Limits::default();
+    let headers = [("content-type".to_owned(), media.to_owned())];
+    let kept = |body| Answer { status: 200, headers: &headers, body, truncated: false };
+    let whole = told(&compare(&kept(legacy), &kept(new), &Rules::default(), &limits));
+    let cut = Answer { status: 200, headers: &headers, body: b"", truncated: true };
+    for piece in 1..6 {
+        let digests = [legacy, new].map(|body| {
+            let mut digester = Digester::new("", &limits).unwrap();
+            body.chunks(piece).for_each(|piece| digester.update(piece));
+            digester.finish()
+        });
+        let unkept = digests.each_ref().map(|digest| Unkept { digest: digest.as_ref(), length_min: 0 });
+        assert_eq!(told(&compare_unkept(&cut, &cut, unkept, &Rules::default(), &limits)), expected, "of {piece} bytes");
+    }
+    assert_eq!(whole, expected, "as they are kept");
+}
+
+#[test]
+fn what_is_not_utf_8_is_no_document() {
+    let (json, latin) = ("application/json", "application/json; charset=ISO-8859-1");
+    let (right, wrong) = ("[\"é😀\"]".as_bytes(), b"[\"\xe9\"]".as_slice());
+    check_bytes(json, right, wrong, &["$ not_json"]);
+    check_bytes(json, wrong, right, &["$ not_json"]);
+    check_bytes(json, right, right, &["matched"]);
+    check_bytes(json, right, b"[\"\xed\xa0\x80\"]", &["$ not_json"]);
+    check_bytes(json, right, &right[..5], &["$ not_json"]);
+    check_bytes(json, right, &[&right[..5], b"\"]"].concat(), &["$ not_json"]);
+    check_bytes(json, wrong, b"[\"\xe8\"]", &["$ binary"]);
+    check_bytes("text/plain", b"\xe9", b"\xe8", &["$ binary"]);
+    check_bytes(latin, wrong, b"[\"\xe8\"]", &["not compared: charset"]);
+    check_bytes(latin, wrong, wrong, &["matched"]);
+}
+
 #[test]
 fn a_difference_is_told_by_its_place_and_kind() {
     check(r#"{"a":1,"b":2}"#, r#"{"b":3,"a":1}"#, &["$.b value_changed"]);
@@ -76,6 +112,10 @@ fn a_difference_is_told_by_its_place_and_kind() {
     }
     check(r#"{"a":1,"a":2}"#, r#"{"a":2}"#, &["$.a duplicate_key"]);
     check(r#"[{"a":1},{"a":1,"a":2}]"#, r#"[{"a":1},{"a":2}]"#, &["$[*].a duplicate_key"]);
+    // Which is the last of both, and so counts, nobody knows.
+    check(r#"{"a":1,"a":2}"#, r#"{"a":9,"a":2}"#, &["not compared: too_large"]);
+    check(r#"{"a":1,"a":2,"b":1}"#, r#"{"a":9,"a":2,"b":2}"#, &["$.b value_changed"]);
+    check(r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#, &["not compared: too_large"]);
     check(r#""x\ud800""#, r#""x\ufffd""#, &["$ lone_surrogate"]);
     check("9007199254740993", "9007199254740992", &["$ value_changed"]);
     check("1e400", "1e401", &["$ value_changed"]);

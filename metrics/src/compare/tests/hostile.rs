@@ -42,7 +42,9 @@ fn depth_and_number_are_bounded() {
     check(b"[]", "[".repeat(1 << 20).as_bytes(), &["not compared: depth"]);
     check(b"[]", "{\"a\":".repeat(100_000).as_bytes(), &["not compared: depth"]);
     let many = format!("[{}1]", "1,".repeat(100_000));
-    check(b"[]", many.as_bytes(), &["not compared: nodes"]);
+    check(b"[]", many.as_bytes(), &["$ length_changed"]);
+    let lines = "a\n".repeat(100_001);
+    check(b"b", lines.as_bytes(), &["not compared: nodes"]);
 }
 
 #[test]

@@ -66,6 +66,25 @@ fn a_difference_has_one_place_and_one_kind() {
 }
 
 #[test]
+fn of_a_key_that_both_have_twice_the_last_counts() {
+    check(r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#, &["matched"]);
+    check(r#"{"a":1,"a":2}"#, r#"{"a":9,"a":2}"#, &["matched"]);
+    check(r#"{"a":1,"b":0,"a":2}"#, r#"{"b":0,"a":9,"\u0061":2}"#, &["matched"]);
+    check(r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#, &["$.a value_changed"]);
+    check(r#"{"a":1,"a":2}"#, r#"{"a":1,"a":3}"#, &["$.a value_changed"]);
+    check(r#"{"a":1,"a":2,"a":3}"#, r#"{"a":1,"a":3}"#, &["$.a duplicate_key"]);
+    check(r#"[{"a":{"x":1},"a":{"x":2}}]"#, r#"[{"a":7,"a":{"x":3}}]"#, &["$[*].a.x value_changed"]);
+    check_with(&[("$.a", Ignore)], r#"{"a":1,"a":2}"#, r#"{"a":2}"#, &["ignored"]);
+    // In an object of many members, too.
+    let many = |first: u8, last: u8| {
+        let members: Vec<String> = (0..40).map(|n| format!("\"k{n}\":{n}")).collect();
+        format!("{{\"k7\":{first},{},\"k7\":{last}}}", members.join(","))
+    };
+    check(&many(1, 2), &many(3, 2), &["matched"]);
+    check(&many(1, 2), &many(1, 3), &["$.k7 value_changed"]);
+}
+
+#[test]
 fn arrays_are_aligned() {
     check("[1,2,3,4,5]", "[1,2,9,3,4,5]", &["$[*] added"]);
     check("[1,2,3,4,5]", "[2,3,4,5]", &["$[*] missing"]);
@@ -287,6 +306,166 @@ fn texts_by_lines_and_bytes_by_digest() {
         &[],
         &["$ not_json", "header:content-type header_changed"],
     );
+}
+
+#[test]
+fn documents_by_lines_are_an_array() {
+    for media in ["application/ndjson", "application/x-ndjson", "application/jsonl; charset=UTF-8"] {
+        let check = |legacy: &str, new: &str, entries: &[(&str, RuleKind)], expected: &[&str]| {
+            let fields = [("content-type", media)];
+            check_answers((200, &fields, legacy.as_bytes()), (200, &fields, new.as_bytes()), entries, expected);
+        };
+        check("{\"a\":1,\"b\":2}\n[3]\n", "{\"b\":2, \"a\":1.0}\r\n\n[3]", &[], &["matched"]);
+        check("{\"a\":1}\n{\"a\":2}", "{\"a\":1}\n{\"a\":3}", &[], &["$[*].a value_changed"]);
+        check("{\"a\":1}\n{\"a\":2}", "{\"a\":2}\n{\"a\":1}", &[], &["$ order_changed"]);
+        check("{\"a\":1}\n{\"a\":2}", "{\"a\":2}\n{\"a\":1}", &[("$", Unordered)], &["matched"]);
+        check("{\"a\":1}\n{\"a\":2}", "{\"a\":2}", &[], &["$[*] missing"]);
+        check("{\"a\":1}", "{\"a\":2}", &[("$[*].a", Ignore)], &["ignored"]);
+        check("{\"a\":1}", "{\"a\":2}", &[("$", Ignore)], &["ignored"]);
+        // A broken line, and what it stands for, are one difference.
+        check("1\n{\"a\":1}\n3", "1\n{\"a\":1\n3", &[], &["$[*] not_json"]);
+        check("1\n{\"a\":1}\n3", "1\n{\"a\":1\n4", &[], &["$[*] not_json", "$[*] value_changed"]);
+        check("1\n2", "1\nx\n2", &[], &["$[*] not_json"]);
+        check("1\n2,3", "1\n2\n3", &[], &["$[*] added", "$[*] not_json"]);
+        check("1\nx\n2", "1\nx\n2\n", &[], &["matched"]);
+        check("x\ny", "x\nz", &[], &["lines[*] text_line"]);
+        check("", "1", &[], &["$[*] added"]);
+        check(&"[".repeat(70), "1", &[], &["not compared: depth"]);
+        let many = |last: u8| format!("{}{last}", "[1,2,3]\n".repeat(30_000));
+        check(&many(1), &many(2), &[], &["$[*] value_changed"]);
+        check("{\"a\":1}", "{\"a\":1}\n\u{fffd}", &[], &["$[*] not_json"]);
+    }
+    let lines = [("content-type", "application/jsonl")];
+    let many = "1\n".repeat(100_001);
+    check_answers((200, &lines, b"1"), (200, &lines, many.as_bytes()), &[], &["not compared: nodes"]);
+    check_answers((200, &lines, b"1\n2"), (200, &lines, b"1\n\xff"), &[], &["$ binary"]);
+}
+
+#[test]
+fn of_several_parts_the_boundary_means_nothing() {
+    let body = |boundary: &str, value: &str| {
+        let part = "Content-Disposition: form-data; name=a\r\n\r\n";
+        format!("--{boundary}\r\n{part}{value}\r\n--{boundary} \r\n{part}--{boundary}x\r\n--{boundary}--\r\n")
+    };
+    let check = |legacy: (&str, &str), new: (&str, &str), expected: &[&str]| {
+        let (a, b) = ([("content-type", legacy.0)], [("Content-Type", new.0)]);
+        check_answers((200, &a, legacy.1.as_bytes()), (200, &b, new.1.as_bytes()), &[], expected);
+    };
+    let (one, other) = ("multipart/mixed; boundary=aB1", "Multipart/Mixed; Boundary=\"c?2 d\"");
+    let fixed = |boundary: &str, value: &str| body(boundary, value).replace(&format!("--{boundary}x"), "--?");
+    check((one, &fixed("aB1", "1")), (other, &fixed("c?2 d", "1")), &["matched"]);
+    check((one, &fixed("aB1", "1")), (other, &fixed("c?2 d", "2")), &["$ binary"]);
+    // Of another case it is no boundary, nor is what only begins as one.
+    check((one, &fixed("aB1", "1")), (other, &fixed("C?2 d", "1")), &["$ binary"]);
+    check((one, &body("aB1", "1")), (other, &body("c?2 d", "1")), &["$ binary"]);
+    check((one, "x"), ("multipart/mixed", "x"), &["header:content-type header_changed"]);
+    check((one, "x"), ("multipart/related; boundary=aB1", "x"), &["header:content-type header_changed"]);
+    check(("text/plain; boundary=a", "x"), ("text/plain; boundary=b", "x"), &["header:content-type header_changed"]);
+}
+
+#[test]
+fn media_types_of_vendors_are_json() {
+    for media in ["application/vnd.api+json", "application/problem+json; charset=utf-8", "Application/HAL+JSON"] {
+        let fields = [("content-type", media)];
+        let check = |legacy: &[u8], new: &[u8], expected| {
+            check_answers((200, &fields, legacy), (200, &fields, new), &[], expected);
+        };
+        check(br#"{"a":1,"b":2}"#, br#"{"b":2,"a":1.0}"#, &["matched"]);
+        check(br#"{"a":1}"#, br#"{"a":2}"#, &["$.a value_changed"]);
+        check(br#"{"a":1}"#, b"<html>", &["$ not_json"]);
+    }
+    let (json, vendor) = ([JSON], [("content-type", "application/vnd.api+json")]);
+    let changed = &["header:content-type header_changed"];
+    check_answers((200, &json, br#"{"a":1,"b":2}"#), (200, &vendor, br#"{"b":2,"a":1}"#), &[], changed);
+}
+
+#[test]
+fn a_charset_may_be_written_in_many_ways() {
+    let check = |legacy: &str, new: &str, bodies: (&[u8], &[u8]), expected: &[&str]| {
+        let (a, b) = ([("content-type", legacy)], [("content-type", new)]);
+        check_answers((200, &a, bodies.0), (200, &b, bodies.1), &[], expected);
+    };
+    let plain = "application/json; charset=utf-8";
+    let (json, other) = ((&b"{\"a\":1, \"b\":2}"[..], &b"{\"b\":2,\"a\":1}"[..]), (&b"[1]"[..], &b"[2]"[..]));
+    for written in
+        ["application/json;charset=UTF-8", "application/json ; Charset=\"Utf-8\"", "APPLICATION/JSON; CHARSET=utf-8"]
+    {
+        check(plain, written, json, &["matched"]);
+        check(plain, written, other, &["$[*] value_changed"]);
+    }
+    // To name it and to leave it out are not the same to each caller; the body is compared all the same.
+    check(plain, "application/json", json, &["header:content-type header_changed"]);
+    check(plain, "application/json", other, &["$[*] value_changed", "header:content-type header_changed"]);
+    let latin = "text/plain; charset=\"ISO-8859-1\"";
+    check(latin, "text/plain; charset=iso-8859-1", (b"\xe9", b"\xe9"), &["matched"]);
+    check(latin, latin, (b"\xe9", b"\xe8"), &["not compared: charset"]);
+    check("text/plain; charset=utf-8", latin, ("é".as_bytes(), b"\xe9"), &["header:content-type header_changed"]);
+}
+
+#[test]
+fn an_encoding_that_is_not_read_is_a_reason_of_its_own() {
+    let check = |legacy: &str, new: &str, bodies: (&[u8], &[u8]), expected: &[&str]| {
+        let (a, b) = ([JSON, ("content-encoding", legacy)], [JSON, ("Content-Encoding", new)]);
+        check_answers((200, &a, bodies.0), (200, &b, bodies.1), &[], expected);
+    };
+    let unknown = &["not compared: encoding"][..];
+    for encoding in ["deflate", "zstd", "gzip, br", "br, gzip", "compress", "dcb"] {
+        check(encoding, encoding, (b"{}", b"[]"), unknown);
+        check("identity", encoding, (b"{}", b"[]"), unknown);
+        check(encoding, "", (b"{}", b"[]"), unknown);
+        // The same bytes of the same encoding are the same.
+        check(encoding, encoding, (b"{}", b"{}"), &["matched"]);
+    }
+    let twice: Fields = &[JSON, ("content-encoding", "gzip"), ("content-encoding", "br")];
+    check_answers((200, twice, b"{}"), (200, &[JSON], b"[]"), &[], unknown);
+    // What else differs is told.
+    let other: Fields = &[JSON, ("content-encoding", "zstd"), ("allow", "GET")];
+    check_answers((200, &[JSON], b"{}"), (200, other, b"[]"), &[], &["header:allow header_added"]);
+}
+
+#[test]
+fn cookies_are_compared_by_their_names() {
+    let cookie = |value: &'static str| ("Set-Cookie", value);
+    let check = |legacy: Fields, new: Fields, expected: &[&str]| {
+        check_answers((200, legacy, b""), (200, new, b""), &[], expected);
+    };
+    let both = &[cookie("sid=hunter2; Path=/; HttpOnly"), cookie("theme=dark")];
+    check(both, &[cookie("theme=light; Secure"), cookie("sid=other; Max-Age=60")], &["matched"]);
+    check(both, &[cookie("theme=light"), cookie("sid=1"), cookie("sid=2")], &["matched"]);
+    check(both, &[cookie("sid=1")], &["header:set-cookie[theme] header_missing"]);
+    check(
+        both,
+        &[cookie("SID=1"), cookie("theme=x")],
+        &["header:set-cookie[SID] header_added", "header:set-cookie[sid] header_missing"],
+    );
+    check(&[], both, &["header:set-cookie[sid] header_added", "header:set-cookie[theme] header_added"]);
+    let made_up = &[cookie("3f2504e04f8911d39a0c0305e82c3301=1")];
+    check(made_up, &[], &["header:set-cookie[*] header_missing"]);
+    // Never a value, also where raw ones were asked for.
+    let fields = [("set-cookie".to_owned(), "sid=hunter2; Domain=secret.example".to_owned())];
+    let answer = |headers| Answer { status: 200, headers, body: b"", truncated: false };
+    let limits = Limits { redaction: Raw, ..Limits::default() };
+    let shown = format!("{:?}", compare(&answer(&fields), &answer(&[]), &Rules::default(), &limits));
+    assert!(shown.contains("sid") && !shown.contains("hunter2") && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn an_answer_without_a_body_is_compared_by_its_head() {
+    let gzip: Fields = &[JSON, ("content-encoding", "gzip")];
+    // To HEAD: the fields of what is not there.
+    check_answers((200, gzip, b""), (200, gzip, b""), &[], &["matched"]);
+    check_answers((200, gzip, b""), (200, &[JSON, ("content-encoding", "br")], b""), &[], &["matched"]);
+    check_answers((200, &[JSON], b""), (200, &[], b""), &[], &["header:content-type header_missing"]);
+    check_answers((204, &[], b""), (204, &[], b""), &[], &["matched"]);
+    check_answers((204, &[], b""), (200, &[], b""), &[], &["status status_changed"]);
+    check_answers(
+        (204, &[], b""),
+        (200, &[JSON], b"{}"),
+        &[],
+        &["$ not_json", "header:content-type header_added", "status status_changed"],
+    );
+    check_answers((304, &[], b""), (200, &[JSON], b"{}"), &[], &["not compared: not_modified"]);
+    check_answers((200, &[JSON], b"{}"), (304, &[], b""), &[], &["not compared: not_modified"]);
 }
 
 #[test]
