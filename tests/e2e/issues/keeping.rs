@@ -177,10 +177,8 @@ async fn what_another_primary_lacks_is_given_to_it_although_no_call_has_failed()
 async fn nothing_is_sent_that_a_replica_which_takes_over_would_not_know_of() {
     let Some(redis) = RedisServer::start().await else { return };
     let Some(replica) = RedisServer::start_as(Role::ReplicaOf(redis.address)).await else { return };
-    wait_for("the replica follows", || async {
-        replica.info("replication").await.contains("master_link_status:up").then_some(())
-    })
-    .await;
+    let follows = || async { redis.info("replication").await.contains("state=online").then_some(()) };
+    wait_for("the replica follows", follows).await;
     let hooks = Hooks::on(&redis, "").await;
     hooks.route(&Hook::new("d-0", "opened", 1)).await;
     Hooks::arrives(&hooks.legacy, &["d-0"]).await;

@@ -60,10 +60,8 @@ async fn what_was_written_is_copied_to_a_replica_before_anybody_relies_on_it() {
     store.ledger().copied().await.expect("no replica can take over");
     let port = primary.port.to_string();
     let Some(replica) = Server::start(&["--replicaof", "127.0.0.1", &port]).await else { return };
-    until("the replica follows", async || {
-        replica.text(&["INFO", "replication"]).await.contains("master_link_status:up")
-    })
-    .await;
+    // The primary hears of it later than the replica itself.
+    until("the replica follows", async || primary.text(&["INFO", "replication"]).await.contains("state=online")).await;
     // Another one, since this one has looked for replicas a moment ago.
     let store = Arc::new(open(&primary.address()));
     let mut waiting = tokio::task::JoinSet::new();
