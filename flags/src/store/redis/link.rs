@@ -86,6 +86,11 @@ impl Link {
         &self.servers
     }
 
+    /// Whether commands go to this server.
+    pub(super) fn is_to(&self, host: &Host) -> bool {
+        self.primary.borrow().as_ref() == Some(host)
+    }
+
     /// Connections for commands so far.
     pub(super) fn renewals(&self) -> u64 {
         self.renewals.load(Ordering::Relaxed)

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::Redis;
 use super::super::address::Topology;
+use super::super::primary::Connected;
 use super::super::words::timed_out;
 use crate::store::StoreError;
 use crate::store::ledger::{Durability, Preflight};
@@ -92,7 +93,16 @@ impl Redis {
     ) -> Result<T, StoreError> {
         let mut connection = match kept {
             Some(connection) => connection.clone(),
-            None => self.link.servers().connect(&[]).await?.connection,
+            None => {
+                let Connected { connection, host, .. } = self.link.servers().connect(&[]).await?;
+                // Another server's word says nothing of what this one was told.
+                if !self.link.is_to(&host) {
+                    return Err(StoreError::unavailable(format!(
+                        "another server of `store.redis` is the primary now ({host}); this router follows in a second"
+                    )));
+                }
+                connection
+            }
         };
         *kept = Some(connection.clone());
         let mut mark = redis::cmd("INCR");

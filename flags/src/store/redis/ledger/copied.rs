@@ -90,7 +90,7 @@ impl Redis {
         if !shared.has_replica {
             return match shared.had_replica {
                 Some(had) if had.elapsed() < MISSED => Err(StoreError::unavailable(
-                    "the replica of Redis has gone, and perhaps taken over; it is awaited for ten seconds",
+                    "the replica of Redis has gone, and has perhaps taken over; it is awaited for ten seconds: see whether it runs, or do nothing if it is to stay away",
                 )),
                 Some(_) | None => Ok(()),
             };
