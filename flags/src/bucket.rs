@@ -163,21 +163,12 @@ impl fmt::Display for HashKind {
     }
 }
 
-/// The hash of `salt:key`; what is short, and nearly everything is, is hashed in one piece.
+/// The hash of `salt:key`.
 fn salted_hash(salt: &[u8], key: &[u8]) -> u32 {
-    let mut hash = Murmur3::new();
-    let mut joined = [0; 128];
-    let (colon, end) = (salt.len(), salt.len() + 1 + key.len());
-    if end <= joined.len() {
-        joined[..colon].copy_from_slice(salt);
-        joined[colon] = b':';
-        joined[colon + 1..end].copy_from_slice(key);
-        hash.update(&joined[..end]);
-    } else {
-        hash.update(salt);
-        hash.update(b":");
-        hash.update(key);
-    }
+    let mut hash = Murmur3::default();
+    hash.update(salt);
+    hash.update(b":");
+    hash.update(key);
     hash.finish()
 }
 
@@ -191,11 +182,12 @@ fn last_two_digits(key: &[u8]) -> Option<u16> {
 }
 
 /// `MurmurHash3_x86_32` with seed 0, fed in pieces so that `salt:key` needs no allocation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Murmur3 {
     hash: u32,
-    tail: [u8; 4],
-    tail_len: usize,
+    /// Bytes that make no whole block yet, the first as the lowest, and how many bits they are.
+    waiting: u64,
+    waiting_bits: u32,
     total: u32,
 }
 
@@ -203,35 +195,29 @@ impl Murmur3 {
     const C1: u32 = 0xcc9e_2d51;
     const C2: u32 = 0x1b87_3593;
 
-    const fn new() -> Self {
-        Self { hash: 0, tail: [0; 4], tail_len: 0, total: 0 }
-    }
-
-    fn update(&mut self, mut bytes: &[u8]) {
+    fn update(&mut self, bytes: &[u8]) {
         #[allow(clippy::cast_possible_truncation, reason = "the algorithm takes the length modulo 2^32")]
         let len = bytes.len() as u32;
         self.total = self.total.wrapping_add(len);
-        if self.tail_len > 0 {
-            let take = bytes.len().min(4 - self.tail_len);
-            self.tail[self.tail_len..self.tail_len + take].copy_from_slice(&bytes[..take]);
-            self.tail_len += take;
-            bytes = &bytes[take..];
-            if self.tail_len < 4 {
-                return;
-            }
-            self.block(self.tail);
-            self.tail_len = 0;
-        }
         let (blocks, rest) = bytes.as_chunks::<4>();
         for block in blocks {
-            self.block(*block);
+            self.waiting |= u64::from(u32::from_le_bytes(*block)) << self.waiting_bits;
+            self.block();
         }
-        self.tail[..rest.len()].copy_from_slice(rest);
-        self.tail_len = rest.len();
+        for byte in rest {
+            self.waiting |= u64::from(*byte) << self.waiting_bits;
+            self.waiting_bits += 8;
+            if self.waiting_bits == u32::BITS {
+                self.block();
+                self.waiting_bits = 0;
+            }
+        }
     }
 
-    const fn block(&mut self, block: [u8; 4]) {
-        let mixed = Self::mix(u32::from_le_bytes(block));
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half is the block that is whole")]
+    const fn block(&mut self) {
+        let mixed = Self::mix(self.waiting as u32);
+        self.waiting >>= u32::BITS;
         self.hash = (self.hash ^ mixed).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
     }
 
@@ -239,10 +225,10 @@ impl Murmur3 {
         block.wrapping_mul(Self::C1).rotate_left(15).wrapping_mul(Self::C2)
     }
 
-    fn finish(mut self) -> u32 {
-        if self.tail_len > 0 {
-            self.tail[self.tail_len..].fill(0);
-            self.hash ^= Self::mix(u32::from_le_bytes(self.tail));
+    #[allow(clippy::cast_possible_truncation, reason = "less than a block is left")]
+    const fn finish(mut self) -> u32 {
+        if self.waiting_bits > 0 {
+            self.hash ^= Self::mix(self.waiting as u32);
         }
         let mut hash = self.hash ^ self.total;
         hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
@@ -326,7 +312,7 @@ mod tests {
             salt in "[a-z0-9._-]{1,63}",
             key in prop::collection::vec(any::<u8>(), 0..200),
         ) {
-            let mut whole = Murmur3::new();
+            let mut whole = Murmur3::default();
             whole.update(&[salt.as_bytes(), b":", &key].concat());
             prop_assert_eq!(salted_hash(salt.as_bytes(), &key), whole.finish());
         }
@@ -353,11 +339,11 @@ mod tests {
         fn pieces_hash_as_the_whole(bytes: Vec<u8>, a: prop::sample::Index, b: prop::sample::Index) {
             let mut ends = [a.index(bytes.len() + 1), b.index(bytes.len() + 1)];
             ends.sort_unstable();
-            let mut pieces = Murmur3::new();
+            let mut pieces = Murmur3::default();
             pieces.update(&bytes[..ends[0]]);
             pieces.update(&bytes[ends[0]..ends[1]]);
             pieces.update(&bytes[ends[1]..]);
-            let mut whole = Murmur3::new();
+            let mut whole = Murmur3::default();
             whole.update(&bytes);
             prop_assert_eq!(pieces.finish(), whole.finish());
         }
