@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use ipnet::IpNet;
 
@@ -89,24 +90,33 @@ pub type Identity = u128;
 /// Writes forwarded fields, request id and trace context.
 pub fn forwarded(out: &mut Vec<u8>, head: &RequestHead, peer: &Peer, identity: Identity) {
     peer.tell(out, head);
-    out.extend_from_slice(b"X-Request-Id: ");
-    let own = hexadecimal(identity);
-    out.extend_from_slice(request_id(head).unwrap_or(&own));
-    out.extend_from_slice(b"\r\ntraceparent: ");
-    match only(head, Name::Traceparent).filter(|value| is_traceparent(value)) {
-        Some(kept) => out.extend_from_slice(kept),
-        None => {
-            out.extend_from_slice(b"00-");
-            out.extend_from_slice(&own);
-            out.push(b'-');
-            // The parent is this hop; zero would be invalid, so its last bit is set.
-            out.extend_from_slice(&own[16..30]);
-            out.extend_from_slice(&HEXADECIMAL[usize::from(identity.to_be_bytes()[15] | 1)]);
-            // Not sampled: recording is for whoever brings a trace of their own.
-            out.extend_from_slice(b"-00");
-        }
+    let own = identified(identity);
+    let kept_id = request_id(head);
+    let kept_trace = only(head, Name::Traceparent).filter(|value| is_traceparent(value));
+    if kept_id.is_none() && kept_trace.is_none() {
+        return out.extend_from_slice(&own);
     }
-    out.extend_from_slice(b"\r\n");
+    field(out, "X-Request-Id", kept_id.unwrap_or(&own[OWN_ID]));
+    field(out, "traceparent", kept_trace.unwrap_or(&own[OWN_TRACE]));
+}
+
+/// Both lines as they are where the caller brought neither, with zeros for what changes.
+///
+/// Not sampled: recording is for whoever brings a trace of their own.
+const IDENTIFIED: &[u8; 118] = b"X-Request-Id: 00000000000000000000000000000000\r\n\
+    traceparent: 00-00000000000000000000000000000000-0000000000000000-00\r\n";
+const OWN_ID: Range<usize> = 14..46;
+const OWN_TRACE: Range<usize> = 61..116;
+
+fn identified(identity: Identity) -> [u8; IDENTIFIED.len()] {
+    let own = hexadecimal(identity);
+    let mut lines = *IDENTIFIED;
+    lines[OWN_ID].copy_from_slice(&own);
+    lines[64..96].copy_from_slice(&own);
+    // The parent is this hop; zero would be invalid, so its last bit is set.
+    lines[97..111].copy_from_slice(&own[16..30]);
+    lines[111..113].copy_from_slice(&HEXADECIMAL[usize::from(identity.to_be_bytes()[15] | 1)]);
+    lines
 }
 
 /// Writes where the request came from; what a trusted peer says of that is kept and extended.

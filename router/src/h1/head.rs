@@ -18,6 +18,8 @@ mod line;
 mod name;
 mod refused;
 
+use std::ops::Range;
+
 use memchr::memchr_iter;
 
 pub use answer::ResponseHead;
@@ -85,6 +87,13 @@ pub struct RequestHead {
 impl RequestHead {
     pub fn method(&self) -> &[u8] {
         self.method.of(&self.bytes)
+    }
+
+    /// The request line with its end, where it already is what would be written.
+    pub(super) fn line(&self) -> Option<Range<usize>> {
+        // One space apart, or it would have been refused; a target that named the host lies further behind.
+        let is_plain = self.version == Version::Http11 && self.target.start == self.method.end + 1;
+        is_plain.then(|| self.method.start as usize..self.target.end as usize + b" HTTP/1.1\r\n".len())
     }
 
     /// Path and query; `/` stands in for an empty target, but not for a path that is missing before a query.

@@ -28,8 +28,9 @@ struct Copier<'a> {
 }
 
 impl<'a> Copier<'a> {
-    const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, run: 0..0 }
+    /// Begins with a first line that goes on as it came, if it does.
+    const fn new(bytes: &'a [u8], line: Range<usize>) -> Self {
+        Self { bytes, run: line }
     }
 
     fn copy(&mut self, out: &mut Vec<u8>, own: &Field) {
@@ -110,16 +111,12 @@ pub fn begin_request_of(
     onward: &Onward<'_>,
     is_wanted: impl Fn(&Field) -> bool,
 ) {
-    out.extend_from_slice(head.method());
-    out.push(b' ');
-    let target = if head.target.is_empty() && head.method() == b"OPTIONS" { b"*" } else { head.target() };
-    if target.starts_with(b"?") {
-        out.push(b'/');
+    let line = head.line();
+    if line.is_none() {
+        request_line(out, head);
     }
-    out.extend_from_slice(target);
-    out.extend_from_slice(b" HTTP/1.1\r\n");
     let mut host_written = false;
-    let mut copier = Copier::new(&head.bytes);
+    let mut copier = Copier::new(&head.bytes, line.unwrap_or_default());
     for own in head.fields.iter() {
         match own.known {
             // As received, unless the target named the host.
@@ -148,6 +145,19 @@ pub fn begin_request_of(
         let host = if authority.is_empty() { onward.default_host.as_bytes() } else { authority };
         field(out, "Host", host);
     }
+}
+
+/// Writes a request line that came in another form or version.
+#[cold]
+fn request_line(out: &mut Vec<u8>, head: &RequestHead) {
+    out.extend_from_slice(head.method());
+    out.push(b' ');
+    let target = if head.target.is_empty() && head.method() == b"OPTIONS" { b"*" } else { head.target() };
+    if target.starts_with(b"?") {
+        out.push(b'/');
+    }
+    out.extend_from_slice(target);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
 }
 
 /// Writes framing and connection fields and ends the head.
@@ -188,8 +198,10 @@ pub const fn relay_framing(from: Framing, to: Version) -> Framing {
 ///
 /// `length_without_body` is the length that a bodiless answer (to HEAD, or 304) declares.
 pub fn begin_response(out: &mut Vec<u8>, head: &ResponseHead, length_without_body: Option<u64>) {
-    status_line(out, head.status, head.reason.of(&head.bytes));
-    let mut copier = Copier::new(&head.bytes);
+    if head.line.is_empty() {
+        status_line(out, head.status, head.reason.of(&head.bytes));
+    }
+    let mut copier = Copier::new(&head.bytes, head.line.range());
     for own in head.fields.iter() {
         match own.known {
             Name::Other | Name::ContentEncoding | Name::Trailer | Name::XRequestId | Name::Traceparent
@@ -269,6 +281,59 @@ pub fn last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::h1::head::HeadLimits;
+
+    const LIMITS: HeadLimits = HeadLimits { bytes: 65_536, fields: 100, target: 8_192 };
+
+    #[track_caller]
+    fn check_request_line(came: &str, goes: &str) {
+        let text = format!("{came}\r\nA: b\r\nHost: h\r\n\r\n");
+        let mut head = RequestHead::default();
+        assert_eq!(head.parse(text.as_bytes(), &LIMITS), Ok(Some(text.len())), "{came:?}");
+        head.bytes = text.into_bytes();
+        let mut out = Vec::new();
+        begin_request(&mut out, &head, &Onward { default_host: "d", trusted: false, upgrade: None, expect: false });
+        assert_eq!(
+            out.escape_ascii().to_string(),
+            format!("{goes}\r\nA: b\r\nHost: h\r\n").escape_default().to_string()
+        );
+    }
+
+    #[test]
+    fn a_request_line_goes_on_as_it_came_where_it_is_what_would_be_written() {
+        for same in ["GET /a?b HTTP/1.1", "get_it /%41//b HTTP/1.1", "OPTIONS * HTTP/1.1"] {
+            check_request_line(same, same);
+        }
+        check_request_line("\r\nGET /a HTTP/1.1", "GET /a HTTP/1.1");
+        check_request_line("GET /a HTTP/1.0", "GET /a HTTP/1.1");
+        check_request_line("GET http://h/a?b HTTP/1.1", "GET /a?b HTTP/1.1");
+        check_request_line("GET http://h HTTP/1.1", "GET / HTTP/1.1");
+        check_request_line("GET http://h?b HTTP/1.1", "GET /?b HTTP/1.1");
+        check_request_line("OPTIONS http://h HTTP/1.1", "OPTIONS * HTTP/1.1");
+    }
+
+    #[track_caller]
+    fn check_status_line(came: &[u8], goes: &str) {
+        let text = [came, b"A: b\r\n\r\n"].concat();
+        let mut head = ResponseHead::default();
+        assert_eq!(head.parse(&text, false, &LIMITS), Ok(Some(text.len())), "{}", came.escape_ascii());
+        head.bytes = text;
+        let mut out = Vec::new();
+        begin_response(&mut out, &head, None);
+        assert_eq!(out.escape_ascii().to_string(), format!("{goes}\r\nA: b\r\n").escape_default().to_string());
+    }
+
+    #[test]
+    fn a_status_line_goes_on_as_it_came_where_it_is_what_would_be_written() {
+        for same in ["HTTP/1.1 200 OK", "HTTP/1.1 299 Not  so\tbad ", "HTTP/1.1 204 "] {
+            check_status_line(format!("{same}\r\n").as_bytes(), same);
+            check_status_line(format!("\r\n{same}\r\n").as_bytes(), same);
+        }
+        check_status_line(b"HTTP/1.0 200 OK\r\n", "HTTP/1.1 200 OK");
+        check_status_line(b"HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK");
+        check_status_line(b"HTTP/1.1 200\r\n", "HTTP/1.1 200 ");
+        check_status_line(b"HTTP/1.1 200 Tr\xe8s bien\r\n", "HTTP/1.1 200 ");
+    }
 
     #[test]
     fn numbers_and_chunks_are_written_as_the_library_would() {

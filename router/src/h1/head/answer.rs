@@ -12,6 +12,8 @@ pub struct ResponseHead {
     pub fields: Fields,
     pub status: u16,
     pub reason: Span,
+    /// The status line with its end, where it already is what would be written; empty otherwise.
+    pub(in crate::h1) line: Span,
     pub version: Version,
     pub framing: Framing,
     pub persistence: Persistence,
@@ -47,6 +49,7 @@ impl ResponseHead {
         let mut at = buf.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(buf.len());
         let Some(line) = status_line(buf, at).map_err(|_| BadAnswer::Head)? else { return Ok(None) };
         (self.version, self.status, self.reason) = (line.version, line.status, line.reason);
+        self.line = if line.is_plain { Span::new(&(at..line.next)) } else { Span::default() };
         at = line.next;
         loop {
             match &buf[at..] {

@@ -19,7 +19,11 @@ impl Span {
     }
 
     pub fn of<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+        bytes.get(self.range()).unwrap_or_default()
+    }
+
+    pub(in crate::h1) const fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
     }
 
     pub const fn len(&self) -> usize {

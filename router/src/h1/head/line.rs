@@ -126,6 +126,8 @@ pub(super) struct StatusLine {
     pub(super) status: u16,
     /// Empty where it is not plain text.
     pub(super) reason: Span,
+    /// The line already is what would be written.
+    pub(super) is_plain: bool,
     pub(super) next: usize,
 }
 
@@ -148,16 +150,18 @@ pub(super) fn status_line(buf: &[u8], start: usize) -> Result<Option<StatusLine>
     let behind = start + fixed.len();
     let from = if text.get(fixed.len()) == Some(&b' ') { behind + 1 } else { behind };
     let to = if from > behind { text_end(buf, from) } else { from };
-    let next = match buf.get(to..) {
-        Some([b'\r', b'\n', ..]) => to + 2,
-        Some([b'\n', ..]) => to + 1,
+    let (next, is_crlf) = match buf.get(to..) {
+        Some([b'\r', b'\n', ..]) => (to + 2, true),
+        Some([b'\n', ..]) => (to + 1, false),
         Some([] | [b'\r']) | None => return Ok(None),
         Some(_) => return Err(BadStatus),
     };
     let reason = Span::new(&(from..to));
-    let reason = if reason.of(buf).is_ascii() { reason } else { Span::default() };
+    let is_text = reason.of(buf).is_ascii();
+    let reason = if is_text { reason } else { Span::default() };
     let version = if *minor == b'0' { Version::Http10 } else { Version::Http11 };
-    Ok(Some(StatusLine { version, status, reason, next }))
+    let is_plain = version == Version::Http11 && from > behind && is_text && is_crlf;
+    Ok(Some(StatusLine { version, status, reason, is_plain, next }))
 }
 
 const PLAIN: u8 = 1;
