@@ -78,7 +78,7 @@ impl<C: Caller> Call<'_, C> {
     }
 
     /// Ends the attempt at new, and makes the one at legacy.
-    pub(crate) async fn fall_back(&mut self, place: &Place, attempted: Attempted, rescue: Rescue) -> Attempted {
+    pub(crate) async fn fall_back(&mut self, place: &Place, attempted: Attempted, mut rescue: Rescue) -> Attempted {
         let cells = &place.tables.migration(rescue.at).cells;
         match attempted {
             Ok(answered) => {
@@ -92,7 +92,8 @@ impl<C: Caller> Call<'_, C> {
             }
         }
         self.access.fallback = Some(name(rescue.cause));
-        let attempted = self.forward(place, &Rc::clone(&rescue.upstream), Some(rescue)).await;
+        let upstream = Rc::clone(&rescue.upstream);
+        let attempted = self.forward(place, &upstream, Some(&mut rescue)).await;
         let answered = attempted.is_ok() && self.exchange.answer.status < 500;
         cells.fallback(if answered { Fallback::Answered } else { Fallback::Failed });
         attempted

@@ -49,7 +49,7 @@ pub(crate) struct Request<'a> {
     pub(crate) body_max: Option<u64>,
     /// Longest pause between two pieces of body.
     pub(crate) body_idle: Duration,
-    pub(crate) limits: HeadLimits,
+    pub(crate) limits: &'a HeadLimits,
     /// When this attempt began.
     pub(crate) now: Instant,
     /// Told when the caller is waited for, where the attempt is observed.
@@ -111,7 +111,8 @@ pub(crate) async fn within<F: Future>(timer: &mut Timer, future: F) -> Option<F:
 }
 
 /// Sends the request and waits for the head of the answer, which it leaves in `answer`.
-pub(crate) async fn attempt<C: Caller>(
+#[allow(clippy::manual_async_fn, reason = "what an async function is given has its place in the future twice")]
+pub(crate) fn attempt<C: Caller>(
     worker: &Worker,
     upstream: &Upstream,
     place: Admitted,
@@ -119,66 +120,69 @@ pub(crate) async fn attempt<C: Caller>(
     request: &Request<'_>,
     answer: &mut ResponseHead,
     timer: &mut Timer,
-) -> Attempted {
-    let mut tries = 0;
-    let mut reuse = true;
-    let mut unreachable = None;
-    // What an earlier try has sent may have been done, whatever becomes of the next: that failure is no longer one to connect.
-    let mut sent = false;
-    loop {
-        tries += 1;
-        let unconnected = |error| if sent { ProxyError::Reset } else { error };
-        let entered = upstream.enter(worker.chance(), unreachable.as_ref());
-        let in_flight = entered.ok_or_else(|| unconnected(ProxyError::NoEndpoint))?;
-        let endpoint = Rc::clone(&in_flight.endpoint);
-        let idle = if reuse { endpoint.take_idle(Purpose::Forward, request.now) } else { None };
-        let reused = idle.is_some();
-        let connected = match idle {
-            Some(conn) => Ok(conn),
-            None => connect(worker, upstream, &in_flight, request.observed, timer).await,
-        };
-        let may_retry = |proven: bool| proven && tries < TRIES_MAX && upstream.retries.withdraw();
-        let mut conn = match connected {
-            Ok(conn) => conn,
-            Err(error) => {
-                upstream.failed(&endpoint);
-                endpoint.cells.connect_failed();
-                if upstream.state.endpoints.len() > 1 && may_retry(true) {
-                    unreachable = Some(endpoint);
-                    continue;
+) -> impl Future<Output = Attempted> {
+    async move {
+        let mut tries = 0;
+        let mut reuse = true;
+        let mut unreachable = None;
+        // What an earlier try has sent may have been done, whatever becomes of the next: that failure is no longer one to connect.
+        let mut sent = false;
+        loop {
+            tries += 1;
+            let unconnected = |error| if sent { ProxyError::Reset } else { error };
+            let entered = upstream.enter(worker.chance(), unreachable.as_ref());
+            let in_flight = entered.ok_or_else(|| unconnected(ProxyError::NoEndpoint))?;
+            let endpoint = Rc::clone(&in_flight.endpoint);
+            let idle = if reuse { endpoint.take_idle(Purpose::Forward, request.now) } else { None };
+            let reused = idle.is_some();
+            let connected = match idle {
+                Some(conn) => Ok(conn),
+                // Boxed, so that a request that finds a connection keeps no room for making one.
+                None => Box::pin(connect(worker, upstream, &in_flight, request.observed, timer)).await,
+            };
+            let may_retry = |proven: bool| proven && tries < TRIES_MAX && upstream.retries.withdraw();
+            let mut conn = match connected {
+                Ok(conn) => conn,
+                Err(error) => {
+                    upstream.failed(&endpoint);
+                    endpoint.cells.connect_failed();
+                    if upstream.state.endpoints.len() > 1 && may_retry(true) {
+                        unreachable = Some(endpoint);
+                        continue;
+                    }
+                    return Err(unconnected(error).into());
                 }
-                return Err(unconnected(error).into());
-            }
-        };
-        write_request(&mut conn, request);
-        // With a limit of requests in flight this one may have waited for its place, which is not the upstream's time.
-        let at_once = reused && tries == 1 && place.is_none();
-        let mut exchange = Exchange::new(request, upstream, caller.has_buffered(), at_once);
-        let ran = exchange.run(caller, &mut conn, answer, timer).await;
-        let untouched = reused && exchange.upload.bytes == 0;
-        let harmless = || conn.written == 0 || (is_idempotent(request.head.method()) && !request.head.has_body());
-        match ran {
-            Ok(()) if untouched && exchange.interims == 0 && is_for_silence(answer) && may_retry(harmless()) => {
-                exchange.charge(false);
-                (sent, reuse) = (sent || conn.written > 0, false);
-            }
-            Ok(()) => {
-                endpoint.succeeded();
-                let progress = exchange.progress();
-                let Exchange { upload, upload_broken, .. } = exchange;
-                return Ok(Answered { in_flight, conn, upload, upload_broken, progress, place });
-            }
-            Err(error) => {
-                let unanswered = matches!(error, ProxyError::Reset) && conn.pending().is_empty();
-                if untouched && exchange.interims == 0 && unanswered && may_retry(harmless()) {
+            };
+            write_request(&mut conn, request);
+            // With a limit of requests in flight this one may have waited for its place, which is not the upstream's time.
+            let at_once = reused && tries == 1 && place.is_none();
+            let mut exchange = Exchange::new(request, upstream, caller.has_buffered(), at_once);
+            let ran = exchange.run(caller, &mut conn, answer, timer).await;
+            let untouched = reused && exchange.upload.bytes == 0;
+            let harmless = || conn.written == 0 || (is_idempotent(request.head.method()) && !request.head.has_body());
+            match ran {
+                Ok(()) if untouched && exchange.interims == 0 && is_for_silence(answer) && may_retry(harmless()) => {
                     exchange.charge(false);
                     (sent, reuse) = (sent || conn.written > 0, false);
-                    continue;
                 }
-                if error.failure().is_some_and(metrics::outcome::Failure::blames_the_side) {
-                    upstream.failed(&endpoint);
+                Ok(()) => {
+                    endpoint.succeeded();
+                    let progress = exchange.progress();
+                    let Exchange { upload, upload_broken, .. } = exchange;
+                    return Ok(Answered { in_flight, conn, upload, upload_broken, progress, place });
                 }
-                return Err(Failed { error, progress: exchange.progress() });
+                Err(error) => {
+                    let unanswered = matches!(error, ProxyError::Reset) && conn.pending().is_empty();
+                    if untouched && exchange.interims == 0 && unanswered && may_retry(harmless()) {
+                        exchange.charge(false);
+                        (sent, reuse) = (sent || conn.written > 0, false);
+                        continue;
+                    }
+                    if error.failure().is_some_and(metrics::outcome::Failure::blames_the_side) {
+                        upstream.failed(&endpoint);
+                    }
+                    return Err(Failed { error, progress: exchange.progress() });
+                }
             }
         }
     }

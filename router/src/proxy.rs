@@ -10,7 +10,7 @@ pub(crate) mod pure_path;
 mod relay;
 mod webhook;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -92,9 +92,13 @@ pub(crate) struct Call<'a, C> {
 impl<C: Caller> Call<'_, C> {
     /// Handles the request whose head has arrived.
     pub(crate) async fn handle(&mut self) -> After {
-        let place = match self.place().await {
-            Ok(place) => place,
-            Err(error) => return self.fail(error).await,
+        let place = 'placed: {
+            // The error alone is kept while it is told: what waits in a future has its room in it for good.
+            let error = match self.place().await {
+                Ok(place) => break 'placed place,
+                Err(error) => error,
+            };
+            return self.fail(error).await;
         };
         match &place.to {
             Destination::Respond(respond) => return self.answer_locally(respond).await,
@@ -103,23 +107,19 @@ impl<C: Caller> Call<'_, C> {
             Destination::Upstream(_) => {}
         }
         let upstream = place.upstream();
-        let mut attempted = self.forward(&place, &upstream, None).await;
-        if let Some(rescue) = self.rescue(&place, &attempted) {
-            // Whatever legacy answers now is not what the copy is to be compared with.
-            self.shadow.take().into_iter().for_each(|shadow| shadow.failed(false));
-            // Boxed, so that a request that needs none keeps no room for it.
-            attempted = Box::pin(self.fall_back(&place, attempted, rescue)).await;
-        }
-        let answered = match attempted {
-            Ok(answered) => answered,
-            Err(failed) => return self.fail(failed.error).await,
+        let answered = 'answered: {
+            let error = match self.ask(&place, &upstream).await {
+                Ok(answered) => break 'answered answered,
+                Err(failed) => failed.error,
+            };
+            return self.fail(error).await;
         };
         let first_byte = Instant::now();
         self.access.first_byte = Some(first_byte);
         if self.exchange.answer.status == 101 {
             self.access.settle(Some(Ok(101)), first_byte);
             drop(upstream);
-            return self.switch(place, answered).await;
+            return Box::pin(self.switch(place, answered)).await;
         }
         self.respond(&place, answered, first_byte).await
     }
@@ -179,41 +179,63 @@ impl<C: Caller> Call<'_, C> {
         Original { worker, peer, head: &exchange.request, identity: access.identity }
     }
 
-    /// Asks the side that was decided, or legacy for what new has failed.
-    pub(crate) async fn forward(&mut self, place: &Place, upstream: &Upstream, rescue: Option<Rescue>) -> Attempted {
-        let Exchange { request, answer, additions } = &mut *self.exchange;
-        let generation = &place.tables.generation;
-        let settings = place.tables.route(place.route);
-        self.caller.allow_half_close(settings.half_close);
-        additions.clear();
-        headers::forwarded(additions, request, self.peer, self.access.identity);
-        if let Destination::Migration(at, decision) = &place.to {
-            let side = self.access.side().unwrap_or(decision.serve);
-            additions.extend_from_slice(place.tables.migration(*at).stamp(side));
+    /// Asks the side that was decided, and legacy if that is to answer for what new fails.
+    #[allow(clippy::manual_async_fn, reason = "what an async function is given has its place in the future twice")]
+    fn ask(&mut self, place: &Place, upstream: &Upstream) -> impl Future<Output = Attempted> {
+        async move {
+            let attempted = self.forward(place, upstream, None).await;
+            let Some(rescue) = self.rescue(place, &attempted) else { return attempted };
+            // Whatever legacy answers now is not what the copy is to be compared with.
+            self.shadow.take().into_iter().for_each(|shadow| shadow.failed(false));
+            // Boxed, so that a request that needs none keeps no room for it.
+            Box::pin(self.fall_back(place, attempted, rescue)).await
         }
-        let now = if rescue.is_some() { Instant::now() } else { *self.access.sent.get_or_insert_with(Instant::now) };
-        let proceeded = rescue.as_ref().is_some_and(|rescue| rescue.proceeded);
-        let onward = forward::Request {
-            head: request,
-            onward: Onward {
-                default_host: &generation.default_host,
-                trusted: self.peer.trusted,
-                upgrade: place.upgrade(request),
-                expect: request.expects_continue && !proceeded,
-            },
-            additions,
-            body_max: settings.body_max,
-            body_idle: generation.timeouts.body_idle,
-            limits: place.tables.head_limits,
-            now,
-            observed: self.access.attempt.as_ref(),
-            tee: self.shadow.as_ref().and_then(|shadow| shadow.upload()),
-        };
-        let admitted = match rescue {
-            Some(rescue) => rescue.admitted,
-            None => upstream.admit().await.map_err(|_| ProxyError::Busy)?,
-        };
-        forward::attempt(self.worker, upstream, admitted, self.caller, &onward, answer, self.timer).await
+    }
+
+    /// Asks the side that was decided, or legacy for what new has failed.
+    #[allow(clippy::manual_async_fn, reason = "as above")]
+    pub(crate) fn forward(
+        &mut self,
+        place: &Place,
+        upstream: &Upstream,
+        rescue: Option<&mut Rescue>,
+    ) -> impl Future<Output = Attempted> {
+        async move {
+            let Exchange { request, answer, additions } = &mut *self.exchange;
+            let generation = &place.tables.generation;
+            let settings = place.tables.route(place.route);
+            self.caller.allow_half_close(settings.half_close);
+            additions.clear();
+            headers::forwarded(additions, request, self.peer, self.access.identity);
+            if let Destination::Migration(at, decision) = &place.to {
+                let side = self.access.side().unwrap_or(decision.serve);
+                additions.extend_from_slice(place.tables.migration(*at).stamp(side));
+            }
+            let now =
+                if rescue.is_some() { Instant::now() } else { *self.access.sent.get_or_insert_with(Instant::now) };
+            let proceeded = rescue.as_ref().is_some_and(|rescue| rescue.proceeded);
+            let onward = forward::Request {
+                head: request,
+                onward: Onward {
+                    default_host: &generation.default_host,
+                    trusted: self.peer.trusted,
+                    upgrade: place.upgrade(request),
+                    expect: request.expects_continue && !proceeded,
+                },
+                additions,
+                body_max: settings.body_max,
+                body_idle: generation.timeouts.body_idle,
+                limits: &place.tables.head_limits,
+                now,
+                observed: self.access.attempt.as_ref(),
+                tee: self.shadow.as_ref().and_then(|shadow| shadow.upload()),
+            };
+            let admitted = match rescue {
+                Some(rescue) => rescue.admitted.take(),
+                None => upstream.admit().await.map_err(|_| ProxyError::Busy)?,
+            };
+            forward::attempt(self.worker, upstream, admitted, self.caller, &onward, answer, self.timer).await
+        }
     }
 
     /// The answer broke off: what came of it reaches the caller, and an end that cannot be taken for a clean one.

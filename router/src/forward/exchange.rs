@@ -169,7 +169,7 @@ impl<'a> Exchange<'a> {
     ) -> Poll<Result<(), ProxyError>> {
         loop {
             if !conn.pending().is_empty() {
-                let parsed = answer.parse(conn.pending(), self.to_head, &self.request.limits);
+                let parsed = answer.parse(conn.pending(), self.to_head, self.request.limits);
                 if let Some(length) = parsed.map_err(ProxyError::BadAnswer)? {
                     conn.take_head(length, &mut answer.bytes);
                     if !answer.is_interim() {

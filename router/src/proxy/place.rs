@@ -40,7 +40,8 @@ pub(crate) enum Destination {
     /// To be kept and answered here, and to be sent on later.
     Issues(Arc<IssueRoute>),
     Upstream(usize),
-    Respond(Respond),
+    /// Boxed, because every place would be as large.
+    Respond(Box<Respond>),
 }
 
 /// The body as far as placing a request knows it.
@@ -127,7 +128,9 @@ pub(crate) fn look(
             }
             (Destination::Migration(at, decision), Group::of(decision.bucket, key.as_deref(), chance))
         }
-        (None, Target::Respond(respond)) => (Destination::Respond(respond.clone()), Group::of(None, None, chance)),
+        (None, Target::Respond(respond)) => {
+            (Destination::Respond(Box::new(respond.clone())), Group::of(None, None, chance))
+        }
         (None, _) => {
             let upstream = settings.upstream.ok_or(ProxyError::NoRoute)?;
             (Destination::Upstream(upstream), Group::of(None, None, chance))
