@@ -35,6 +35,9 @@ use super::refusal::Refusal;
 /// The most fields any configuration may allow.
 pub const FIELDS_MAX: usize = 1000;
 
+/// The most options of `Connection` but the usual ones: each is compared with every field.
+const OPTIONS_MAX: usize = 64;
+
 /// What a request line may hold besides its target: method, version and spaces. The same whether it arrives whole or not.
 const REQUEST_LINE_BESIDES_MAX: usize = 64;
 
@@ -62,6 +65,8 @@ pub struct Persistence {
     pub upgrade: bool,
     /// It nominates a field that frames or routes the message, which is never of one hop.
     pub nominates_framing: bool,
+    /// It names more than [`OPTIONS_MAX`] options, and not all of them were looked at.
+    pub is_overlong: bool,
 }
 
 /// A request head that follows the rules.
@@ -235,7 +240,7 @@ impl RequestHead {
         let in_target = self.apply_target(head, target)?;
         self.apply_host(head, in_target)?;
         self.persistence = nominate(&mut self.fields, head);
-        if self.persistence.nominates_framing {
+        if self.persistence.nominates_framing || self.persistence.is_overlong {
             return Err(Refusal::ConnectionOption);
         }
         self.framing = framing::of_request(self.version, self.fields.values(head, Name::ContentLength), || {
@@ -249,7 +254,7 @@ impl RequestHead {
             if !expectations.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
                 return Err(Refusal::Expectation);
             }
-            self.expects_continue = self.framing != Framing::None;
+            self.expects_continue = self.has_body();
         }
         self.upgrade = self.wanted_upgrade(head);
         Ok(())
@@ -325,7 +330,7 @@ impl RequestHead {
 
 /// Reads `Connection` and marks the fields that it nominates (RFC 9110 section 7.6.1).
 fn nominate(fields: &mut Fields, head: &[u8]) -> Persistence {
-    let mut persistence = Persistence::default();
+    let (mut persistence, mut options) = (Persistence::default(), 0);
     if !fields.holds(Name::Connection) {
         return persistence;
     }
@@ -346,7 +351,12 @@ fn nominate(fields: &mut Fields, head: &[u8]) -> Persistence {
                 5 if begins(option, b"close") => persistence.close = true,
                 10 if begins(option, b"keep-alive") => persistence.keep_alive = true,
                 7 if begins(option, b"upgrade") => persistence.upgrade = true,
+                _ if options == OPTIONS_MAX => {
+                    persistence.is_overlong = true;
+                    return persistence;
+                }
                 _ => {
+                    options += 1;
                     persistence.nominates_framing |=
                         matches!(Name::of(option), Name::Host | Name::ContentLength | Name::TransferEncoding);
                     let nominated = |field: &&mut Field| field.name.of(head).eq_ignore_ascii_case(option);

@@ -67,6 +67,9 @@ impl ResponseHead {
 
     fn judge(&mut self, head: &[u8], to_head: bool) -> Result<(), BadAnswer> {
         self.persistence = nominate(&mut self.fields, head);
+        if self.persistence.is_overlong {
+            return Err(BadAnswer::TooLarge);
+        }
         let lengths = || self.fields.values(head, Name::ContentLength);
         let encodings = || self.fields.values(head, Name::TransferEncoding);
         let framed = framing::of_response(self.version, self.status, to_head, lengths, encodings)?;
