@@ -306,7 +306,9 @@ impl RequestHead {
             return Err(Refusal::HostInvalid);
         }
         self.authority = match (in_target, host) {
-            (Some(target), Some(host)) if !same_authority(target.of(head), host.of(head)) => {
+            (Some(target), Some(host))
+                if !same_authority(target.of(head), host.of(head), implied_port(head, target)) =>
+            {
                 return Err(Refusal::HostMismatch);
             }
             (Some(target), _) => target,
@@ -395,6 +397,14 @@ const fn bad_field(bad: BadField) -> Refusal {
 
 fn starts_with_ignore_case(text: &[u8], prefix: &[u8]) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// The port of the scheme that stands before the authority of a target.
+fn implied_port(head: &[u8], authority: Span) -> &'static [u8] {
+    match head.get(..authority.start as usize) {
+        Some([.., b's' | b'S', b':', b'/', b'/']) => b":443",
+        _ => b":80",
+    }
 }
 
 /// `%00` ends a path for upstreams written in C, whatever follows it.

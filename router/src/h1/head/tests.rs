@@ -76,6 +76,13 @@ fn a_url_as_target_loses_its_authority() {
     assert_eq!(accepted("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n").target(), b"/");
     check_refused("GET http://a/x HTTP/1.1\r\nHost: b\r\n\r\n", Refusal::HostMismatch);
     check_refused("GET http://a:81/x HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::HostMismatch);
+    for (target, host) in
+        [("https://a:443/", "a"), ("HTTPS://a/", "A:443"), ("http://a/", "a:80"), ("http://a:80", "a")]
+    {
+        assert_eq!(accepted(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).path(), b"/", "{target}");
+    }
+    check_refused("GET https://a:80/x HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::HostMismatch);
+    check_refused("GET http://a:443/x HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::HostMismatch);
     check_refused("GET http://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::HostInvalid);
     check_refused("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::HostInvalid);
     let head = accepted("GET http://a?x HTTP/1.1\r\nHost: a\r\n\r\n");
