@@ -597,11 +597,19 @@ mod tests {
         check_normal("/%2e%2e/a", "/a");
         check_normal("/a/.hidden", "/a/.hidden");
         check_normal("/a/%zz", "/a/%zz");
+        check_normal("/a/..;x=1/b", "/b");
+        check_normal("/a/%2e%2e;/b", "/b");
+        check_normal("/a/.;/b", "/a/b");
+        check_normal("/a;x=1/b;y", "/a;x=1/b;y");
+        check_normal("/;x/a", "/;x/a");
+        check_normal("/a\\..\\b", "/b");
+        check_normal("/a%5c..%5Cb", "/b");
+        check_normal("\\a\\b", "/a/b");
     }
 
     proptest! {
         #[test]
-        fn a_normal_form_without_escapes_is_its_own(path in "/[a-c./]{0,24}") {
+        fn a_normal_form_without_escapes_is_its_own(path in "/[a-c./;\\\\]{0,24}") {
             let once = normal_form(path.as_bytes()).into_owned();
             prop_assert_eq!(normal_form(&once).into_owned(), once);
         }

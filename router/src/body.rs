@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use thiserror::Error;
 
+use crate::h1::framing::ChunkError;
 use crate::mirror::Tee;
 
 /// Why a body did not arrive whole.
@@ -28,6 +29,15 @@ pub(crate) enum BodyError {
     TooLarge,
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
+}
+
+impl From<ChunkError> for BodyError {
+    fn from(error: ChunkError) -> Self {
+        match error {
+            ChunkError::Chunk => Self::Chunk,
+            ChunkError::Trailer => Self::Trailer,
+        }
+    }
 }
 
 /// What [`Inbound::poll_fill`] found.

@@ -39,13 +39,8 @@ pub(crate) trait Caller: Inbound + Outbound {
     /// Whether the whole body was received.
     fn has_received(&self) -> bool;
 
-    /// The whole body, if it is at most `bytes_max` long, without taking it: it is relayed later as if unread.
-    fn poll_peek(
-        &mut self,
-        cx: &mut Context<'_>,
-        framing: Framing,
-        bytes_max: usize,
-    ) -> Poll<Result<Option<Vec<u8>>, BodyError>>;
+    /// The whole body, if it is not too long, without taking it: it is relayed later as if unread.
+    fn poll_peek(&mut self, cx: &mut Context<'_>, peek: &mut Peek) -> Poll<Result<Option<Vec<u8>>, BodyError>>;
 
     /// From here on bytes go both ways as they are.
     fn begin_tunnel(&mut self);
@@ -101,14 +96,9 @@ impl Caller for Conn {
         Conn::has_received(self)
     }
 
-    fn poll_peek(
-        &mut self,
-        cx: &mut Context<'_>,
-        framing: Framing,
-        bytes_max: usize,
-    ) -> Poll<Result<Option<Vec<u8>>, BodyError>> {
+    fn poll_peek(&mut self, cx: &mut Context<'_>, peek: &mut Peek) -> Poll<Result<Option<Vec<u8>>, BodyError>> {
         loop {
-            match peek(self.pending(), framing, bytes_max)? {
+            match peek.read(self.pending())? {
                 Peeked::Whole(body) => return Poll::Ready(Ok(Some(body))),
                 Peeked::TooLong => return Poll::Ready(Ok(None)),
                 Peeked::Partial => {}
@@ -138,33 +128,101 @@ enum Peeked {
     TooLong,
 }
 
-/// Decodes a body from the start of what has been received.
-fn peek(received: &[u8], framing: Framing, bytes_max: usize) -> Result<Peeked, BodyError> {
-    match framing {
-        Framing::None => Ok(Peeked::Whole(Vec::new())),
-        Framing::UntilClose => Ok(Peeked::TooLong),
-        Framing::Length(length) => match usize::try_from(length).ok().filter(|length| *length <= bytes_max) {
-            None => Ok(Peeked::TooLong),
-            Some(length) => Ok(received.get(..length).map_or(Peeked::Partial, |body| Peeked::Whole(body.to_vec()))),
-        },
-        Framing::Chunked => {
-            let mut decoder = ChunkDecoder::default();
-            let (mut body, mut at) = (Vec::new(), 0);
-            loop {
-                match decoder.step(&received[at..]).map_err(|_| BodyError::Chunk)? {
-                    Step::Data { skip, len } => {
-                        body.extend_from_slice(&received[at + skip..at + skip + len]);
-                        at += skip + len;
-                        decoder.took(len);
-                    }
-                    Step::End { .. } => return Ok(Peeked::Whole(body)),
-                    Step::More { .. } if received.len() > 2 * bytes_max => return Ok(Peeked::TooLong),
-                    Step::More { .. } => return Ok(Peeked::Partial),
-                }
-                if body.len() > bytes_max {
-                    return Ok(Peeked::TooLong);
-                }
+/// A body as far as it was looked at before it is taken: what comes in pieces is decoded once.
+#[derive(Debug)]
+pub(crate) struct Peek {
+    framing: Framing,
+    bytes_max: usize,
+    decoder: ChunkDecoder,
+    /// What the decoder has read of what was received, and the body in it.
+    read: usize,
+    body: Vec<u8>,
+}
+
+impl Peek {
+    pub(crate) fn new(framing: Framing, bytes_max: usize) -> Self {
+        Self { framing, bytes_max, decoder: ChunkDecoder::default(), read: 0, body: Vec::new() }
+    }
+
+    /// Whether it is known without reading that the body is longer than what is looked at.
+    pub(crate) const fn is_too_long(&self) -> bool {
+        match self.framing {
+            Framing::Length(length) => length > self.bytes_max as u64,
+            Framing::UntilClose => true,
+            Framing::None | Framing::Chunked => false,
+        }
+    }
+
+    /// Decodes the body at the start of what has been received, all of it since the first time.
+    fn read(&mut self, received: &[u8]) -> Result<Peeked, BodyError> {
+        match self.framing {
+            _ if self.is_too_long() => Ok(Peeked::TooLong),
+            Framing::None | Framing::UntilClose => Ok(Peeked::Whole(Vec::new())),
+            Framing::Length(length) => {
+                let body = usize::try_from(length).ok().and_then(|length| received.get(..length));
+                Ok(body.map_or(Peeked::Partial, |body| Peeked::Whole(body.to_vec())))
+            }
+            Framing::Chunked => self.read_chunks(received),
+        }
+    }
+
+    /// Too much framing is too long as well, whatever the pieces in which it came.
+    fn read_chunks(&mut self, received: &[u8]) -> Result<Peeked, BodyError> {
+        loop {
+            let step = self.decoder.step(received.get(self.read..).unwrap_or_default())?;
+            let (Step::More { skip } | Step::Data { skip, .. } | Step::End { skip }) = step;
+            self.read += skip;
+            if let Step::Data { len, .. } = step {
+                self.body.extend_from_slice(&received[self.read..self.read + len]);
+                self.read += len;
+                self.decoder.took(len);
+            }
+            if self.body.len() > self.bytes_max || self.read > 2 * self.bytes_max {
+                return Ok(Peeked::TooLong);
+            }
+            match step {
+                Step::Data { .. } => {}
+                Step::More { .. } => return Ok(Peeked::Partial),
+                Step::End { .. } => return Ok(Peeked::Whole(std::mem::take(&mut self.body))),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks at a body in pieces of every size, and expects the same of each.
+    #[track_caller]
+    fn check(framing: Framing, received: &str, expected: Option<&str>) {
+        for size in 1..=received.len().max(1) {
+            let mut peek = Peek::new(framing, 16);
+            let ends = (0..received.len()).step_by(size).chain([received.len()]);
+            let last = ends
+                .map(|end| peek.read(&received.as_bytes()[..end]))
+                .find(|read| !matches!(read, Ok(Peeked::Partial)));
+            let body = match last {
+                Some(Ok(Peeked::Whole(body))) => Some(String::from_utf8(body).unwrap()),
+                Some(Ok(Peeked::TooLong)) => Some("too long".into()),
+                Some(Err(error)) => Some(error.to_string()),
+                Some(Ok(Peeked::Partial)) | None => None,
+            };
+            assert_eq!(body.as_deref(), expected, "{received:?} in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_looked_at_in_any_pieces() {
+        check(Framing::None, "GET", Some(""));
+        check(Framing::Length(5), "helloGET", Some("hello"));
+        check(Framing::Length(5), "hell", None);
+        check(Framing::Length(17), "", Some("too long"));
+        check(Framing::Chunked, "2\r\nhe\r\n3;a\r\nllo\r\n0\r\nX: 1\r\n\r\nGET", Some("hello"));
+        check(Framing::Chunked, "2\r\nhe\r\n3\r\nll", None);
+        check(Framing::Chunked, "11\r\nhello all of you!\r\n0\r\n\r\n", Some("too long"));
+        check(Framing::Chunked, "2;a=bcdefghijklmnopqrstuvwxyz\r\nhe\r\n0\r\n\r\n", Some("too long"));
+        check(Framing::Chunked, "2\r\nhex", Some("a chunk is malformed"));
+        check(Framing::Chunked, "2\r\nhe\r\n0\r\nX : 1\r\n\r\n", Some("a trailer field is malformed"));
     }
 }

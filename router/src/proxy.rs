@@ -26,7 +26,7 @@ use crate::access::Access;
 use crate::attempts::Subject;
 use crate::body::Relay;
 use crate::buffers::{BUFFER_BYTES, Buffers};
-use crate::caller::Caller;
+use crate::caller::{Caller, Peek};
 use crate::error::{self, ProxyError};
 use crate::fallback::Rescue;
 use crate::forward::{self, Answered, Attempted};
@@ -132,27 +132,32 @@ impl<C: Caller> Call<'_, C> {
     /// Finds the route and, for a migration, decides. Reads the body first where the key may lie in it, and then looks
     /// again, because the state may have moved meanwhile.
     async fn place(&mut self) -> Result<Place, ProxyError> {
-        let head = &self.exchange.request;
         let (worker, peer, chance) = (self.worker, self.peer, self.worker.die());
-        let look = |body| worker.with_view(|snapshot, tables| look(worker, peer, snapshot, tables, head, body, chance));
-        let pause = match look(KeyBody::Unread)? {
+        let look = |head: &RequestHead, body: KeyBody<'_>| {
+            worker.with_view(|snapshot, tables| look(worker, peer, snapshot, tables, head, body, chance))
+        };
+        let head = &mut self.exchange.request;
+        let pause = match look(head, KeyBody::Unread)? {
             Looked::Placed(place) => return Ok(place),
             Looked::NeedsBody(pause) => pause,
         };
-        if head.expects_continue {
+        let mut peek = Peek::new(head.framing, KEY_BODY_BYTES_MAX);
+        // A body that will not be read here stays the upstream's to ask for.
+        if head.expects_continue && !peek.is_too_long() {
+            head.expects_continue = false;
             self.caller.proceed();
         }
         self.timer.set(pause);
-        let (caller, timer, framing) = (&mut *self.caller, &mut *self.timer, head.framing);
+        let (caller, timer) = (&mut *self.caller, &mut *self.timer);
         let body = poll_fn(|cx| {
             let _ = caller.poll_flush(cx);
-            match caller.poll_peek(cx, framing, KEY_BODY_BYTES_MAX) {
+            match caller.poll_peek(cx, &mut peek) {
                 Poll::Ready(peeked) => Poll::Ready(peeked.map_err(|error| forward::caller_error(&error))),
                 Poll::Pending => timer.poll(cx).map(|()| Err(ProxyError::SlowBody)),
             }
         })
         .await?;
-        match look(KeyBody::Read(body.as_deref()))? {
+        match look(head, KeyBody::Read(body.as_deref()))? {
             Looked::Placed(place) => Ok(place),
             Looked::NeedsBody(_) => Err(ProxyError::NoRoute),
         }

@@ -74,6 +74,21 @@ async fn a_caller_that_stops_reading_does_not_speak_against_the_side() {
     assert!(failures(&world, "timeout").await < 1.0, "legacy did nothing wrong");
 }
 
+/// An answer that is made of the request, piece by piece, can only stop where the request does.
+#[tokio::test]
+async fn a_caller_whose_body_stops_behind_the_start_of_an_answer_does_not_speak_against_the_side() {
+    let world = World::with(|setup| setup.with_top("timeouts: {body_idle: 300ms}\nlog: {format: json}")).await;
+    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf";
+    world.legacy.on("/echo", [Step::ReadSome(4), Step::send(begun), Step::AwaitClose]);
+    let mut client = world.router.connect().await;
+    client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf").await;
+    assert!(!client.answer().await.whole);
+    wait_until("the upstream is let go", || world.legacy.open() == 0).await;
+    wait_for_failure(&world, "aborted_by_client").await;
+    assert!(failures(&world, "timeout").await < 1.0, "legacy did nothing wrong");
+    wait_until("it is logged", || world.router.printed().contains("\"error\":\"body_timeout\"")).await;
+}
+
 #[tokio::test]
 async fn an_upstream_that_stops_reading_gets_the_blame_and_not_the_caller() {
     let world = World::with(|setup| setup.with_top("timeouts: {body_idle: 300ms}")).await;

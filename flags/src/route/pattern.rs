@@ -168,18 +168,22 @@ impl PathTemplate {
 
 /// The path as most servers come to read it: percent-decoded once, slashes merged, dot segments
 /// resolved. Borrowed where it is its own normal form, which is the usual case.
+///
+/// A backslash is a slash to servers that began on Windows and to whoever reads paths as browsers do; `..;x` is `..` to
+/// servlet containers. Other parameters of segments are left: there they name a session.
 pub fn normal_form(path: &[u8]) -> Cow<'_, [u8]> {
     let mut before = 0;
     let suspicious = path.iter().any(|byte| {
         let behind_slash = std::mem::replace(&mut before, *byte) == b'/';
-        *byte == b'%' || (behind_slash && matches!(byte, b'/' | b'.'))
+        matches!(byte, b'%' | b'\\') || (behind_slash && matches!(byte, b'/' | b'.'))
     });
     if !suspicious {
         return Cow::Borrowed(path);
     }
     let decoded: Cow<'_, [u8]> = percent_encoding::percent_decode(path).into();
     let mut normal: Vec<u8> = Vec::with_capacity(decoded.len());
-    let mut pieces = decoded.strip_prefix(b"/").unwrap_or(&decoded).split(|byte| *byte == b'/').peekable();
+    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+    let mut pieces = decoded.strip_prefix(b"/").unwrap_or(&decoded).split(is_slash).map(without_parameter).peekable();
     while let Some(piece) = pieces.next() {
         let last = pieces.peek().is_none();
         let ends_as_folder = last && matches!(piece, b"" | b"." | b"..");
@@ -195,4 +199,10 @@ pub fn normal_form(path: &[u8]) -> Cow<'_, [u8]> {
         }
     }
     if normal == path { Cow::Borrowed(path) } else { Cow::Owned(normal) }
+}
+
+/// A dot segment without what stands behind its semicolon; any other segment as it is.
+fn without_parameter(segment: &[u8]) -> &[u8] {
+    let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+    if matches!(name, b"." | b"..") { name } else { segment }
 }

@@ -109,6 +109,13 @@ impl<'a> Exchange<'a> {
         timer.set(self.request.body_idle);
     }
 
+    /// Whether the caller sends its body without having been told to, as it may (RFC 9110 section 10.1.1).
+    fn poll_unasked<C: Caller>(&mut self, cx: &mut Context<'_>, caller: &mut C) -> Result<bool, ProxyError> {
+        let is_gone = caller.poll_gone(cx).is_ready();
+        self.held_back = !caller.has_buffered();
+        if is_gone && self.held_back { Err(ProxyError::CallerGone) } else { Ok(!self.held_back) }
+    }
+
     fn poll_upload<C: Caller>(
         &mut self,
         cx: &mut Context<'_>,
@@ -122,7 +129,10 @@ impl<'a> Exchange<'a> {
         }
         if self.held_back {
             self.upload_broken = matches!(conn.poll_flush(cx), Poll::Ready(Err(_)));
-            return Ok(());
+            if !self.poll_unasked(cx, caller)? {
+                return Ok(());
+            }
+            timer.set(self.request.body_idle);
         }
         let mut moved = false;
         let polled = self.upload.poll(cx, caller, conn, &mut moved, self.request.tee);

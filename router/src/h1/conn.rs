@@ -24,7 +24,7 @@ use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio::task::coop;
 
-use super::framing::{ChunkDecoder, ChunkError, Framing, Step};
+use super::framing::{ChunkDecoder, Framing, Step};
 use super::write;
 use crate::body::{BodyError, Filled, Inbound, Outbound};
 use crate::buffers::{BUFFER_BYTES, Buffers};
@@ -304,24 +304,18 @@ impl Inbound for Conn {
                     return Poll::Ready(Ok(Filled::Data));
                 }
                 Receiving::Length(_) | Receiving::UntilClose => {}
-                Receiving::Chunked(decoder) => {
-                    let step = decoder.step(&self.buf[self.start..]).map_err(|error| match error {
-                        ChunkError::Chunk => BodyError::Chunk,
-                        ChunkError::Trailer => BodyError::Trailer,
-                    })?;
-                    match step {
-                        Step::More { skip } => self.skip(skip),
-                        Step::Data { skip, len } => {
-                            self.skip(skip);
-                            self.piece = len;
-                            return Poll::Ready(Ok(Filled::Data));
-                        }
-                        Step::End { skip } => {
-                            self.skip(skip);
-                            return Poll::Ready(Ok(Filled::End));
-                        }
+                Receiving::Chunked(decoder) => match decoder.step(&self.buf[self.start..])? {
+                    Step::More { skip } => self.skip(skip),
+                    Step::Data { skip, len } => {
+                        self.skip(skip);
+                        self.piece = len;
+                        return Poll::Ready(Ok(Filled::Data));
                     }
-                }
+                    Step::End { skip } => {
+                        self.skip(skip);
+                        return Poll::Ready(Ok(Filled::End));
+                    }
+                },
             }
             if ready!(self.poll_read(cx))? == 0 {
                 return match self.receiving {

@@ -36,8 +36,8 @@ pub struct Framed {
 /// The largest length that no signed 64-bit reader takes for a negative number.
 const LENGTH_MAX: u64 = i64::MAX as u64;
 
-/// Chunk extensions of one body beyond this are an attack, not a protocol (Go CVE-2023-39326).
-const EXTENSION_BYTES_MAX: usize = 16 * 1024;
+/// Chunk extensions and leading zeros of one body beyond this are an attack, not a protocol (Go CVE-2023-39326).
+const UNNEEDED_BYTES_MAX: usize = 16 * 1024;
 
 /// All trailer fields of one body.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
@@ -209,7 +209,7 @@ pub struct ChunkDecoder {
     state: State,
     /// Of the current chunk: the size while it is read, then what of it is still to come.
     remaining: u64,
-    extension_bytes: usize,
+    unneeded_bytes: usize,
     trailer: Vec<u8>,
 }
 
@@ -274,18 +274,23 @@ impl ChunkDecoder {
         };
         if self.state == State::SizeStart {
             self.remaining = 0;
+        } else if self.remaining == 0 {
+            self.unneeded_byte()?;
         }
         let size = self.remaining.checked_mul(16).and_then(|size| size.checked_add(value.into()));
         self.remaining = size.filter(|size| *size <= LENGTH_MAX).ok_or(ChunkError::Chunk)?;
         Ok(State::Size)
     }
 
+    /// One more byte that says nothing: of an extension, or a digit behind a leading zero.
+    const fn unneeded_byte(&mut self) -> Result<(), ChunkError> {
+        self.unneeded_bytes += 1;
+        if self.unneeded_bytes > UNNEEDED_BYTES_MAX { Err(ChunkError::Chunk) } else { Ok(()) }
+    }
+
     fn extension(&mut self, at: ExtensionAt, byte: u8) -> Result<State, ChunkError> {
         use ExtensionAt::{End, Name, Quoted, QuotedPair, Start, Value, ValueStart};
-        self.extension_bytes += 1;
-        if self.extension_bytes > EXTENSION_BYTES_MAX {
-            return Err(ChunkError::Chunk);
-        }
+        self.unneeded_byte()?;
         let next = match (at, byte) {
             (Quoted, b'"') => End,
             (Quoted, b'\\') => QuotedPair,
@@ -455,9 +460,12 @@ mod tests {
     }
 
     #[test]
-    fn extensions_and_trailers_are_bounded() {
-        let long = format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(EXTENSION_BYTES_MAX + 1));
+    fn extensions_leading_zeros_and_trailers_are_bounded() {
+        let long = format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(UNNEEDED_BYTES_MAX + 1));
         assert_eq!(decode(long.as_bytes(), 4096), Err(ChunkError::Chunk));
+        let zeros = |count: usize| format!("{}1\r\nx\r\n0\r\n\r\n", "0".repeat(count));
+        assert!(decode(zeros(UNNEEDED_BYTES_MAX).as_bytes(), 4096).is_ok());
+        assert_eq!(decode(zeros(UNNEEDED_BYTES_MAX + 1).as_bytes(), 4096), Err(ChunkError::Chunk));
         let many: String = (0..3_000).map(|_| "1;abcdef\r\nx\r\n").collect();
         assert_eq!(decode(many.as_bytes(), 4096), Err(ChunkError::Chunk));
         let long = format!("0\r\nX: {}\r\n\r\n", "a".repeat(TRAILER_BYTES_MAX));

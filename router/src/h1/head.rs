@@ -37,6 +37,9 @@ use super::refusal::Refusal;
 /// The most fields any configuration may allow.
 pub const FIELDS_MAX: usize = 1000;
 
+/// The most options of `Connection` but the usual ones: each is compared with every field.
+const OPTIONS_MAX: usize = 64;
+
 /// What a request line may hold besides its target: method, version and spaces. The same whether it arrives whole or not.
 const REQUEST_LINE_BESIDES_MAX: usize = 64;
 
@@ -64,6 +67,8 @@ pub struct Persistence {
     pub upgrade: bool,
     /// It nominates a field that frames or routes the message, which is never of one hop.
     pub nominates_framing: bool,
+    /// It names more than [`OPTIONS_MAX`] options, and not all of them were looked at.
+    pub is_overlong: bool,
 }
 
 /// A request head that follows the rules.
@@ -244,7 +249,7 @@ impl RequestHead {
         let in_target = self.apply_target(head, target)?;
         self.apply_host(head, in_target)?;
         self.persistence = nominate(&mut self.fields, head);
-        if self.persistence.nominates_framing {
+        if self.persistence.nominates_framing || self.persistence.is_overlong {
             return Err(Refusal::ConnectionOption);
         }
         self.framing = framing::of_request(self.version, self.fields.values(head, Name::ContentLength), || {
@@ -258,7 +263,7 @@ impl RequestHead {
             if !expectations.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
                 return Err(Refusal::Expectation);
             }
-            self.expects_continue = self.framing != Framing::None;
+            self.expects_continue = self.has_body();
         }
         self.upgrade = self.wanted_upgrade(head);
         Ok(())
@@ -310,7 +315,9 @@ impl RequestHead {
             return Err(Refusal::HostInvalid);
         }
         self.authority = match (in_target, host) {
-            (Some(target), Some(host)) if !same_authority(target.of(head), host.of(head)) => {
+            (Some(target), Some(host))
+                if !same_authority(target.of(head), host.of(head), implied_port(head, target)) =>
+            {
                 return Err(Refusal::HostMismatch);
             }
             (Some(target), _) => target,
@@ -334,7 +341,7 @@ impl RequestHead {
 
 /// Reads `Connection` and marks the fields that it nominates (RFC 9110 section 7.6.1).
 fn nominate(fields: &mut Fields, head: &[u8]) -> Persistence {
-    let mut persistence = Persistence::default();
+    let (mut persistence, mut options) = (Persistence::default(), 0);
     if !fields.holds(Name::Connection) {
         return persistence;
     }
@@ -355,7 +362,12 @@ fn nominate(fields: &mut Fields, head: &[u8]) -> Persistence {
                 5 if begins(option, b"close") => persistence.close = true,
                 10 if begins(option, b"keep-alive") => persistence.keep_alive = true,
                 7 if begins(option, b"upgrade") => persistence.upgrade = true,
+                _ if options == OPTIONS_MAX => {
+                    persistence.is_overlong = true;
+                    return persistence;
+                }
                 _ => {
+                    options += 1;
                     persistence.nominates_framing |=
                         matches!(Name::of(option), Name::Host | Name::ContentLength | Name::TransferEncoding);
                     let nominated = |field: &&mut Field| field.name.of(head).eq_ignore_ascii_case(option);
@@ -394,6 +406,14 @@ const fn bad_field(bad: BadField) -> Refusal {
 
 fn starts_with_ignore_case(text: &[u8], prefix: &[u8]) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// The port of the scheme that stands before the authority of a target.
+fn implied_port(head: &[u8], authority: Span) -> &'static [u8] {
+    match head.get(..authority.start as usize) {
+        Some([.., b's' | b'S', b':', b'/', b'/']) => b":443",
+        _ => b":80",
+    }
 }
 
 /// `%00` ends a path for upstreams written in C, whatever follows it.

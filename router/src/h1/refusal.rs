@@ -52,7 +52,7 @@ pub enum Refusal {
     EncodingInHttp10,
     #[error("Chunked is no Content-Encoding; name it in Transfer-Encoding, or leave it out.")]
     EncodingMisplaced,
-    #[error("Connection names Host, Content-Length or Transfer-Encoding; leave that option out.")]
+    #[error("Connection names Host, Content-Length or Transfer-Encoding, or too many fields; leave them out.")]
     ConnectionOption,
     #[error("A HEAD request has a body; send none.")]
     BodyUnexpected,

@@ -10,6 +10,7 @@ use crate::attempts::Attempt;
 use crate::body::{BodyError, Relay, RelayError};
 use crate::buffers::BUFFER_BYTES;
 use crate::caller::Caller;
+use crate::error::ProxyError;
 use crate::forward::{self, Answered};
 use crate::mirror::Shadow;
 use crate::timer::Timer;
@@ -21,7 +22,7 @@ pub(super) enum Broken {
     Upstream,
     UpstreamSilent,
     Caller,
-    /// The rest of the request broke the rules, for the reason with this code.
+    /// The rest of the request broke the rules or did not come, for the reason with this code.
     Request(&'static str),
 }
 
@@ -97,8 +98,17 @@ pub(super) async fn relay_both<C: Caller>(
         if moved {
             timer.set(idle);
         }
-        // A caller that stops reading holds the upstream back, which must not be held against the upstream.
-        let silent = if download.waits_for_sink() { Broken::Caller } else { Broken::UpstreamSilent };
+        // A caller that stops reading holds the upstream back, and so does one whose body stops; neither must be held
+        // against the upstream.
+        let upload = &answered.upload;
+        let awaits_caller = !upload.is_finished() && !answered.upload_broken && !upload.waits_for_sink();
+        let silent = if download.waits_for_sink() {
+            Broken::Caller
+        } else if awaits_caller {
+            Broken::Request(ProxyError::SlowBody.code())
+        } else {
+            Broken::UpstreamSilent
+        };
         timer.poll(cx).map(|()| Err(silent))
     })
     .await

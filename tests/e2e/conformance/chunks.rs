@@ -117,6 +117,8 @@ async fn a_malformed_chunk_ends_both_connections() {
     for piece in [SIZES, ENDS, EXTENSIONS].concat() {
         break_off(&world, "bad_chunk", piece).await;
     }
+    let zeros = format!("{}3\r\nabc\r\n", "0".repeat(17 * 1024));
+    break_off(&world, "bad_chunk", zeros.as_bytes()).await;
     let long = format!("3;{}\r\nabc\r\n", "a".repeat(17 * 1024));
     break_off(&world, "bad_chunk", long.as_bytes()).await;
     break_off(&world, "bad_chunk", "1;abcdefg\r\nx\r\n".repeat(2_500).as_bytes()).await;

@@ -132,6 +132,7 @@ async fn a_url_as_target_becomes_a_path_and_its_host_counts() {
         ("http://a/x", "a:80", "/x", "a"),
         ("http://a:81/x", "a:81", "/x", "a:81"),
         ("https://a/x", "a", "/x", "a"),
+        ("https://a:443/x", "a", "/x", "a:443"),
         ("http://[::1]/x", "[::1]", "/x", "[::1]"),
         ("http://a//x/../y", "a", "//x/../y", "a"),
     ] {

@@ -212,6 +212,12 @@ async fn what_is_ambiguous_is_the_last_on_both_connections() {
         );
         wait_until("the upstream's connection is closed", || world.legacy.open() == 0).await;
         assert_eq!(world.legacy.seen_at("/after").len(), 0, "{lines}");
+        let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\n");
+        world.legacy.on("/both", [Step::ReadBody, Step::send(head), Step::AwaitClose]);
+        let mut client = world.router.connect().await;
+        client.send("HEAD /both HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let got = String::from_utf8(client.rest().await).unwrap();
+        assert_eq!(got, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "HEAD: {lines}");
     }
 }
 

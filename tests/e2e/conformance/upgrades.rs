@@ -1,7 +1,7 @@
 //! Rows 23 to 27: upgrades and expectations.
 
 use harness::backend::{answers, response};
-use harness::{Step, wait_until};
+use harness::{Step, wait_for, wait_until};
 
 use super::{canonical, refuse};
 use crate::world::World;
@@ -169,4 +169,58 @@ async fn only_100_continue_is_expected_and_100_comes_once() {
     assert_eq!(answer.value("connection").as_deref(), Some("close"), "{answer:?}");
     assert!(client.closes_cleanly().await);
     assert_eq!(world.legacy.only("/no").await.body_bytes, 0, "the body was never asked for");
+}
+
+/// Row 27: who has sent its body, or has none, waits for nothing, and is told nothing.
+#[tokio::test]
+async fn nobody_is_told_to_go_on_who_does_not_wait() {
+    let world = World::start().await;
+    let expect = |path: &str, length: usize| {
+        format!("POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let mut client = world.router.connect().await;
+    client.send(expect("/none", 0)).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.text().as_str(), answer.interim.len()), ("legacy", 0), "{answer:?}");
+    assert_eq!(answer.value("connection"), None, "the connection of a request that is whole is kept");
+    assert_eq!(world.legacy.only("/none").await.head.values("expect").len(), 0);
+
+    // A body that comes unasked goes on at once, and 100 would come too late.
+    wait_for("an answer without 100", || async {
+        world.legacy.forget();
+        let mut client = world.router.connect().await;
+        client.send(expect("/unasked", 5)).await;
+        wait_until("the head has gone on", || world.legacy.count() == 1).await;
+        client.send("hello").await;
+        let answer = client.answer().await;
+        assert_eq!((answer.text().as_str(), world.legacy.only("/unasked").await.text().as_str()), ("legacy", "hello"));
+        answer.interim.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// Row 27: a body that is read for a key is asked for by this hop, and one that is too long for that by the upstream alone.
+#[tokio::test]
+async fn a_body_that_may_hold_the_key_is_asked_for_once() {
+    let migration = "key: [json:/user]\non_missing_key: legacy";
+    let world = World::with(|setup| setup.with_migration(migration)).await;
+    let go = "HTTP/1.1 100 Continue\r\n\r\n";
+    world.legacy.on("/asks", [Step::send(go), Step::ReadBody, Step::send(response("200 OK", "read"))]);
+    world.legacy.on("/silent", answers(response("200 OK", "read")));
+    for (path, length) in [("/asks", 100), ("/asks", 70_000), ("/silent", 100), ("/silent", 70_000)] {
+        world.legacy.forget();
+        let mut client = world.router.connect().await;
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n")).await;
+        client.send(format!("Content-Length: {length}\r\n\r\n")).await;
+        assert_eq!(client.head().await.unwrap().status(), 100, "{path} {length}");
+        client.send("x".repeat(length)).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.text().as_str(), answer.interim.len()), ("read", 0), "{path} {length}: {answer:?}");
+        assert_eq!(world.legacy.only(path).await.body_bytes, length as u64, "{path} {length}");
+    }
+    world.legacy.on("/no", [Step::send(response("401 Unauthorized", "who?")), Step::AwaitClose]);
+    let mut client = world.router.connect().await;
+    client.send("POST /no HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.interim.len()), (401, 0), "the upstream did not want it: {answer:?}");
 }

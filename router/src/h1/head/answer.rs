@@ -70,6 +70,9 @@ impl ResponseHead {
 
     fn judge(&mut self, head: &[u8], to_head: bool) -> Result<(), BadAnswer> {
         self.persistence = nominate(&mut self.fields, head);
+        if self.persistence.is_overlong {
+            return Err(BadAnswer::TooLarge);
+        }
         let lengths = || self.fields.values(head, Name::ContentLength);
         let encodings = || self.fields.values(head, Name::TransferEncoding);
         let framed = framing::of_response(self.version, self.status, to_head, lengths, encodings)?;
@@ -88,7 +91,9 @@ impl ResponseHead {
 
     /// The length that an answer without a body declares: what GET would have had, in an answer to HEAD and in 304.
     pub fn bodiless_length(&self, to_head: bool) -> Option<u64> {
-        let declares = self.framing == Framing::None && (to_head || self.status == 304) && self.status != 204;
+        let may = (to_head || self.status == 304) && self.status != 204;
+        // Beside an encoding a length says nothing.
+        let declares = self.framing == Framing::None && may && self.unambiguous;
         let lengths = self.fields.values(&self.bytes, Name::ContentLength);
         if declares { framing::response_length(lengths).ok().flatten() } else { None }
     }

@@ -38,8 +38,8 @@ const IN_NAME: [bool; 256] = {
     table
 };
 
-/// Whether two authorities are one: letter case does not matter, nor does the port that HTTP implies.
-pub(super) fn same_authority(a: &[u8], b: &[u8]) -> bool {
-    let bare = |text: &[u8]| text.strip_suffix(b":80").map_or(text.len(), <[u8]>::len);
+/// Whether two authorities are one: letter case does not matter, nor does the port that the scheme implies.
+pub(super) fn same_authority(a: &[u8], b: &[u8], implied: &[u8]) -> bool {
+    let bare = |text: &[u8]| text.strip_suffix(implied).map_or(text.len(), <[u8]>::len);
     a[..bare(a)].eq_ignore_ascii_case(&b[..bare(b)])
 }

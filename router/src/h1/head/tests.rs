@@ -76,6 +76,13 @@ fn a_url_as_target_loses_its_authority() {
     assert_eq!(accepted("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n").target(), b"/");
     check_refused("GET http://a/x HTTP/1.1\r\nHost: b\r\n\r\n", Refusal::HostMismatch);
     check_refused("GET http://a:81/x HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::HostMismatch);
+    for (target, host) in
+        [("https://a:443/", "a"), ("HTTPS://a/", "A:443"), ("http://a/", "a:80"), ("http://a:80", "a")]
+    {
+        assert_eq!(accepted(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).path(), b"/", "{target}");
+    }
+    check_refused("GET https://a:80/x HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::HostMismatch);
+    check_refused("GET http://a:443/x HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::HostMismatch);
     check_refused("GET http://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::HostInvalid);
     check_refused("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::HostInvalid);
     let head = accepted("GET http://a?x HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -217,6 +224,11 @@ fn framing_is_no_content_coding_and_of_no_single_hop() {
     for option in ["Host", "close, Content-length", "transfer-encoding"] {
         check_fields(&format!("Connection: {option}\r\n"), Refusal::ConnectionOption);
     }
+    check_fields(&format!("Connection: {}\r\n", "a,".repeat(OPTIONS_MAX + 1)), Refusal::ConnectionOption);
+    check_fields(&"Connection: a,b\r\n".repeat(OPTIONS_MAX / 2 + 1), Refusal::ConnectionOption);
+    let many = format!("Connection: {},x\r\nX: 1\r\nConnection: close\r\n", "a,".repeat(OPTIONS_MAX - 1));
+    let head = accepted(&format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"));
+    assert!(head.fields[2].dropped && head.persistence.close);
     let fields = "Content-Encoding: aws-chunked\r\nConnection: TE, Keep-Alive\r\n";
     assert!(!accepted(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).persistence.nominates_framing);
 }
@@ -247,6 +259,10 @@ fn framing_is_named_once_and_clearly() {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 005\r\nContent-Length: 005\r\nExpect: 100-Continue\r\n\r\n",
     );
     assert_eq!((head.framing, head.expects_continue), (Framing::Length(5), true));
+    for nothing in ["", "Content-Length: 0\r\n"] {
+        let head = accepted(&format!("POST / HTTP/1.1\r\nHost: a\r\n{nothing}Expect: 100-continue\r\n\r\n"));
+        assert!(!head.expects_continue, "{nothing:?}");
+    }
 }
 
 #[test]
