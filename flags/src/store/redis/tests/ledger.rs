@@ -96,7 +96,7 @@ async fn after(time: Duration) {
 
 /// A primary with a replica that follows it.
 async fn pair() -> Option<(Server, Server)> {
-    let primary = Server::start(&[]).await?;
+    let primary = Server::start(&["--repl-diskless-sync-delay", "0"]).await?;
     let port = primary.port.to_string();
     let replica = Server::start(&["--replicaof", "127.0.0.1", &port]).await?;
     // The primary hears of it later than the replica itself.
