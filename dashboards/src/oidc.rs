@@ -34,6 +34,8 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use metrics::Observer;
+use metrics::events::{SignInDropped, SignInLimit};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -128,8 +130,11 @@ impl Oidc {
         &self.settings.label
     }
 
-    fn place(&self) -> Result<SemaphorePermit<'_>, Refusal> {
-        self.places.try_acquire().map_err(|_full| Refusal::TooMany { retry_after_seconds: 2 })
+    fn place(&self, observer: &Observer) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.places.try_acquire().map_err(|_full| {
+            SignInDropped { limit: SignInLimit::AtOnce }.emit(observer);
+            Refusal::TooMany { retry_after_seconds: 2 }
+        })
     }
 }
 
@@ -140,8 +145,9 @@ pub(crate) fn router() -> Router<Shared> {
     Router::new().route(LOGIN, get(login)).route("/auth/callback", get(callback))
 }
 
-fn limited(limiter: &DefaultDirectRateLimiter) -> Result<(), Refusal> {
+fn limited(shared: &Shared, limiter: &DefaultDirectRateLimiter) -> Result<(), Refusal> {
     limiter.check().map_err(|until| {
+        SignInDropped { limit: SignInLimit::Pace }.emit(&shared.observer);
         let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
         Refusal::TooMany { retry_after_seconds: wait.as_secs() + 1 }
     })
@@ -155,15 +161,17 @@ async fn bounded<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T,
 /// Sends a browser to the provider.
 async fn login(State(shared): State<Shared>, headers: HeaderMap) -> Result<Response, Refusal> {
     let Some(own) = &shared.oidc else { return Err(Refusal::Garbled) };
-    limited(&own.begins)?;
-    let _place = own.place()?;
+    limited(&shared, &own.begins)?;
+    let _place = own.place(&shared.observer)?;
     let (url, state, begun) = bounded(own.provider.begin()).await?;
     let now = Instant::now();
     let browser = match cookie(&headers, COOKIE_NAME).filter(|secret| own.pending.knows(secret, now)) {
         Some(secret) => secret,
         None => random_secret().map_err(|error| Refusal::Internal { cause: error.to_string() })?,
     };
-    own.pending.keep(&state, &browser, begun, now);
+    if own.pending.keep(&state, &browser, begun, now) {
+        SignInDropped { limit: SignInLimit::Begun }.emit(&shared.observer);
+    }
     Ok((StatusCode::SEE_OTHER, [(LOCATION, url.to_string()), (SET_COOKIE, set_cookie(Some(&browser)))]).into_response())
 }
 
@@ -180,13 +188,13 @@ struct Answer {
 /// Takes a browser back from the provider and begins its session.
 async fn callback(State(shared): State<Shared>, headers: HeaderMap, uri: Uri) -> Result<Response, Refusal> {
     let Some(own) = &shared.oidc else { return Err(Refusal::Garbled) };
-    limited(&own.ends)?;
+    limited(&shared, &own.ends)?;
     let Query(answer) = Query::<Answer>::try_from_uri(&uri).map_err(|_unreadable| Refusal::Garbled)?;
     if [Some(&answer.state), answer.code.as_ref()].into_iter().flatten().any(|text| text.len() > PARAMETER_BYTES_MAX) {
         return Err(Refusal::Garbled);
     }
     // Before it is used up, so that whoever finds no place can load the page again.
-    let _place = own.place()?;
+    let _place = own.place(&shared.observer)?;
     let browser = cookie(&headers, COOKIE_NAME).ok_or(Refusal::NotBegun)?;
     let begun = own.pending.take(&answer.state, &browser, Instant::now()).ok_or(Refusal::NotBegun)?;
     let code = code(answer, &own.settings.issuer)?;

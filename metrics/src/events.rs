@@ -21,9 +21,7 @@ use flags::{MigrationId, Mode, Revision, Snapshot};
 use tracing::{error, info, warn};
 
 use crate::notice::Notice;
-use crate::observe::{
-    Delivery, MigrationCells, MirrorDrop, NotificationCells, Observer, ProcessCells, UpstreamCells, WorkerCells,
-};
+use crate::observe::{Delivery, MigrationCells, MirrorDrop, NotificationCells, Observer, UpstreamCells, WorkerCells};
 
 /// Characters of an untrusted text that are written.
 const UNTRUSTED_CHARS_MAX: usize = 256;
@@ -129,47 +127,6 @@ impl MigrationChanged<'_> {
                 from_percent = %from.share, to_percent = %to.share, %actor, %reason, "migration changed"
             );
         }
-    }
-}
-
-/// A guard has acted on its own.
-#[derive(Debug)]
-pub enum GuardActed<'a> {
-    /// Progress has stopped.
-    Held {
-        migration: &'a MigrationId,
-        why: &'a str,
-    },
-    /// New got less, as a brake or as a slice of a rollback.
-    Lowered {
-        migration: &'a MigrationId,
-        why: &'a str,
-    },
-    RolledBack {
-        migration: &'a MigrationId,
-        why: &'a str,
-    },
-    /// By this router alone, in a fraction of a second.
-    RolledBackFast {
-        migration: &'a MigrationId,
-        why: &'a str,
-    },
-}
-
-impl GuardActed<'_> {
-    /// The names of the counter's label `action`.
-    pub const ACTIONS: [&'static str; 4] = ["hold", "brake", "rollback", "fast_rollback"];
-
-    pub fn emit(self, process: &ProcessCells) {
-        let [held, lowered, rolled_back, fast] = Self::ACTIONS;
-        let (action, migration, why) = match self {
-            Self::Held { migration, why } => (held, migration, why),
-            Self::Lowered { migration, why } => (lowered, migration, why),
-            Self::RolledBack { migration, why } => (rolled_back, migration, why),
-            Self::RolledBackFast { migration, why } => (fast, migration, why),
-        };
-        warn!(%migration, action, why = %Untrusted(why), "the guard acts");
-        process.guard_acted(migration, action);
     }
 }
 
@@ -362,10 +319,12 @@ impl Draining {
 }
 
 mod admin;
+mod guard;
 mod issues;
 mod webhooks;
 
-pub use admin::{SessionEvicted, StreamRefused};
+pub use admin::{SessionEvicted, SignInDropped, SignInLimit, StreamRefused};
+pub use guard::{EvidenceUnreadable, GuardActed, GuardFailed};
 pub use issues::{IssueDiscarded, IssueHandedOver, IssueParked, IssueReplayed, IssueResent, ReportFenced};
 pub use webhooks::{
     DeliveryAskedFor, DeliveryTried, IssueMovedOn, IssueUnheardOf, IssuesHeld, IssuesSent, JournalAlone, JournalFailed,

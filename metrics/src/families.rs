@@ -88,9 +88,11 @@ families! {
     GUARD_THRESHOLD = Gauge "crossfade_guard_threshold" ["migration", "action"]
         "Evidence at which the guard acts.";
     GUARD_JUDGED = Gauge "crossfade_guard_judged_seconds" ["migration"]
-        "Age of the newest half second that was judged; NaN before the first.";
+        "Age of the newest half second that was judged; NaN before the first, absent where the guard is off.";
     GUARD_ACTIONS = Counter "crossfade_guard_actions_total" ["migration", "action"]
         "What this router's guard has done by itself.";
+    GUARD_FAILURES = Counter "crossfade_guard_failures_total" []
+        "Times that a guard of this router could not do what it had decided, which it then tries again, or not read what was stored of it.";
     OUTCOMES = Counter "crossfade_outcomes_total" ["migration", "result"]
         "Reports about work that ended later which this router took, by what became of them.";
     ISSUES_ARRIVED = Counter "crossfade_issues_arrived_total" ["migration", "result"]
@@ -203,6 +205,8 @@ families! {
         "Streams of events that were refused, because as many are open as may; such a page asks every two seconds instead.";
     ADMIN_SESSIONS_EVICTED = Counter "crossfade_admin_sessions_evicted_total" []
         "Sessions of browsers that ended early, because there were too many; whoever had one signs in again.";
+    ADMIN_OIDC_DROPPED = Counter "crossfade_admin_oidc_dropped_total" ["limit"]
+        "Sign-ins with OpenID Connect that were put off, or forgotten for newer ones, by the limit that they met.";
     BUILD_INFO = Gauge "crossfade_build_info" ["version"]
         "1, with the version of the router.";
     ACCESS_LOG_DROPPED = Counter "crossfade_access_log_dropped_total" []

@@ -56,7 +56,7 @@ pub use self::recording::{Recording, RecordingError, SLOTS_MAX};
 pub use self::replay::{Decision, Replay, replay};
 use self::situation::Situation;
 use self::step::{consider, minute_of};
-use crate::events::GuardActed;
+use crate::events::{EvidenceUnreadable, GuardActed, GuardFailed};
 use crate::notice::Notify;
 use crate::observe::Observer;
 use crate::rollback::Hand;
@@ -213,10 +213,7 @@ impl Judge {
             match (serde_json::from_str(&judged.engine), serde_json::from_str(&judged.status)) {
                 (Ok(engine), Ok(status)) => (mind.engine, mind.status) = (engine, status),
                 (Err(error), _) | (_, Err(error)) => {
-                    tracing::warn!(
-                        migration = %id, %error,
-                        "the stored evidence cannot be read and begins anew; if this repeats, look what else writes to this store"
-                    );
+                    EvidenceUnreadable { migration: &id, error: &error }.emit(self.observer.process());
                 }
             }
             minds.insert(id, mind);
@@ -362,11 +359,7 @@ impl Judge {
             }
         };
         if let Err(error) = done {
-            // Decided again with the next block, for as long as it should be done.
-            tracing::error!(
-                migration = %id, %error,
-                "what the guard decided could not be done, and is tried again; if this repeats, look at new and run `crossfade rollback {id} --reason TEXT`"
-            );
+            GuardFailed { migration: id, error: &error }.emit(process);
         }
     }
 

@@ -24,6 +24,7 @@ mod webhook;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use metrics::events::NoticeDropped;
 use metrics::notice::{Notice, Notify};
 use metrics::observe::{NotificationCells, Observer};
@@ -59,11 +60,17 @@ struct Shared {
 /// A target and the task that carries to it.
 #[derive(Debug)]
 struct Running {
-    name: String,
+    label: Arc<ArcSwap<Label>>,
     target: NotifyTarget,
     queue: mpsc::Sender<Arc<Notice>>,
     retire: watch::Sender<bool>,
     task: JoinHandle<()>,
+}
+
+/// What a target is called, which is its place in the file, and its counts.
+#[derive(Debug)]
+struct Label {
+    name: String,
     cells: Arc<NotificationCells>,
 }
 
@@ -82,8 +89,8 @@ impl Notifier {
         notifier
     }
 
-    /// Takes the targets of another file. One that stays as and where it was keeps what waits for it; what waits for one
-    /// that goes gets a last try.
+    /// Takes the targets of another file. One that stays as it was keeps what waits for it, wherever in the file it is now
+    /// and whatever it is called there; what waits for one that goes gets a last try.
     pub fn reload(&self, targets: &[NotifyTarget], dashboard_url: Option<&str>) {
         *lock(&self.0.dashboard_url) = dashboard_url.map(String::from);
         let names = names(targets);
@@ -91,22 +98,23 @@ impl Notifier {
         let mut running = lock(&self.0.running);
         let mut before = std::mem::take(&mut *running);
         for ((name, target), cells) in names.into_iter().zip(targets).zip(cells) {
-            let same = before.iter().position(|own| own.name == name && own.target == *target);
+            let label = Label { name, cells };
+            let same = before.iter().position(|own| own.target == *target);
             running.push(match same {
-                Some(at) => before.swap_remove(at),
-                None => self.launch(name, target.clone(), cells),
+                Some(at) => before.remove(at).renamed(label),
+                None => self.launch(label, target.clone()),
             });
         }
         before.into_iter().for_each(|gone| drop(gone.retire()));
     }
 
-    fn launch(&self, name: String, target: NotifyTarget, cells: Arc<NotificationCells>) -> Running {
+    fn launch(&self, label: Label, target: NotifyTarget) -> Running {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let (retire, retired) = watch::channel(false);
-        let environment = Arc::clone(&self.0.environment);
-        let courier = Courier { name: name.clone(), target: target.clone(), environment, cells: Arc::clone(&cells) };
+        let (label, environment) = (Arc::new(ArcSwap::from_pointee(label)), Arc::clone(&self.0.environment));
+        let courier = Courier { label: Arc::clone(&label), target: target.clone(), environment };
         let task = tokio::spawn(courier.run(waiting, retired));
-        Running { name, target, queue, retire, task, cells }
+        Running { label, target, queue, retire, task }
     }
 
     /// Tells every target that wants to know; one that could not tell a repetition only if `speaks`.
@@ -121,7 +129,8 @@ impl Notifier {
         for own in lock(&self.0.running).iter() {
             let wanted = own.target.wants(notice.kind) && (speaks || own.target.channel.knows_repetitions());
             if wanted && own.queue.try_send(Arc::clone(&notice)).is_err() {
-                NoticeDropped { target: &own.name, notice: &notice, waiting: WAITING_MAX }.emit(&own.cells);
+                let label = own.label.load();
+                NoticeDropped { target: &label.name, notice: &notice, waiting: WAITING_MAX }.emit(&label.cells);
             }
         }
     }
@@ -134,13 +143,16 @@ impl Notifier {
     /// Gives what waits a last try, and ends.
     pub async fn shutdown(&self) {
         let running = std::mem::take(&mut *lock(&self.0.running));
-        let carrying: Vec<(String, JoinHandle<()>)> = running.into_iter().map(Running::retire).collect();
+        let carrying: Vec<(Arc<Label>, JoinHandle<()>)> = running.into_iter().map(Running::retire).collect();
         let deadline = tokio::time::Instant::now() + FAREWELL;
-        for (target, task) in carrying {
+        for (label, task) in carrying {
             let abort = task.abort_handle();
             if tokio::time::timeout_at(deadline, task).await.is_err() {
                 abort.abort();
-                tracing::warn!(target, "ended before every notice was sent; the history has what they tell");
+                tracing::warn!(
+                    target = label.name,
+                    "ended before every notice was sent; the history has what they tell"
+                );
             }
         }
     }
@@ -153,9 +165,14 @@ impl Notify for Notifier {
 }
 
 impl Running {
+    fn renamed(self, label: Label) -> Self {
+        self.label.store(Arc::new(label));
+        self
+    }
+
     /// Closes the queue and says that there is no time for pauses any more.
-    fn retire(self) -> (String, JoinHandle<()>) {
+    fn retire(self) -> (Arc<Label>, JoinHandle<()>) {
         self.retire.send_replace(true);
-        (self.name, self.task)
+        (self.label.load_full(), self.task)
     }
 }

@@ -36,7 +36,7 @@ test("sign in, ramp, trouble on new, an automatic rollback that appears by itsel
   await world.new.set("failing");
   await until("the screen shows the rollback", async () => /emergency/i.test(await tab.text("mode")));
   await until("both routers have confirmed", async () => /2\D+2/.test(await tab.text("routers")));
-  await tab.by("decision-record").filter({ hasText: /guard/ }).filter({ hasText: /failed/ }).waitFor();
+  await tab.by("decision-record").filter({ hasText: /guard/ }).filter({ hasText: /fail/ }).waitFor();
   assert.equal(loads, 0, "without a reload");
   assert.equal(load.answers.failed, 0, "and no caller has met a failure");
   await world.new.set("well");

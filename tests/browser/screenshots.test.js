@@ -42,9 +42,9 @@ test("pictures", { skip: !asked && "SCREENSHOTS=1 asks for them" }, async (t) =>
   mkdirSync(FOLDER, { recursive: true });
   const more = [{ id: "search", labels: { legacy: "Solr", new: "Tantivy" }, parallel: { noise: "20%" } }, { id: "invoices", labels: { legacy: "Monolith", new: "Service" } }, { id: "sessions" }];
   const world = await World.start(t, { routers: 3, more, environment: "production", issues: { actions: ["opened"] } });
-  const page = (fields) => () => ({ took_at: new Date().toISOString(), page: 1, total: 3, currency: "EUR", items: [{ id: 17, name: "Lamp" }], ...fields });
-  world.legacy.body = page({ price: 12.5 });
-  world.new.body = page({ price: "12.50", currency: undefined });
+  const page = (fields) => [{ page: 1, total: 3, currency: "EUR", items: [{ id: 17, name: "Lamp" }], ...fields }, { moment: "took_at" }];
+  await world.legacy.answers(...page({ price: 12.5 }));
+  await world.new.answers(...page({ price: "12.50", currency: undefined }));
   world.load({ rate: 160, paths: ["/", "/", "/search/x", "/invoices/x", "/sessions/x"] });
   await world.api.mode(MIGRATION, "gradual", "the first users, with the team beside");
   for (const [percent, reason] of [[1, "one in a hundred"], [5, "no complaints"], [10, "a good night"]]) await world.api.rollout(MIGRATION, percent, reason);

@@ -240,6 +240,25 @@ async fn a_reload_changes_who_is_told() {
 }
 
 #[tokio::test]
+async fn a_target_that_only_moves_in_the_file_keeps_what_waits_for_it() {
+    let receiver = Backend::start("receiver").await;
+    for _ in 0..3 {
+        receiver.once("/hook", answers("HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"));
+    }
+    receiver.on("/hook", answers(response("204 No Content", "")));
+    let hook = webhook(&receiver, "/hook", "");
+    let world = world(std::slice::from_ref(&hook)).await;
+    world.router.roll_back().await;
+    wait_counted(&world, "webhook-0", "retried", 1.0).await;
+    let setup = Setup::new(world.legacy.address, world.new.address);
+    let setup = setup.with_top(&notify(&[webhook(&receiver, "/other", ""), hook]));
+    world.router.reload(&setup.file(world.router.directory())).await;
+    told(&receiver, "/hook", 4).await;
+    wait_counted(&world, "webhook-1", "sent", 1.0).await;
+    assert_eq!(world.router.metric("crossfade_notifications_total", "failed").await, Some(0.0));
+}
+
+#[tokio::test]
 async fn what_waits_for_a_target_that_goes_gets_a_last_try() {
     let receiver = Backend::start("receiver").await;
     // Longer than this test may take.

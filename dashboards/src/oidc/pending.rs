@@ -41,15 +41,17 @@ struct Waiting {
 pub(super) struct Pending(Mutex<BTreeMap<[u8; 32], Waiting>>);
 
 impl Pending {
-    /// Keeps one for the browser that holds this secret.
-    pub(super) fn keep(&self, state: &str, browser: &str, begun: Begun, now: Instant) {
+    /// Keeps one for the browser that holds this secret; whether another had to go for it.
+    pub(super) fn keep(&self, state: &str, browser: &str, begun: Begun, now: Instant) -> bool {
         let mut all = self.lock();
         all.retain(|_, own| !own.is_over(now));
-        if all.len() >= PENDING_MAX {
+        let is_full = all.len() >= PENDING_MAX;
+        if is_full {
             let oldest = all.iter().min_by_key(|(_, own)| own.since).map(|(state, _)| *state);
             oldest.and_then(|state| all.remove(&state));
         }
         all.insert(digest(state.as_bytes()), Waiting { browser: digest(browser.as_bytes()), since: now, begun });
+        is_full
     }
 
     /// Gives one out, once, and only to the browser that began it.
@@ -125,7 +127,8 @@ mod tests {
         let (pending, now) = (Pending::default(), Instant::now());
         let later = |step: usize| now + Duration::from_millis(step as u64);
         for step in 0..=PENDING_MAX {
-            pending.keep(&step.to_string(), "browser", begun("n"), later(step));
+            let has_dropped = pending.keep(&step.to_string(), "browser", begun("n"), later(step));
+            assert_eq!(has_dropped, step == PENDING_MAX, "{step}");
         }
         assert_eq!(pending.lock().len(), PENDING_MAX);
         assert!(pending.take("0", "browser", later(PENDING_MAX)).is_none(), "the oldest is forgotten");

@@ -24,7 +24,7 @@ pub(crate) struct ResentView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     next_since: Option<Timestamp>,
-    /// What was delivered before this is not looked at; name it by its id.
+    /// There may be older ones that were asked for: what was delivered before this was not looked at; name it by its id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,

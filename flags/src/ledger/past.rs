@@ -30,7 +30,7 @@ pub struct Delivered {
     pub events: Vec<DeliveryId>,
     /// There are more: when the first of those was delivered.
     pub next_ms: Option<u64>,
-    /// What was delivered before this is not looked at.
+    /// There may be older ones that were asked for: what was delivered before this was not looked at.
     pub from_ms: Option<u64>,
 }
 
@@ -42,7 +42,8 @@ impl Delivered {
                 && (past.since_ms..past.until_ms).contains(&event.at_ms)
                 && past.issue.as_ref().is_none_or(|issue| event.issue.as_ref() == Some(issue))
         };
-        let mut found = Self { from_ms: events.last().map(|event| event.at_ms), ..Self::default() };
+        let oldest = events.last().filter(|_| events.len() >= LOOKED_MAX).map(|event| event.at_ms);
+        let mut found = Self { from_ms: oldest.filter(|oldest| past.since_ms < *oldest), ..Self::default() };
         for event in events.iter().rev().filter(is_meant) {
             // One of parallel mode was delivered to both.
             let Ok(id) = DeliveryId::new(&event.detail) else { continue };
@@ -143,11 +144,25 @@ mod tests {
             let past = Past { issue: issue.map(|own| IssueId::new(own).unwrap()), since_ms, until_ms };
             let found = Delivered::among(&events, &past, limit);
             assert_eq!(found.events.iter().map(DeliveryId::as_str).collect::<Vec<_>>(), expected);
-            assert_eq!((found.next_ms, found.from_ms), (next_ms, Some(1)));
+            assert_eq!((found.next_ms, found.from_ms), (next_ms, None), "there is nothing older");
         };
         check(None, 0, 10, 9, &["a1", "b1", "a2", "a3"], None);
         check(Some("a"), 0, 10, 2, &["a1", "a2"], Some(5));
         check(Some("a"), 2, 5, 9, &["a2"], None);
         check(Some("c"), 0, 10, 9, &[], None);
+    }
+
+    #[test]
+    fn it_is_told_how_far_back_was_looked_where_there_may_be_more() {
+        let check = |events: usize, since_ms, from_ms| {
+            let events = vec![event(7, "a", What::Received, "a1"); events];
+            let past = Past { issue: None, since_ms, until_ms: 10 };
+            assert_eq!(Delivered::among(&events, &past, 9).from_ms, from_ms, "{} since {since_ms}", events.len());
+        };
+        check(0, 0, None);
+        check(LOOKED_MAX - 1, 0, None);
+        check(LOOKED_MAX, 0, Some(7));
+        check(LOOKED_MAX, 6, Some(7));
+        check(LOOKED_MAX, 7, None);
     }
 }

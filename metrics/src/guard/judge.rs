@@ -17,9 +17,6 @@ use super::settings::GuardSettings;
 use super::streams::{Parts, Streams, hold_mean, rollback_mean};
 use crate::sequential::Evidence;
 
-/// Counts that are older say nothing about now.
-const COUNTS_AGE_MAX_SECONDS: f64 = 5.0;
-
 /// New without a request for so long is not being tested.
 const SILENCE_MAX_SECONDS: f64 = 600.0;
 
@@ -55,8 +52,6 @@ pub struct Standing {
     pub expects_new_traffic: bool,
     /// Since new last had a request.
     pub new_silent_seconds: f64,
-    /// Since counts of this fleet last arrived.
-    pub counts_age_seconds: f64,
     /// What health checks say of legacy, where there are any.
     pub legacy_probe: Option<bool>,
     /// Requests a second that legacy had in the last ten minutes, copies included.
@@ -102,7 +97,6 @@ pub enum Why {
     Recovered,
     SecondHit,
     NoTraffic,
-    StaleCounts,
 }
 
 /// What should be done.
@@ -284,9 +278,6 @@ impl Case<'_> {
 
     fn no_data(&self) -> Option<Why> {
         let standing = self.standing;
-        if standing.counts_age_seconds > COUNTS_AGE_MAX_SECONDS {
-            return Some(Why::StaleCounts);
-        }
         let is_silent = standing.expects_new_traffic && standing.new_silent_seconds >= SILENCE_MAX_SECONDS;
         is_silent.then_some(Why::NoTraffic)
     }
@@ -370,12 +361,9 @@ impl Case<'_> {
         match action {
             Action::None => String::new(),
             Action::ReleaseHold => "evidence against new is gone, so progress may go on".into(),
-            Action::NoData { why: Why::NoTraffic } => {
+            Action::NoData { .. } => {
                 "new had no request for ten minutes, so nothing is known of it; send it traffic or lower the percentage"
                     .into()
-            }
-            Action::NoData { .. } => {
-                "the fleet's counts are too old to judge; look at the store and the routers".into()
             }
             Action::Notify { .. } => {
                 let limit = self.settings.mean_duration_limit_seconds();
@@ -389,7 +377,7 @@ impl Case<'_> {
 
     fn reason(&self, why: Why, complaint: &str) -> String {
         match why {
-            Why::Evidence | Why::NoTraffic | Why::StaleCounts => complaint.into(),
+            Why::Evidence | Why::NoTraffic => complaint.into(),
             Why::SharedDependency => {
                 "both systems are below the floor and new is no worse; look at what they share, a rollback would not help".into()
             }

@@ -45,7 +45,6 @@ fn standing() -> Standing {
         exposure: 0.1,
         expects_new_traffic: true,
         new_silent_seconds: 0.0,
-        counts_age_seconds: 0.6,
         legacy_probe: None,
         legacy_per_second: 180.0,
         requests_per_second: 200.0,
@@ -214,8 +213,6 @@ fn cold_legacy_gets_slices_unless_new_is_hopeless() {
 
 #[test]
 fn no_data_is_neither_good_nor_bad() {
-    let stale = Standing { counts_age_seconds: 5.1, ..standing() };
-    check_standing(&bad(), stale, Action::NoData { why: Why::StaleCounts });
     let silent = Standing { new_silent_seconds: 600.0, ..standing() };
     check_standing(&sound(), silent, Action::NoData { why: Why::NoTraffic });
     check_standing(&sound(), Standing { expects_new_traffic: false, ..silent }, Action::None);
@@ -423,7 +420,7 @@ proptest! {
         fold(&mut streams, 3, &seen);
         let standing = Standing {
             exposure: numbers[5],
-            counts_age_seconds: numbers[6],
+            new_silent_seconds: numbers[6],
             last_hit_seconds: Some(numbers[7]),
             ..standing()
         };

@@ -360,7 +360,6 @@ impl Mind {
             },
             expects_new_traffic: at.expects_new(),
             new_silent_seconds: seconds(at.slot.0.saturating_sub(silent_since)),
-            counts_age_seconds: 0.0,
             legacy_probe: at.legacy_probe,
             legacy_per_second: match at.definition.guard.legacy {
                 LegacyWarmth::Measured => served,

@@ -20,7 +20,7 @@ use super::process::{OutcomeResult, ProcessTotals};
 use super::totals::{EndpointTotals, WorkerTotals};
 use super::webhooks::{Reconciled, Unsigned};
 use super::{EndpointName, InUse, MigrationTotals, Observer, lock};
-use crate::events::GuardActed;
+use crate::events::{GuardActed, SignInLimit};
 use crate::families::{self, Family, Kind};
 use crate::guard::Measure;
 use crate::mismatch::{Compared, ComparisonTotals, Standing, Totals};
@@ -289,6 +289,9 @@ impl Page {
         self.gauge(&families::CONFIG_INFO, &[&totals.config_hash], 1.0);
         self.counter(&families::ADMIN_STREAMS_REFUSED, &[], totals.streams_refused);
         self.counter(&families::ADMIN_SESSIONS_EVICTED, &[], totals.sessions_evicted);
+        for (limit, value) in SignInLimit::ALL.into_iter().zip(totals.sign_ins_dropped) {
+            self.counter(&families::ADMIN_OIDC_DROPPED, &[limit.name()], value);
+        }
         self.gauge(&families::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
     }
 
@@ -333,6 +336,7 @@ impl Page {
     /// What the guards say; of a migration that nobody has judged yet, that it runs.
     fn guards(&mut self, board: &Board, totals: &ProcessTotals) {
         let now = Timestamp::now();
+        self.counter(&families::GUARD_FAILURES, &[], totals.guard_failures);
         for (id, outcomes) in &totals.outcomes {
             for (result, value) in OutcomeResult::ALL.into_iter().zip(outcomes) {
                 self.counter(&families::OUTCOMES, &[id.as_str(), result.name()], *value);
@@ -340,6 +344,7 @@ impl Page {
         }
         for (id, acts) in &totals.guard_acts {
             let status = board.get(id).unwrap_or_default();
+            let is_guarded = totals.standings.get(id).is_some_and(|standing| standing.is_guarded);
             let id = id.as_str();
             for state in State::ALL {
                 let value = if state == status.state { 1.0 } else { 0.0 };
@@ -349,8 +354,10 @@ impl Page {
                 let value = status.evidence.get(measure).copied().unwrap_or(1.0);
                 self.gauge(&families::GUARD_EVIDENCE, &[id, measure], value);
             }
-            let age = status.judged.map_or(f64::NAN, |judged| now.duration_since(judged).as_secs_f64());
-            self.gauge(&families::GUARD_JUDGED, &[id], age);
+            if is_guarded {
+                let age = status.judged.map_or(f64::NAN, |judged| now.duration_since(judged).as_secs_f64());
+                self.gauge(&families::GUARD_JUDGED, &[id], age);
+            }
             for (action, value) in GuardActed::ACTIONS.into_iter().zip(acts) {
                 self.counter(&families::GUARD_ACTIONS, &[id, action], *value);
             }

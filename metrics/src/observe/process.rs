@@ -10,11 +10,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use flags::guard::GuardAction;
 use flags::watch::Counts;
 use flags::{BasisPoints, MigrationId, Mode, Revision, Snapshot};
 
 use super::lock;
-use crate::events::GuardActed;
+use crate::events::{GuardActed, LogLimit, SignInLimit};
 use crate::guard::Thresholds;
 
 /// What became of a report about work that ended later.
@@ -43,6 +44,7 @@ impl OutcomeResult {
 
 const OUTCOMES: usize = OutcomeResult::ALL.len();
 const GUARD_ACTIONS: usize = GuardActed::ACTIONS.len();
+const SIGN_IN_LIMITS: usize = SignInLimit::ALL.len();
 
 /// Where one migration stands in the snapshot that this router serves from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +52,8 @@ pub(super) struct Standing {
     pub(super) mode: Mode,
     pub(super) share: BasisPoints,
     pub(super) problem: bool,
+    /// Its guard is not off.
+    pub(super) is_guarded: bool,
     /// Evidence at which the guard holds, brakes and rolls back.
     pub(super) thresholds: [f64; 3],
 }
@@ -79,6 +83,9 @@ pub struct ProcessCells {
     config_hash: Mutex<String>,
     streams_refused: AtomicU64,
     sessions_evicted: AtomicU64,
+    sign_ins_dropped: [AtomicU64; SIGN_IN_LIMITS],
+    guard_failures: AtomicU64,
+    pub(crate) guard_log: LogLimit,
 }
 
 impl ProcessCells {
@@ -105,6 +112,9 @@ impl ProcessCells {
             config_hash: Mutex::default(),
             streams_refused: AtomicU64::new(0),
             sessions_evicted: AtomicU64::new(0),
+            sign_ins_dropped: Default::default(),
+            guard_failures: AtomicU64::new(0),
+            guard_log: LogLimit::default(),
         }
     }
 
@@ -116,7 +126,8 @@ impl ProcessCells {
                 let mode = snapshot.effective_mode(at);
                 let thresholds = thresholds(migration.guard.alpha);
                 let (share, problem) = (placed.document.share, placed.problem.is_some());
-                let standing = Standing { mode, share, problem, thresholds };
+                let is_guarded = migration.guard.action != GuardAction::Off;
+                let standing = Standing { mode, share, problem, is_guarded, thresholds };
                 (migration.id.clone(), standing)
             })
             .collect();
@@ -205,6 +216,14 @@ impl ProcessCells {
         self.sessions_evicted.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn sign_in_dropped(&self, limit: SignInLimit) {
+        self.sign_ins_dropped[limit as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn guard_failed(&self) {
+        self.guard_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts rollbacks of these from now on, and of no others.
     pub(super) fn declare_migrations(&self, named: &BTreeSet<&MigrationId>) {
         let mut rollbacks = lock(&self.rollbacks);
@@ -248,6 +267,8 @@ impl ProcessCells {
             config_hash: lock(&self.config_hash).clone(),
             streams_refused: load(&self.streams_refused),
             sessions_evicted: load(&self.sessions_evicted),
+            sign_ins_dropped: self.sign_ins_dropped.each_ref().map(load),
+            guard_failures: load(&self.guard_failures),
         }
     }
 }
@@ -282,4 +303,6 @@ pub(super) struct ProcessTotals {
     pub(super) config_hash: String,
     pub(super) streams_refused: u64,
     pub(super) sessions_evicted: u64,
+    pub(super) sign_ins_dropped: [u64; SIGN_IN_LIMITS],
+    pub(super) guard_failures: u64,
 }

@@ -98,7 +98,6 @@ impl Ramp<'_> {
             exposure: self.share,
             expects_new_traffic: true,
             new_silent_seconds: since(self.new_seen),
-            counts_age_seconds: BLOCK_SECONDS,
             legacy_probe: None,
             legacy_per_second: self.world.per_second * (1.0 - self.share),
             requests_per_second: self.world.per_second,

@@ -323,7 +323,7 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
             eprintln!("there are more: repeat the command with --since {}", cell(&answer["next_since"]));
         }
         if let Some(from) = answer["from"].as_str() {
-            eprintln!("looked back to {from}: what was delivered before is found by --delivery alone");
+            eprintln!("only the newest 20,000 things that happened were looked at, back to {from}: what was delivered before is found by --delivery alone");
         }
         let row = |one: &Value| {
             let [issue, side] = ["issue", "side"].map(|name| one[name].as_str().unwrap_or_default().to_owned());

@@ -9,12 +9,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use metrics::events::{NoticeGivenUp, NoticeRetried, NoticeSent};
 use metrics::notice::Notice;
-use metrics::observe::NotificationCells;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::Label;
 use super::message::messages;
 use super::retry::{Undelivered, pause};
 use super::sender::Sender;
@@ -25,10 +26,10 @@ const RETIRED_FOR: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Courier {
-    pub(super) name: String,
+    /// Another one when the target moves in the file.
+    pub(super) label: Arc<ArcSwap<Label>>,
     pub(super) target: NotifyTarget,
     pub(super) environment: Arc<str>,
-    pub(super) cells: Arc<NotificationCells>,
 }
 
 impl Courier {
@@ -48,15 +49,18 @@ impl Courier {
                 Err(problem) => Err(problem.clone()),
             };
             match delivered {
-                Ok(()) => NoticeSent { target: &self.name, notice: &notice }.emit(&self.cells),
+                Ok(()) => {
+                    let label = self.label.load();
+                    NoticeSent { target: &label.name, notice: &notice }.emit(&label.cells);
+                }
                 Err(problem) => self.given_up(&notice, &problem),
             }
         }
     }
 
     fn given_up(&self, notice: &Notice, problem: &Undelivered) {
-        let (target, problem) = (self.name.as_str(), problem.to_string());
-        NoticeGivenUp { target, notice, problem: &problem }.emit(&self.cells);
+        let (label, problem) = (self.label.load(), problem.to_string());
+        NoticeGivenUp { target: &label.name, notice, problem: &problem }.emit(&label.cells);
     }
 
     async fn deliver(
@@ -67,8 +71,8 @@ impl Courier {
     ) -> Result<(), Undelivered> {
         for message in messages(&self.target.channel, notice, &self.environment) {
             let again = |problem: &Undelivered, after: Duration| {
-                let (target, problem) = (self.name.as_str(), problem.to_string());
-                NoticeRetried { target, notice, problem: &problem, after }.emit(&self.cells);
+                let (label, problem) = (self.label.load(), problem.to_string());
+                NoticeRetried { target: &label.name, notice, problem: &problem, after }.emit(&label.cells);
             };
             persist(|| sender.send(&message), again, retired).await?;
         }

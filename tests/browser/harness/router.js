@@ -15,7 +15,7 @@ export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 /** Who signs in: the secret is `ROLE-secret`. The admin has the name of a person, as people see it in a history. */
 export const PEOPLE = { viewer: "viewer", operator: "otto", admin: "ann" };
 
-/** Of what a router printed, where a test failed. */
+/** Of what a router printed, where a test failed: so many lines about requests, and so many of all others. */
 const LINES_TOLD = 40;
 
 export const secret = (role) => `${role}-secret`;
@@ -55,7 +55,7 @@ export class Router {
   static async start(t, setup) {
     const router = new Router(setup);
     after(t, () => router.kill());
-    onFailure(t, () => t.diagnostic(`the router on ${router.admin} printed:\n${router.program?.lines.slice(-LINES_TOLD).join("\n")}`));
+    onFailure(t, () => t.diagnostic(`the router on ${router.admin} printed:\n${router.told().join("\n")}`));
     await router.launch();
     return router;
   }
@@ -85,6 +85,14 @@ export class Router {
 
   get url() {
     return `http://${this.admin}`;
+  }
+
+  /** The newest of what it printed. What it says of requests is most of it, and must not push out why they went as they did. */
+  told() {
+    const lines = this.program?.lines ?? [];
+    const isAccess = (line) => line.includes(" access: ");
+    const told = new Set([lines.filter(isAccess), lines.filter((line) => !isAccess(line))].flatMap((some) => some.slice(-LINES_TOLD)));
+    return lines.filter((line) => told.has(line));
   }
 
   /** Ends it at once, as a crash would. */

@@ -5,6 +5,17 @@ import { connect, createServer } from "node:net";
 
 import { after } from "./after.js";
 
+/**
+ * Resets a connection, or closes one that ends by itself already or is not there yet. Node (20) does not close a socket at all whose
+ * `shutdown` is under way when it is reset: it is told EINVAL, keeps the handle, and its process never ends.
+ *
+ * @param {import("node:net").Socket} socket
+ */
+function reset(socket) {
+  if (socket.connecting || socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 export class Wire {
   static async start(t, target) {
     const wire = new Wire(target);
@@ -48,7 +59,7 @@ export class Wire {
 
   /** Resets every connection; new ones are taken. */
   cut() {
-    for (const socket of this.sockets) socket.resetAndDestroy();
+    for (const socket of this.sockets) reset(socket);
   }
 
   /** Resets requests whose head matches, and those that are open. */
@@ -70,10 +81,10 @@ export class Wire {
         this.sockets.delete(from);
         to.destroy();
       });
-      from.on("error", () => to.resetAndDestroy());
+      from.on("error", () => reset(to));
     }
     browser.on("data", (piece) => {
-      if (this.blocked?.test(piece.toString("latin1"))) browser.resetAndDestroy();
+      if (this.blocked?.test(piece.toString("latin1"))) reset(browser);
       else router.write(piece);
     });
     browser.on("end", () => router.end());

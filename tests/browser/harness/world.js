@@ -17,7 +17,8 @@ export const MIGRATION = "shop";
 export const WEBHOOKS = "/webhooks/github";
 const WEBHOOK_SECRET = "a secret of webhooks";
 
-const HEALTH = { path: "/health", interval: "1s", timeout: "1s" };
+/** A machine that is busy makes nobody dead: what is off refuses at once. */
+const HEALTH = { path: "/health", interval: "1s", timeout: "10s" };
 
 export class World {
   /**

@@ -47,7 +47,7 @@ enum Meant {
 /// an issue or a time, 200 with one call.
 ///
 /// Bodies are kept for a day after the delivery. By issue or time, events are found among the newest 20,000 things that
-/// happened; `from` says how far back that is. What went to the other side since is not sent.
+/// happened; `from` says how far back that is, where there may be older ones. What went to the other side since is not sent.
 #[utoipa::path(
     post, path = "/issues/replay-delivered", tag = "issues", params(TouchParams), request_body = AgainBody,
     responses((status = 200, body = ResentView))

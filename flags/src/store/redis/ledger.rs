@@ -32,7 +32,7 @@
 //! Not supported: an eviction policy other than `noeviction`, under which Redis may forget an event that was answered.
 
 mod confirm;
-mod copied;
+pub(super) mod copied;
 mod duty;
 mod people;
 mod read;

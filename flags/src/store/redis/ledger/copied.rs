@@ -29,10 +29,10 @@ use crate::store::StoreError;
 const WAIT_MS: u64 = 1_000;
 
 /// How often the server is asked for its replicas while all have followed.
-const LOOK: Duration = Duration::from_secs(5);
+pub(in crate::store::redis) const LOOK: Duration = Duration::from_secs(5);
 
 /// How long a replica that has gone is awaited.
-const MISSED: Duration = Duration::from_secs(10);
+pub(in crate::store::redis) const MISSED: Duration = Duration::from_secs(10);
 
 /// Who waits for a replica.
 #[derive(Default)]

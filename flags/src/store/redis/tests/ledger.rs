@@ -6,6 +6,7 @@ use super::servers::{Server, until};
 use super::*;
 use crate::store::conformance::ledger as suite;
 use crate::store::ledger::{Durability, Preflight};
+use crate::store::redis::ledger::copied::{LOOK, MISSED};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_ledger_does_what_every_ledger_does() {
@@ -84,6 +85,65 @@ async fn what_was_written_is_copied_to_a_replica_before_anybody_relies_on_it() {
     };
     until("the replica has gone", gone).await;
     open(&primary.address()).ledger().copied().await.expect("one that never saw a replica awaits none");
+}
+
+/// Lets so much time pass at once, for all that waits by the clock of the runtime.
+async fn after(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// A primary with a replica that follows it.
+async fn pair() -> Option<(Server, Server)> {
+    let primary = Server::start(&["--repl-diskless-sync-delay", "0"]).await?;
+    let port = primary.port.to_string();
+    let replica = Server::start(&["--replicaof", "127.0.0.1", &port]).await?;
+    // The primary hears of it later than the replica itself.
+    until("the replica follows", async || primary.text(&["INFO", "replication"]).await.contains("state=online")).await;
+    Some((primary, replica))
+}
+
+#[tokio::test]
+async fn a_replica_that_has_gone_is_awaited_for_ten_seconds() {
+    let Some((primary, replica)) = pair().await else { return };
+    let store = open(&primary.address());
+    store.load().await.unwrap();
+    store.ledger().copied().await.unwrap();
+    drop(replica);
+    until("the primary has lost it", async || !primary.text(&["INFO", "replication"]).await.contains("slave0:")).await;
+    // It was seen a moment ago, and is looked for again by who asks after that.
+    after(LOOK).await;
+    let gone = store.ledger().copied().await.unwrap_err();
+    assert!(gone.is_transient() && gone.to_string().contains("the replica of Redis has gone"), "{gone}");
+    after(MISSED).await;
+    store.ledger().copied().await.expect("nobody waits any longer for one that stays away");
+    let port = primary.port.to_string();
+    let Some(_replica) = Server::start(&["--replicaof", "127.0.0.1", &port]).await else { return };
+    until("it is back", async || primary.text(&["INFO", "replication"]).await.contains("state=online")).await;
+    after(LOOK).await;
+    store.ledger().copied().await.unwrap();
+}
+
+/// A router learns of another primary a moment after the sentinels. What it sent went to the first one, whose replica alone
+/// can say that it has it.
+#[tokio::test]
+async fn a_replica_of_another_server_says_nothing_of_what_this_one_was_told() {
+    let Some((first, _its_replica)) = pair().await else { return };
+    let Some((second, _other_replica)) = pair().await else { return };
+    let monitor = format!("sentinel monitor main 127.0.0.1 {} 1", first.port);
+    let Some(sentinel) = Server::start(&["--sentinel", &monitor]).await else { return };
+    let address = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port);
+    let store = open(&address);
+    // The moment lasts until it asks the sentinels by itself.
+    store.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    store.load().await.unwrap();
+    sentinel.run(&["SENTINEL", "REMOVE", "main"]).await;
+    sentinel.run(&["SENTINEL", "MONITOR", "main", "127.0.0.1", &second.port.to_string(), "1"]).await;
+    let other = store.ledger().copied().await.unwrap_err();
+    assert!(other.is_transient() && other.to_string().contains("another server of `store.redis`"), "{other}");
+    assert_eq!(second.run(&["DBSIZE"]).await, Value::Int(0), "it was asked nothing");
+    open(&address).ledger().copied().await.expect("whoever talks to the second one may believe it");
 }
 
 #[tokio::test]
