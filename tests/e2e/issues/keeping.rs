@@ -122,6 +122,15 @@ async fn two_routers_share_one_ledger_and_one_takes_over() {
     assert_eq!(again.status(), 200, "a duplicate is known to both");
     let ids: Vec<String> = (1..=10).map(|number| format!("d-{number}")).collect();
     Hooks::arrives(&hooks.legacy, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    // What a router has sent and not yet settled when it dies is its own until its claim ends.
+    let settled = || async {
+        let mut answers = 0.0;
+        for router in [&hooks.router, &other] {
+            answers += router.metric("crossfade_issues_answers_total", "shop").await.unwrap_or_default();
+        }
+        (answers >= 10.0).then_some(())
+    };
+    wait_for("all ten are settled", settled).await;
     hooks.router.kill().await;
     assert_eq!(other.exchange(hook(11).request()).await.status(), 202);
     wait_until("the other one sends it", || Hooks::got(&hooks.legacy).len() == 11).await;
