@@ -103,11 +103,6 @@ impl Access {
         *self.ended.get_or_insert_with(Instant::now)
     }
 
-    /// Lets go of the tables once the request is counted: a tunnel may outlive them by hours.
-    pub(crate) fn release(&mut self) {
-        self.decision = None;
-    }
-
     /// Counts the request. `streamed` answers took their time on the way, which is not the router's.
     pub(crate) fn finish(&mut self, worker: &Worker, status: u16, head: &RequestHead, peer: &Peer, streamed: bool) {
         let ended = self.end();

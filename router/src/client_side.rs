@@ -135,6 +135,10 @@ impl Session {
                 After::KeepAlive => self.fresh = false,
                 After::Close => return self.linger().await,
                 After::Abort => return,
+                // Boxed as well, for those that open none.
+                After::Joined(joined) => {
+                    return Box::pin(joined.run(&mut self.conn, &mut self.timer, &self.peer)).await;
+                }
             }
         }
     }

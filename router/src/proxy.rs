@@ -36,7 +36,7 @@ use crate::h1::write::{self, Onward, Relayed};
 use crate::headers::{self, Peer};
 use crate::mirror::{self, Original, Shadow};
 use crate::timer::Timer;
-use crate::tunnel;
+use crate::tunnel::{Joined, Standing, Tunnel};
 use crate::upstream::{Purpose, Upstream};
 use crate::worker::Worker;
 
@@ -66,13 +66,15 @@ impl Exchange {
 }
 
 /// What becomes of the caller's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     KeepAlive,
     /// The answer is whole; what the caller may still send is not wanted.
     Close,
     /// The answer was cut short, or the caller is gone.
     Abort,
+    /// It is one end of a tunnel. What a request needs is given back before that begins, because it may stay for hours:
+    /// memory, the tables of an old file, and its place among the requests in flight.
+    Joined(Box<Joined>),
 }
 
 /// One request on its way through.
@@ -118,8 +120,8 @@ impl<C: Caller> Call<'_, C> {
         self.access.first_byte = Some(first_byte);
         if self.exchange.answer.status == 101 {
             self.access.settle(Some(Ok(101)), first_byte);
-            drop(upstream);
-            return Box::pin(self.switch(place, answered)).await;
+            let Some(joined) = self.switch(&place, answered) else { return self.fail(ProxyError::TunnelLimit).await };
+            return After::Joined(joined);
         }
         self.respond(&place, answered, first_byte).await
     }
@@ -332,29 +334,22 @@ impl<C: Caller> Call<'_, C> {
         }
     }
 
-    /// Joins both connections to a tunnel, now that the upstream has agreed to switch protocols.
-    async fn switch(&mut self, place: Place, mut answered: Answered) -> After {
+    /// Tells the caller of a tunnel, now that the upstream has agreed to switch protocols; `None` where there are too many.
+    fn switch(&mut self, place: &Place, answered: Answered) -> Option<Box<Joined>> {
         let Exchange { request, answer, additions } = &mut *self.exchange;
         let generation = &place.tables.generation;
-        let Some(tunnel) = tunnel::Tunnel::open(self.worker, generation.limits.tunnels) else {
-            return self.fail(ProxyError::TunnelLimit).await;
-        };
+        let tunnel = Tunnel::open(self.worker, generation.limits.tunnels)?;
         let protocol = request.upgrade.map(|protocol| protocol.of(&request.bytes)).unwrap_or_default();
         additions.clear();
         if generation.expose {
             expose(additions, &self.access);
         }
         self.caller.begin_switch(answer, additions, protocol);
-        let standing = tunnel::Standing::new(self.worker, &place, request, self.access.side());
+        let standing = Standing::new(self.worker, place, request, self.access.side());
         self.access.finish(self.worker, 101, request, self.peer, true);
-        // What a request needs is given back, because a tunnel may stay for hours: memory, the tables of an old file, and
-        // its place among the requests in flight.
-        self.worker.give_exchange(Box::new(std::mem::take(self.exchange)));
-        self.access.release();
-        drop(place);
-        answered.place = None;
-        tunnel.run(self.caller, &mut answered.conn, self.timer, self.peer, standing).await;
-        After::Abort
+        let Answered { conn: upstream, in_flight, place: among_requests, .. } = answered;
+        drop(among_requests);
+        Some(Box::new(Joined { tunnel, upstream, in_flight, standing }))
     }
 
     async fn answer_locally(&mut self, respond: &Respond) -> After {

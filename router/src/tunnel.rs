@@ -23,6 +23,7 @@ use crate::h1::conn::Conn;
 use crate::h1::framing::Framing;
 use crate::headers::Peer;
 use crate::timer::Timer;
+use crate::upstream::InFlight;
 use crate::worker::{TICK, Worker};
 pub(crate) use standing::Standing;
 use standing::{Departure, part};
@@ -49,6 +50,24 @@ impl Drop for Tunnel {
         if let Some(sleeper) = self.sleeper {
             self.worker.tunnels.borrow_mut().leave(sleeper);
         }
+    }
+}
+
+/// A tunnel of which the caller was told, and its other end.
+pub(crate) struct Joined {
+    pub(crate) tunnel: Tunnel,
+    pub(crate) upstream: Box<Conn>,
+    /// Its endpoint is asked less while it stays.
+    pub(crate) in_flight: InFlight,
+    pub(crate) standing: Option<Standing>,
+}
+
+impl Joined {
+    /// Moves what comes from either end until the tunnel ends.
+    pub(crate) async fn run<C: Caller>(self: Box<Self>, caller: &mut C, timer: &mut Timer, peer: &Peer) {
+        let Self { tunnel, mut upstream, in_flight, standing } = *self;
+        tunnel.run(caller, &mut upstream, timer, peer, standing).await;
+        drop(in_flight);
     }
 }
 
@@ -130,7 +149,7 @@ impl Tunnel {
     }
 
     /// Joins the two until both directions have ended, one breaks, or it has to end for a reason of ours.
-    pub(crate) async fn run<C: Caller>(
+    async fn run<C: Caller>(
         mut self,
         caller: &mut C,
         upstream: &mut Conn,
