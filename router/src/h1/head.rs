@@ -67,7 +67,7 @@ pub struct Persistence {
     pub upgrade: bool,
     /// It nominates a field that frames or routes the message, which is never of one hop.
     pub nominates_framing: bool,
-    /// It names more than [`OPTIONS_MAX`] options, and not all of them were looked at.
+    /// It names more options than are looked at.
     pub is_overlong: bool,
 }
 
