@@ -21,6 +21,7 @@ mod pattern;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use self::pattern::{HOST_BYTES_MAX, Segment};
@@ -144,13 +145,16 @@ impl Route {
 /// and every request passes through a few of these.
 type Fixed<T> = HashMap<Box<[u8]>, T, foldhash::fast::FixedState>;
 
-/// A segment of the templates. Small, and a table only where there are literals, because a request of one route of many finds
-/// none of its nodes in the cache.
+/// The nodes behind a node, by the text of their segment.
+type Literals = HashMap<SmallVec<[u8; 16]>, u32, foldhash::fast::FixedState>;
+
+/// A segment of the templates. Small, a table only where there are literals, and short texts and the first route where they
+/// are looked for, because a request of one route of many finds none of its nodes in the cache.
 #[derive(Debug, Default)]
 struct Node {
-    literals: Option<Box<Fixed<usize>>>,
+    literals: Option<Box<Literals>>,
     variable: Option<u32>,
-    routes: Vec<Leaf>,
+    routes: SmallVec<[Leaf; 1]>,
 }
 
 /// A route whose template is complete.
@@ -163,7 +167,7 @@ struct Leaf {
 
 impl Node {
     fn literal(&self, segment: &[u8]) -> Option<usize> {
-        self.literals.as_ref()?.get(segment).copied()
+        Some(*self.literals.as_ref()?.get(segment)? as usize)
     }
 
     fn variable(&self) -> Option<usize> {
@@ -194,12 +198,13 @@ impl Tree {
             at = known.unwrap_or_else(|| {
                 let new = self.nodes.len();
                 self.nodes.push(Node::default());
+                // A file of more segments is larger than a file may be.
+                let child = u32::try_from(new).unwrap_or(u32::MAX);
                 match segment {
                     Segment::Literal(text) => {
-                        self.nodes[at].literals.get_or_insert_default().insert(text.as_bytes().into(), new);
+                        self.nodes[at].literals.get_or_insert_default().insert(text.as_bytes().into(), child);
                     }
-                    // A file of so many segments is larger than a file may be.
-                    Segment::Variable(_) => self.nodes[at].variable = u32::try_from(new).ok(),
+                    Segment::Variable(_) => self.nodes[at].variable = Some(child),
                 }
                 new
             });
@@ -237,7 +242,7 @@ impl Tree {
                 }
             }
             Some((Segment::Variable(_), behind)) => {
-                let literals = node.literals.iter().flat_map(|literals| literals.values().copied());
+                let literals = node.literals.iter().flat_map(|literals| literals.values().map(|child| *child as usize));
                 for child in literals.chain(node.variable()) {
                     self.rivals(child, behind, rest, found);
                 }
