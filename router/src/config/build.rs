@@ -17,6 +17,7 @@ mod server;
 mod store;
 mod upstreams;
 
+use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(super) struct Building<'a> {
     pub(super) problems: Vec<Problem>,
     warnings: Vec<String>,
     without_effect: Vec<String>,
+    /// Where the router itself listens for traffic.
+    listens: Vec<SocketAddr>,
     /// Whether others can read what the store holds.
     store_is_shared: bool,
 }
@@ -56,8 +59,9 @@ pub(super) fn build(
     base: &Path,
     (purpose, problems): (Purpose, Vec<Problem>),
 ) -> Result<Config, Vec<Problem>> {
-    let (warnings, without_effect) = (Vec::new(), Vec::new());
-    let mut building = Building { base, purpose, source, problems, warnings, without_effect, store_is_shared: false };
+    let (warnings, without_effect, listens) = (Vec::new(), Vec::new(), Vec::new());
+    let mut building =
+        Building { base, purpose, source, problems, warnings, without_effect, listens, store_is_shared: false };
     let config = building.config(file);
     match config {
         Some(config) if building.problems.is_empty() => {

@@ -87,6 +87,7 @@ impl Server {
 impl Building<'_> {
     pub(super) fn server(&mut self, file: &File) -> Server {
         let listen = self.listen(file.listen.as_ref());
+        self.listens = listen.iter().map(|(address, _)| *address).collect();
         let admin = self.admin(file.admin.as_ref(), &listen);
         Server {
             environment: self.environment(file.environment.as_ref()),

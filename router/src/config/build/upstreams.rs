@@ -1,7 +1,7 @@
 //! Upstreams and their endpoints.
 
 use std::collections::HashMap;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -93,6 +93,11 @@ impl Building<'_> {
                         let problem = problem.also(first, "first here");
                         self.tell(problem);
                     }
+                    if self.listens.iter().any(|listen| leads_to(&endpoint, listen)) {
+                        let problem = format!("the endpoint {} is this router itself", quoted(&text));
+                        let help = "its requests would go round for ever: name the system behind it";
+                        self.tell(Problem::new(&at, problem).help(help));
+                    }
                     endpoints.push((endpoint, at));
                 }
                 Err((message, help)) => {
@@ -144,6 +149,14 @@ impl Building<'_> {
 
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+/// Whether a listener of this router is what answers there. Names are not resolved.
+fn leads_to(endpoint: &Endpoint, listen: &SocketAddr) -> bool {
+    let host = if endpoint.host == "localhost" { "127.0.0.1" } else { endpoint.host.trim_matches(['[', ']']) };
+    let is_any = |ip: IpAddr| listen.ip().is_unspecified() && ip.is_loopback() && ip.is_ipv4() == listen.is_ipv4();
+    let is_own = |ip: IpAddr| ip == listen.ip() || is_any(ip);
+    endpoint.port == listen.port() && host.parse().is_ok_and(is_own)
 }
 
 /// `http://HOST:PORT`, or what is wrong and what to write instead.

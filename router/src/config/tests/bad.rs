@@ -25,6 +25,15 @@ fn an_upstream_is_checked_whole() {
     bad(&upstream("{endpoints: ['http://[::x]:1']}"), "`::x` is not a host");
     bad(&upstream("{endpoints: [h:1]}"), "`h:1` is not an endpoint");
     bad(&upstream("{endpoints: [http://h:1, http://H:1]}"), "2:31 the endpoint `http://H:1` stands here twice");
+    for (listen, own) in [
+        ("127.0.0.1:81", "127.0.0.1:81"),
+        ("0.0.0.0:81", "127.0.0.2:81"),
+        ("127.0.0.1:81", "localhost:81"),
+        ("[::]:81", "[::1]:81"),
+    ] {
+        let file = format!("listen: [{{address: '{listen}'}}]\nupstreams: {{u: {{endpoints: ['http://{own}']}}}}\n");
+        bad(&file, "is this router itself");
+    }
     bad(&upstream("{endpoints: http://h:1}"), "`http://h:1` stands here where a list belongs");
     bad(&upstream("{endpoints: [http://h:1], timeout: 10}"), "2:41 `10` is not a duration");
     bad(&upstream("{endpoints: [http://h:1], timeout: 0s}"), "0s is outside 1ms to 1d");
@@ -178,14 +187,14 @@ fn a_route_is_checked_whole() {
 fn what_would_be_unsafe_to_ignore_is_refused() {
     let file = |line: &str| with_route("{path: /b, upstream: old}") + line + "\n";
     bad(
-        &file("listen: [{address: 127.0.0.1:1, tls: {certificate: a, key: b}}]"),
+        &file("listen: [{address: 127.0.0.1:9, tls: {certificate: a, key: b}}]"),
         "`tls` is not supported by this version",
     );
-    bad(&file("listen: [{address: 127.0.0.1:1, http2: true}]"), "`http2: true` is not supported");
-    bad(&file("listen: [{address: 127.0.0.1:1, proxy_protocol: true}]"), "`proxy_protocol: true` is not supported");
-    good(&file("listen: [{address: 127.0.0.1:1, http2: false, proxy_protocol: false}]"));
+    bad(&file("listen: [{address: 127.0.0.1:9, http2: true}]"), "`http2: true` is not supported");
+    bad(&file("listen: [{address: 127.0.0.1:9, proxy_protocol: true}]"), "`proxy_protocol: true` is not supported");
+    good(&file("listen: [{address: 127.0.0.1:9, http2: false, proxy_protocol: false}]"));
     bad(&file("listen: [{address: localhost:80}]"), "`localhost:80` is not an IP address with a port");
-    bad(&file("listen: [{address: 127.0.0.1:1}, {address: 127.0.0.1:1}]"), "127.0.0.1:1 stands here twice");
+    bad(&file("listen: [{address: 127.0.0.1:9}, {address: 127.0.0.1:9}]"), "127.0.0.1:9 stands here twice");
     good(&file("listen: [{address: 127.0.0.1:0}, {address: 127.0.0.1:0}]"));
     bad(&file("listen: []"), "a router without a listener");
     bad(
