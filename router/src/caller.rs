@@ -10,6 +10,7 @@ use crate::h1::conn::Conn;
 use crate::h1::framing::{ChunkDecoder, Framing, Step};
 use crate::h1::head::ResponseHead;
 use crate::h1::write::{self, Relayed};
+use crate::upstream::Own;
 
 pub(crate) trait Caller: Inbound + Outbound {
     /// Starts the answer with an upstream's head; the body follows by [`Outbound`].
@@ -35,6 +36,9 @@ pub(crate) trait Caller: Inbound + Outbound {
 
     /// Whether bytes of the body are at hand already.
     fn has_buffered(&self) -> bool;
+
+    /// Where its own connection to an upstream is kept.
+    fn own(&mut self) -> &mut Own;
 
     /// Whether the whole body was received.
     fn has_received(&self) -> bool;
@@ -90,6 +94,10 @@ impl Caller for Conn {
 
     fn has_buffered(&self) -> bool {
         !self.pending().is_empty()
+    }
+
+    fn own(&mut self) -> &mut Own {
+        &mut self.own
     }
 
     fn has_received(&self) -> bool {

@@ -28,9 +28,15 @@ use crate::proxy::{After, Call, Exchange};
 use crate::timer::Timer;
 use crate::worker::Worker;
 
-/// What a closing connection may still send.
-const LINGER_BYTES_MAX: usize = 64 * 1024;
-const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a closing connection is read: while something comes at least so often, and in all.
+///
+/// What is left unread resets a connection, and a reset takes with it what the caller has not yet received (RFC 9112 section
+/// 9.6). How much that is depends on networks, so no number of bytes is enough; these are nginx's times.
+const LINGER_SILENCE: Duration = Duration::from_secs(5);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The silence that ends it once the router drains.
+const LAST_SILENCE: Duration = Duration::from_secs(1);
 
 /// A head is parsed again only when a line was added to it, beyond this size.
 const PARSE_EAGERLY_BYTES: usize = 1024;
@@ -237,17 +243,28 @@ impl Session {
 
     /// Closes so that the answer arrives.
     async fn linger(&mut self) {
-        let Self { conn, timer, .. } = self;
-        timer.set(LINGER_TIMEOUT);
-        let mut read_bytes = 0;
+        let Self { worker, conn, timer, .. } = self;
+        let patience = worker.tables().generation.timeouts.body_idle.min(LINGER_TIMEOUT);
+        let begun = Instant::now();
+        let silence = || if worker.draining.is_on() { LAST_SILENCE } else { LINGER_SILENCE };
+        timer.set_from(begun, patience.min(silence()));
         poll_fn(|cx| {
-            if std::task::ready!(conn.poll_flush(cx)).is_err() || std::task::ready!(conn.poll_shutdown(cx)).is_err() {
-                return Poll::Ready(());
+            match conn.poll_flush(cx) {
+                Poll::Pending => return timer.poll(cx),
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) if std::task::ready!(conn.poll_shutdown(cx)).is_err() => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => {}
             }
             loop {
                 conn.discard_pending();
                 match conn.poll_read(cx) {
-                    Poll::Ready(Ok(read)) if read > 0 && read_bytes < LINGER_BYTES_MAX => read_bytes += read,
+                    Poll::Ready(Ok(read)) if read > 0 => {
+                        let passed = begun.elapsed();
+                        if passed >= patience {
+                            return Poll::Ready(());
+                        }
+                        timer.set_from(begun, patience.min(passed + silence()));
+                    }
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return timer.poll(cx),
                 }
@@ -287,6 +304,6 @@ mod tests {
     fn a_connection_and_a_request_take_little_room() {
         let (request, connection) = (room_of_a_request(Session::answer), room_of_a_connection(serve));
         assert!(request <= CACHED_BYTES_MAX, "{request} bytes");
-        assert!(connection <= 640, "{connection} bytes");
+        assert!(connection <= 656, "{connection} bytes");
     }
 }

@@ -27,7 +27,7 @@ use crate::caller::Caller;
 use crate::forward::{Answered, Attempted, Progress};
 use crate::proxy::Call;
 use crate::proxy::place::{Destination, Place};
-use crate::upstream::{Admitted, Purpose, Upstream};
+use crate::upstream::{Admitted, Upstream};
 
 /// More of an answer that nobody wants is not read; its connection closes instead.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024;
@@ -100,9 +100,9 @@ impl<C: Caller> Call<'_, C> {
     }
 
     /// Keeps the connection of an answer that nobody wants if the rest of it is at hand, and closes it otherwise.
-    async fn discard(&mut self, answered: Answered) {
+    async fn discard(&mut self, mut answered: Answered) {
         let uploaded = answered.upload.is_finished() && !self.exchange.request.has_unusual_body();
-        let Answered { mut conn, in_flight, .. } = answered;
+        let conn = &mut answered.conn;
         poll_fn(|cx| {
             let mut left = DISCARDED_BYTES_MAX;
             while let Poll::Ready(Ok(Filled::Data)) = conn.poll_fill(cx) {
@@ -116,8 +116,8 @@ impl<C: Caller> Call<'_, C> {
             Poll::Ready(())
         })
         .await;
-        if uploaded && conn.has_received() {
-            in_flight.endpoint.keep(conn, Purpose::Forward, &self.exchange.answer, Instant::now());
+        if uploaded {
+            answered.keep(&self.exchange.request, &self.exchange.answer, self.caller.own(), Instant::now());
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::h1::write::{self, Onward};
 use crate::listener::UNSENT_BYTES_MAX;
 use crate::mirror::Tee;
 use crate::timer::Timer;
-use crate::upstream::{Admitted, InFlight, Purpose, Upstream};
+use crate::upstream::{Admitted, Bound, Endpoint, InFlight, Own, Purpose, Upstream, asks_to_sign_in, signs_in};
 use crate::worker::Worker;
 
 /// Tries of one request, the first included.
@@ -100,12 +100,37 @@ pub(crate) struct Answered {
     pub(crate) place: Admitted,
 }
 
+impl Answered {
+    /// Gives the connection back, to all or to this caller, if the exchange on it was whole.
+    pub(crate) fn keep(self, request: &RequestHead, answer: &ResponseHead, own: &mut Own, now: Instant) {
+        let Self { conn, in_flight, .. } = self;
+        if !conn.has_received() {
+            return;
+        }
+        if conn.is_bound || signs_in(request) || asks_to_sign_in(answer) {
+            Bound::keep(own, conn, &in_flight.endpoint, answer);
+        } else {
+            in_flight.endpoint.keep(conn, Purpose::Forward, answer, now);
+        }
+    }
+}
+
 /// Runs `future` until the timer's deadline.
 pub(crate) async fn within<F: Future>(timer: &mut Timer, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => timer.poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// Waits for as long as the caller does. What it sends meanwhile is kept.
+pub(crate) async fn unless_gone<C: Caller, F: Future>(caller: &mut C, future: F) -> Result<F::Output, ProxyError> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending => caller.poll_gone(cx).map(|()| Err(ProxyError::CallerGone)),
     })
     .await
 }
@@ -130,15 +155,18 @@ pub(crate) fn attempt<C: Caller>(
         loop {
             tries += 1;
             let unconnected = |error| if sent { ProxyError::Reset } else { error };
-            let entered = upstream.enter(worker.chance(), unreachable.as_ref());
-            let in_flight = entered.ok_or_else(|| unconnected(ProxyError::NoEndpoint))?;
+            let own = if reuse { Bound::take(caller.own(), upstream) } else { None };
+            let entered = own.or_else(|| enter(worker, upstream, request, reuse, unreachable.as_ref()));
+            let (in_flight, idle) = entered.ok_or_else(|| unconnected(ProxyError::NoEndpoint))?;
             let endpoint = Rc::clone(&in_flight.endpoint);
-            let idle = if reuse { endpoint.take_idle(Purpose::Forward, request.now) } else { None };
             let reused = idle.is_some();
             let connected = match idle {
                 Some(conn) => Ok(conn),
                 // Boxed, so that a request that finds a connection keeps no room for making one.
-                None => Box::pin(connect(worker, upstream, &in_flight, request.observed, timer)).await,
+                None => {
+                    let connecting = connect(worker, upstream, &in_flight, request.observed, timer);
+                    Box::pin(unless_gone(caller, connecting)).await?
+                }
             };
             let may_retry = |proven: bool| proven && tries < TRIES_MAX && upstream.retries.withdraw();
             let mut conn = match connected {
@@ -186,6 +214,19 @@ pub(crate) fn attempt<C: Caller>(
             }
         }
     }
+}
+
+/// An endpoint that is well, and a connection to it that is idle.
+fn enter(
+    worker: &Worker,
+    upstream: &Upstream,
+    request: &Request<'_>,
+    reuse: bool,
+    avoid: Option<&Rc<Endpoint>>,
+) -> Option<(InFlight, Option<Box<Conn>>)> {
+    let in_flight = upstream.enter(worker.chance(), avoid)?;
+    let idle = if reuse { in_flight.endpoint.take_idle(Purpose::Forward, request.now) } else { None };
+    Some((in_flight, idle))
 }
 
 pub(crate) async fn connect(

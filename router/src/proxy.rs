@@ -37,7 +37,7 @@ use crate::headers::{self, Peer};
 use crate::mirror::{self, Original, Shadow};
 use crate::timer::Timer;
 use crate::tunnel::{Joined, Standing, Tunnel};
-use crate::upstream::{Purpose, Upstream};
+use crate::upstream::Upstream;
 use crate::worker::Worker;
 
 /// How long a caller may take for the rest of an answer that broke off.
@@ -237,9 +237,12 @@ impl<C: Caller> Call<'_, C> {
                 observed: self.access.attempt.as_ref(),
                 tee: self.shadow.as_ref().and_then(|shadow| shadow.upload()),
             };
-            let admitted = match rescue {
-                Some(rescue) => rescue.admitted.take(),
-                None => upstream.admit().await.map_err(|_| ProxyError::Busy)?,
+            let admitted = match rescue.map_or_else(|| upstream.admit(), |rescue| Some(rescue.admitted.take())) {
+                Some(admitted) => admitted,
+                // Boxed, so that a request that need not wait keeps no room for it.
+                None => Box::pin(forward::unless_gone(self.caller, upstream.wait_for_place()))
+                    .await?
+                    .map_err(|_| ProxyError::Busy)?,
             };
             forward::attempt(self.worker, upstream, admitted, self.caller, &onward, answer, self.timer).await
         }
@@ -270,12 +273,14 @@ impl<C: Caller> Call<'_, C> {
         let relayed_framing = write::relay_framing(answer.framing, request.version);
         // An upgrade that was declined: what the caller sent ahead of the answer was meant for the other protocol.
         let declined = place.upgrade(request).is_some();
+        // Nobody knows how much of the upload an upstream reads once it has answered.
+        let is_early = !answered.upload.is_finished();
         let close = retires
             || declined
             || request.version == Version::Http10
             || request.persistence.close
             || !answer.unambiguous
-            || !answered.upload.is_finished();
+            || is_early;
         let bodiless_length = answer.bodiless_length(request.method() == b"HEAD");
         additions.clear();
         if generation.expose {
@@ -289,20 +294,19 @@ impl<C: Caller> Call<'_, C> {
             relay_both(self.caller, &mut answered, &mut download, self.timer, attempt, shadow, (begun, idle)).await;
         self.access.bytes = download.bytes;
         let streamed = is_long(&download) || answer.framing == Framing::UntilClose;
-        if streamed || !answered.upload.is_finished() {
+        let upload_finished = answered.upload.is_finished();
+        if streamed || !upload_finished {
             self.access.stop(begun);
         }
         let status = answer.status;
-        let upload_finished = answered.upload.is_finished();
         let after = match relayed {
             Ok(()) => {
                 if let Some(shadow) = self.shadow.take() {
                     let (worker, peer, identity) = (self.worker, self.peer, self.access.identity);
                     shadow.finished(Original { worker, peer, head: request, identity }, answer, upload_finished);
                 }
-                let Answered { conn, in_flight, .. } = answered;
-                if upload_finished && conn.has_received() && !request.has_unusual_body() {
-                    in_flight.endpoint.keep(conn, Purpose::Forward, answer, self.access.end());
+                if !is_early && !request.has_unusual_body() {
+                    answered.keep(request, answer, self.caller.own(), self.access.end());
                 }
                 if close { After::Close } else { After::KeepAlive }
             }
@@ -381,7 +385,12 @@ impl<C: Caller> Call<'_, C> {
     /// A connection is kept only if nothing of this request is still to come on it.
     fn must_close(&self) -> bool {
         let request = &self.exchange.request;
-        self.retires() || request.version == Version::Http10 || request.persistence.close || !self.caller.has_received()
+        self.retires()
+            || request.version == Version::Http10
+            || request.persistence.close
+            // What was sent behind an upgrade that is declined here was meant for the other protocol.
+            || request.upgrade.is_some()
+            || !self.caller.has_received()
     }
 
     /// The connection is to close, because it is old or because the router drains by now.

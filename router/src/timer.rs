@@ -33,6 +33,8 @@ const GRACE: Duration = Duration::from_millis(100);
 pub(crate) struct Timer {
     sleep: Pin<Box<Sleep>>,
     deadline: Instant,
+    /// The deadline of the sleep, here because what lies in a box of its own is not in the cache.
+    armed: Instant,
     /// The sleep knows whom to wake.
     registered: bool,
 }
@@ -40,7 +42,7 @@ pub(crate) struct Timer {
 impl Timer {
     pub(crate) fn new(after: Duration) -> Self {
         let deadline = Instant::now() + after;
-        Self { sleep: Box::pin(tokio::time::sleep_until(deadline)), deadline, registered: false }
+        Self { sleep: Box::pin(tokio::time::sleep_until(deadline)), deadline, armed: deadline, registered: false }
     }
 
     /// Moves the deadline to `after` from now.
@@ -55,13 +57,14 @@ impl Timer {
 
     pub(crate) fn set_at(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        if deadline < self.sleep.deadline() {
+        if deadline < self.armed {
             self.arm(deadline);
         }
     }
 
     fn arm(&mut self, deadline: Instant) {
         self.sleep.as_mut().reset(deadline);
+        self.armed = deadline;
         self.registered = false;
     }
 

@@ -14,6 +14,8 @@
 //!
 //! Not here: TLS and HTTP/2 to upstreams.
 
+mod bound;
+
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -22,6 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+pub(crate) use bound::{Bound, Own, asks_to_sign_in, signs_in};
 use metrics::events::EndpointEjected;
 use metrics::observe::{Shard, UpstreamCells};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -327,15 +330,12 @@ impl Upstream {
         Self { endpoints, retries: RetryBudget(Cell::new(RETRY_RESERVE)), state }
     }
 
-    /// Waits for a place among the requests in flight; `None` where there is no limit.
+    /// A place among the requests in flight that is free at once. Without one, [`Self::wait_for_place`].
     ///
     /// Mirrors do not ask: what limits them is their own, and they must not take a caller's place.
-    pub(crate) async fn admit(&self) -> Result<Admitted, Busy> {
+    pub(crate) fn admit(&self) -> Option<Admitted> {
         self.retries.deposit();
-        match &self.state.admission {
-            None => Ok(None),
-            Some(admission) => self.wait_for_place(admission).await.map(Some),
-        }
+        self.free_place()
     }
 
     /// A place that is free now at an upstream of which something is up; `None` otherwise. Waits for nothing.
@@ -343,12 +343,16 @@ impl Upstream {
         if !self.endpoints.iter().any(|endpoint| endpoint.state.is_up()) {
             return None;
         }
-        let place = match &self.state.admission {
-            None => None,
-            Some(admission) => Some(Arc::clone(&admission.places).try_acquire_owned().ok()?),
-        };
+        let place = self.free_place()?;
         self.retries.deposit();
         Some(place)
+    }
+
+    fn free_place(&self) -> Option<Admitted> {
+        match &self.state.admission {
+            None => Some(None),
+            Some(admission) => Arc::clone(&admission.places).try_acquire_owned().ok().map(Some),
+        }
     }
 
     /// Chooses an endpoint that is well; `None` when there is none. One that was `avoid`ed is taken only if it is the last.
@@ -356,10 +360,9 @@ impl Upstream {
         self.choose(chance, avoid).map(InFlight::new)
     }
 
-    async fn wait_for_place(&self, admission: &Admission) -> Result<OwnedSemaphorePermit, Busy> {
-        if let Ok(place) = Arc::clone(&admission.places).try_acquire_owned() {
-            return Ok(place);
-        }
+    /// Waits in the queue for a place among the requests in flight.
+    pub(crate) async fn wait_for_place(&self) -> Result<Admitted, Busy> {
+        let Some(admission) = &self.state.admission else { return Ok(None) };
         let shed = || {
             self.endpoints.iter().take(1).for_each(|endpoint| endpoint.cells.shed());
             Busy
@@ -368,7 +371,7 @@ impl Upstream {
         let place = Arc::clone(&admission.places).acquire_owned();
         let place = tokio::time::timeout(self.state.settings.queue_timeout, place).await;
         drop(waiting);
-        place.ok().and_then(Result::ok).ok_or_else(shed)
+        place.ok().and_then(Result::ok).map(Some).ok_or_else(shed)
     }
 
     /// The less loaded of two endpoints that are well.

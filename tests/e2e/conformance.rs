@@ -18,6 +18,7 @@ mod logs;
 mod requests;
 mod responses;
 mod rules;
+mod sharing;
 mod upgrades;
 
 use harness::Client;

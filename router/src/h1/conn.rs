@@ -28,6 +28,7 @@ use super::framing::{ChunkDecoder, Framing, Step};
 use super::write;
 use crate::body::{BodyError, Filled, Inbound, Outbound};
 use crate::buffers::{BUFFER_BYTES, Buffers};
+use crate::upstream::Own;
 
 /// Bytes that may wait to be written before a body is held back.
 const WAITING_BYTES_MAX: usize = 2 * BUFFER_BYTES;
@@ -70,6 +71,10 @@ pub(crate) struct Conn {
     sending: Framing,
     ended: bool,
     half_close: HalfClose,
+    /// A caller's own connection to an upstream, where it has one.
+    pub(crate) own: Own,
+    /// An upstream knows one caller by it, and it serves no other.
+    pub(crate) is_bound: bool,
     /// Bytes that reached the socket since [`Self::begin_send`]; 0 proves that nothing was sent.
     pub(crate) written: u64,
 }
@@ -96,6 +101,8 @@ impl Conn {
             sending: Framing::None,
             ended: false,
             half_close: HalfClose::Gone,
+            own: None,
+            is_bound: false,
             written: 0,
         }
     }
@@ -202,20 +209,13 @@ impl Conn {
         self.io.try_io(Interest::READABLE, || Ok(())).is_ok()
     }
 
-    /// Moves a complete head of `length` bytes out of the read buffer.
+    /// Moves a complete head of `length` bytes out of the read buffer: into memory of its own size, which it has for as long
+    /// as its request takes, while the buffer goes round among all connections and stays in the cache.
     pub(crate) fn take_head(&mut self, length: usize, into: &mut Vec<u8>) {
-        if self.start == 0 && self.buf.len() == length {
-            std::mem::swap(&mut self.buf, into);
-            self.buf.clear();
-            if self.buf.capacity() < BUFFER_BYTES {
-                self.buf = Vec::new();
-            }
-        } else {
-            into.clear();
-            let end = self.start + length;
-            into.extend_from_slice(&self.buf[self.start..end]);
-            self.skip(length);
-        }
+        into.clear();
+        let end = self.start + length;
+        into.extend_from_slice(&self.buf[self.start..end]);
+        self.skip(length);
     }
 
     /// The body behind the head that was just taken has this framing.

@@ -225,8 +225,20 @@ pub fn begin_response(out: &mut Vec<u8>, head: &ResponseHead, length_without_bod
         }
     }
     copier.flush(out);
+    if head.status == 426 {
+        demand(out, head);
+    }
     if let Some(length) = length_without_body {
         framing_field(out, Framing::Length(length));
+    }
+}
+
+/// 426 without the protocols that it demands would say nothing (RFC 9110 section 15.5.22).
+#[cold]
+fn demand(out: &mut Vec<u8>, head: &ResponseHead) {
+    if head.fields.holds(Name::Upgrade) {
+        head.fields.values(&head.bytes, Name::Upgrade).for_each(|protocols| field(out, "Upgrade", protocols));
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
     }
 }
 

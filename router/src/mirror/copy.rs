@@ -15,6 +15,7 @@ use crate::h1::framing::Framing;
 use crate::h1::head::{Field, RequestHead};
 use crate::h1::write::{self, Onward};
 use crate::headers::{self, Identity, Peer};
+use crate::upstream::signs_in;
 use crate::worker::MigrationTable;
 
 /// What compares with something that the caller has. A copy's answer must be whole to be compared.
@@ -30,6 +31,8 @@ pub(crate) struct Copy {
     pub(crate) to_head: bool,
     /// It changes nothing, so that it may be sent again.
     pub(crate) is_safe: bool,
+    /// Its connection serves nothing after it: it may have been left with a body unread, or signed in.
+    pub(crate) is_last: bool,
 }
 
 fn is_condition(name: &[u8]) -> bool {
@@ -74,5 +77,6 @@ pub(crate) fn rendered(
         write::field(&mut bytes, "Idempotency-Key", headers::request_id(head).unwrap_or(&made));
     }
     write::end_request(&mut bytes, framing, &onward);
-    Copy { head: bytes, framing, body, to_head: head.method() == b"HEAD", is_safe: is_safe(head.method()) }
+    let is_last = head.has_unusual_body() || signs_in(head);
+    Copy { head: bytes, framing, body, to_head: head.method() == b"HEAD", is_safe: is_safe(head.method()), is_last }
 }

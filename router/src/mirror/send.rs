@@ -35,7 +35,7 @@ use crate::h1::conn::Conn;
 use crate::h1::framing::Framing;
 use crate::h1::head::ResponseHead;
 use crate::timer::Timer;
-use crate::upstream::{Purpose, Upstream};
+use crate::upstream::{Purpose, Upstream, asks_to_sign_in};
 use crate::worker::{Tables, Worker};
 
 /// Interim answers before the real one; more is a side that never answers.
@@ -166,16 +166,16 @@ impl Sending {
             conn = connect().await?;
             asked = self.ask(&upstream, &mut conn, &mut answer).await;
         }
-        asked?;
+        let is_early = asked?;
         let body = self.read(&mut conn, &answer).await.map_err(|_| Failure::Truncated)?;
-        if conn.has_received() {
+        if conn.has_received() && !is_early && !self.copy.is_last && !asks_to_sign_in(&answer) {
             endpoint.keep(conn, Purpose::Mirror, &answer, Instant::now());
         }
         Ok((answer.status, Given::new(&answer, body.end(), settings.version_header.as_deref())))
     }
 
-    /// Sends the copy and waits for the head of its answer as long as a caller would.
-    async fn ask(&self, upstream: &Upstream, conn: &mut Conn, answer: &mut ResponseHead) -> Result<(), Failure> {
+    /// Sends the copy and waits for the head of its answer as long as a caller would; whether that began before all was sent.
+    async fn ask(&self, upstream: &Upstream, conn: &mut Conn, answer: &mut ResponseHead) -> Result<bool, Failure> {
         let patience = upstream.state.settings.first_byte_timeout;
         let asking = self.ask_patiently(conn, answer);
         if patience >= self.joint.pipeline.settings.timeout {
@@ -184,14 +184,15 @@ impl Sending {
         tokio::time::timeout(patience, asking).await.unwrap_or(Err(Failure::Timeout))
     }
 
-    async fn ask_patiently(&self, conn: &mut Conn, answer: &mut ResponseHead) -> Result<(), Failure> {
+    async fn ask_patiently(&self, conn: &mut Conn, answer: &mut ResponseHead) -> Result<bool, Failure> {
         let copy = &self.copy;
         conn.begin_send(copy.framing).extend_from_slice(&copy.head);
         conn.begin_receive(Framing::None);
         let body = copy.body.as_ref().map_or(&[][..], |body| &body.bytes);
-        let mut sent = 0;
+        let (mut sent, mut is_early) = (0, false);
         let sending = poll_fn(|cx| {
             while sent < body.len() {
+                is_early |= sent > 0 && conn.is_disturbed();
                 // In pieces, so that a peer that reads slowly is not handed the whole at once.
                 let end = body.len().min(sent + BUFFER_BYTES);
                 sent += std::task::ready!(conn.poll_send(cx, &body[sent..end]))?;
@@ -214,7 +215,7 @@ impl Sending {
                     }
                     conn.begin_receive(answer.framing);
                     // A copy asks for no upgrade.
-                    return Poll::Ready(if answer.status == 101 { Err(Failure::Protocol) } else { Ok(()) });
+                    return Poll::Ready(if answer.status == 101 { Err(Failure::Protocol) } else { Ok(is_early) });
                 }
                 match std::task::ready!(conn.poll_read(cx)) {
                     Ok(read) if read > 0 => {}

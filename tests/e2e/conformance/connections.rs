@@ -1,6 +1,7 @@
 //! Rows 35 to 40: callers that leave, upstreams that are gone, flips and drains, as far as no other file has them.
 
 use harness::backend::{answers, refused_address, response};
+use harness::ports::FullBacklog;
 use harness::{Backend, Client, Router, Setup, Step, wait_for, wait_until};
 use tempfile::TempDir;
 
@@ -40,6 +41,40 @@ async fn a_caller_that_leaves_cancels_its_request_at_the_upstream() {
     assert_eq!(told(), requests.len());
     let counted = world.router.metric("crossfade_refused_requests_total", "code=\"client_closed_request\"").await;
     assert_eq!(counted, Some(requests.len() as f64), "each is counted, also when an answer had begun");
+}
+
+/// Row 35: who leaves while it waits for its turn, or for a connection to be made, asks for nothing any more.
+#[tokio::test]
+async fn a_caller_that_leaves_before_its_request_is_sent_is_not_sent_on() {
+    let limits = "in_flight: 1, queue: 2, queue_timeout: 20s";
+    let world = World::with(|setup| setup.with_upstreams(limits).with_top("log: {format: json}")).await;
+    let told = |router: &Router| router.printed().matches("\"error\":\"client_closed_request\"").count();
+    world.legacy.on("/slow", [Step::ReadBody, Step::AwaitRelease, Step::send(response("200 OK", "slow"))]);
+    let mut first = world.router.connect().await;
+    first.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    world.legacy.only("/slow").await;
+    for left in 1..=3 {
+        let mut client = world.router.connect().await;
+        client.send("POST /paid HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").await;
+        drop(client);
+        wait_until("it is told in the log", || told(&world.router) == left).await;
+    }
+    // Three who left would have filled the queue.
+    let mut stays = world.router.connect().await;
+    stays.send("POST /stays HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").await;
+    world.legacy.release();
+    assert_eq!((first.answer().await.text().as_str(), stays.answer().await.text().as_str()), ("slow", "legacy"));
+    assert_eq!(world.legacy.only("/stays").await.text(), "abc");
+    assert_eq!(world.legacy.count(), 2, "{:?}", world.legacy.seen());
+
+    let full = FullBacklog::start().await;
+    let router =
+        Setup::new(full.address, full.address).with_upstreams("connect_timeout: 20s").with_top("log: {format: json}");
+    let router = router.start().await;
+    let mut client = router.connect().await;
+    client.send("POST /paid HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").await;
+    drop(client);
+    wait_until("it is told in the log", || told(&router) == 1).await;
 }
 
 /// Row 37: where nobody answers, the caller is told whose turn it is, and keeps its connection.

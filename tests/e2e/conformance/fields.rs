@@ -266,7 +266,7 @@ async fn nominated_fields_go_and_ours_are_set_last() {
 /// Row 36: what is read of an upload that nobody wants.
 #[tokio::test]
 async fn an_early_answer_is_whole_and_ends_the_connection_soon() {
-    let world = World::start().await;
+    let world = World::with(|setup| setup.with_top("timeouts: {body_idle: 1s}")).await;
     world.legacy.on("/up", [Step::ReadSome(10), Step::send(response("413 Content Too Large", "no")), Step::AwaitClose]);
     for framing in ["Content-Length: 1000000000", "Transfer-Encoding: chunked"] {
         let mut client = world.router.connect().await;
@@ -278,8 +278,25 @@ async fn an_early_answer_is_whole_and_ends_the_connection_soon() {
         let answer = client.answer().await;
         assert_eq!((answer.status(), answer.text().as_str(), answer.whole), (413, "no", true), "{framing}");
         assert_eq!(answer.value("connection").as_deref(), Some("close"), "{framing}");
-        // Whoever never stops is cut after 64 KiB or a second.
+        // Whoever never stops is cut all the same.
         client.send_until_refused(&[b'x'; 16 * 1024]).await;
         wait_until("the upstream's connection is not kept", || world.legacy.open() == 0).await;
     }
+}
+
+/// Row 36: an answer is not lost with what its caller still sends, however much that is, and however late it is read.
+#[tokio::test]
+async fn an_early_answer_reaches_who_goes_on_sending() {
+    let world = World::start().await;
+    let refusal = response("413 Content Too Large", &"no".repeat(100_000));
+    world.legacy.on("/up", [Step::ReadSome(10), Step::Send(refusal), Step::AwaitClose]);
+    let mut client = world.router.connect().await;
+    client.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n").await;
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..32 {
+        client.send(&piece).await;
+    }
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.text().len(), answer.whole), (413, 200_000, true));
+    assert!(client.closes().await);
 }

@@ -1,7 +1,7 @@
 //! Rows 23 to 27: upgrades and expectations.
 
-use harness::backend::{answers, response};
-use harness::{Step, wait_for, wait_until};
+use harness::backend::{answers, refused_address, response};
+use harness::{Setup, Step, wait_for, wait_until};
 
 use super::{canonical, refuse};
 use crate::world::World;
@@ -69,6 +69,36 @@ async fn bytes_ahead_of_an_upgrade_that_is_declined_go_nowhere() {
         let bytes = String::from_utf8(world.legacy.bytes()).unwrap();
         assert!(!bytes.contains("smuggled"), "{status}: {bytes}");
     }
+    // The same where it is this router that declines.
+    let nobody = Setup::new(refused_address(), refused_address()).start().await;
+    let mut client = nobody.connect().await;
+    client
+        .send(ask("/no", "Upgrade: websocket\r\nConnection: Upgrade\r\n") + "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.value("connection").as_deref()), (502, Some("close")), "{answer:?}");
+    assert!(client.closes().await);
+}
+
+/// An answer that demands another protocol says which, and stays an answer of this connection.
+#[tokio::test]
+async fn the_protocol_that_an_upstream_demands_reaches_the_caller() {
+    let world = World::start().await;
+    let demand = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket, TLS/1.3\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nno";
+    world.legacy.on("/no", [Step::send(demand)]);
+    let mut client = world.router.connect().await;
+    for _ in 0..2 {
+        client.send(ask("/no", "")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.text().as_str()), (426, "no"), "{answer:?}");
+        let told = (answer.value("upgrade"), answer.value("connection"));
+        assert_eq!(told, (Some("websocket, TLS/1.3".into()), Some("Upgrade".into())), "{answer:?}");
+    }
+    // With any other status the field is this hop's.
+    world.legacy.on("/ok", [Step::send(demand.replacen("426 Upgrade Required", "200 OK", 1))]);
+    client.send(ask("/ok", "")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.value("upgrade"), answer.value("connection")), (200, None, None), "{answer:?}");
 }
 
 /// Row 25.
