@@ -36,8 +36,14 @@ pub struct Framed {
 /// The largest length that no signed 64-bit reader takes for a negative number.
 const LENGTH_MAX: u64 = i64::MAX as u64;
 
-/// Chunk extensions and leading zeros of one body beyond this are an attack, not a protocol (Go CVE-2023-39326).
+/// Chunk extensions and leading zeros of one body beyond this are an attack, not a protocol (Go CVE-2023-39326), unless they
+/// are in proportion to its data.
 const UNNEEDED_BYTES_MAX: usize = 16 * 1024;
+
+/// What each chunk may say besides its size at no account, and for each byte of its data: as much as Go allows. Sizes of a fixed
+/// width and signatures of chunks would otherwise end every body that is long enough.
+const FORGIVEN_BYTES: usize = 16;
+const FORGIVEN_PER_BYTE: usize = 2;
 
 /// All trailer fields of one body.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
@@ -209,6 +215,7 @@ pub struct ChunkDecoder {
     state: State,
     /// Of the current chunk: the size while it is read, then what of it is still to come.
     remaining: u64,
+    /// Those that were not forgiven.
     unneeded_bytes: usize,
     trailer: Vec<u8>,
 }
@@ -237,6 +244,7 @@ impl ChunkDecoder {
     /// Body bytes were taken from the piece that [`Self::step`] found.
     pub fn took(&mut self, bytes: usize) {
         self.remaining = self.remaining.saturating_sub(bytes as u64);
+        self.forgive(bytes.saturating_mul(FORGIVEN_PER_BYTE));
         if self.remaining == 0 && self.state == State::Data {
             self.state = State::DataCr;
         }
@@ -258,7 +266,10 @@ impl ChunkDecoder {
             (State::Size, b'\r') => State::SizeLf,
             (State::Extension(at), byte) => self.extension(at, byte)?,
             (State::SizeLf, b'\n') if self.remaining == 0 => State::Trailers,
-            (State::SizeLf, b'\n') => State::Data,
+            (State::SizeLf, b'\n') => {
+                self.forgive(FORGIVEN_BYTES);
+                State::Data
+            }
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::SizeStart,
             (State::Trailers, byte) => self.trailer_byte(byte)?,
@@ -286,6 +297,10 @@ impl ChunkDecoder {
     const fn unneeded_byte(&mut self) -> Result<(), ChunkError> {
         self.unneeded_bytes += 1;
         if self.unneeded_bytes > UNNEEDED_BYTES_MAX { Err(ChunkError::Chunk) } else { Ok(()) }
+    }
+
+    const fn forgive(&mut self, bytes: usize) {
+        self.unneeded_bytes = self.unneeded_bytes.saturating_sub(bytes);
     }
 
     fn extension(&mut self, at: ExtensionAt, byte: u8) -> Result<State, ChunkError> {
@@ -466,7 +481,7 @@ mod tests {
         let zeros = |count: usize| format!("{}1\r\nx\r\n0\r\n\r\n", "0".repeat(count));
         assert!(decode(zeros(UNNEEDED_BYTES_MAX).as_bytes(), 4096).is_ok());
         assert_eq!(decode(zeros(UNNEEDED_BYTES_MAX + 1).as_bytes(), 4096), Err(ChunkError::Chunk));
-        let many: String = (0..3_000).map(|_| "1;abcdef\r\nx\r\n").collect();
+        let many = format!("1;{}\r\nx\r\n", "a".repeat(26)).repeat(3_000);
         assert_eq!(decode(many.as_bytes(), 4096), Err(ChunkError::Chunk));
         let long = format!("0\r\nX: {}\r\n\r\n", "a".repeat(TRAILER_BYTES_MAX));
         assert_eq!(decode(long.as_bytes(), 4096), Err(ChunkError::Trailer));
@@ -554,6 +569,23 @@ mod tests {
             let (body, _, end) = decode(&encoded, size).unwrap();
             prop_assert_eq!(body, chunks.concat());
             prop_assert_eq!(end, encoded.len());
+        }
+
+        /// What a chunk says besides its size is no attack while it is in proportion to the chunk, however long the body.
+        #[test]
+        fn a_body_is_as_long_as_it_likes(lengths in prop::collection::vec((1..64usize, any::<prop::sample::Index>(), any::<bool>()), 1..8)) {
+            let mut encoded = Vec::new();
+            for (length, extra, is_zeros) in &lengths {
+                let extra = extra.index(16 + 2 * length + 1);
+                let (zeros, extension) = if *is_zeros { (extra, 0) } else { (0, extra) };
+                let extension = if extension < 2 { String::new() } else { format!(";{}", "a".repeat(extension - 1)) };
+                encoded.extend_from_slice(format!("{}{length:x}{extension}\r\n", "0".repeat(zeros)).as_bytes());
+                encoded.extend_from_slice(&b"x".repeat(*length));
+                encoded.extend_from_slice(b"\r\n");
+            }
+            let encoded = encoded.repeat(1 + 8 * UNNEEDED_BYTES_MAX / encoded.len());
+            let decoded = decode(&[&encoded[..], b"0\r\n\r\n"].concat(), 4096);
+            prop_assert!(decoded.is_ok(), "{:?}", lengths);
         }
 
         #[test]

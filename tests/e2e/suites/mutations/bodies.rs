@@ -155,7 +155,7 @@ pub(super) fn chunks() -> Vec<Mutation> {
     found.extend(FUNKY.iter().map(|body| send((*body).to_owned(), &Verdict::Cut)));
     let long = format!("5;a={}\r\nhello\r\n0\r\n\r\n", "x".repeat(17_000));
     found.push(send(long, &Verdict::Cut));
-    let many: String = (0..2_000).map(|_| "1;abcdefgh\r\nx\r\n").collect();
+    let many: String = (0..2_000).map(|_| "1;abcdefghijklmnopqrstuvwxyz0\r\nx\r\n").collect();
     found.push(send(format!("{many}0\r\n\r\n"), &Verdict::Cut));
     found
 }
