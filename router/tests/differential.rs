@@ -111,7 +111,7 @@ fn once(mut fields: BTreeMap<String, Vec<Vec<u8>>>) -> BTreeMap<String, Vec<Vec<
 }
 
 /// The body at the start of `input` and its length there; none where it is cut off.
-fn body(framing: Framing, input: &[u8]) -> Result<Option<(Vec<u8>, usize)>, ChunkError> {
+fn body(framing: Framing, mut decoder: ChunkDecoder, input: &[u8]) -> Result<Option<(Vec<u8>, usize)>, ChunkError> {
     match framing {
         Framing::None => Ok(Some((Vec::new(), 0))),
         Framing::UntilClose => Ok(Some((input.to_vec(), input.len()))),
@@ -120,7 +120,7 @@ fn body(framing: Framing, input: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Chun
             Ok(input.get(..length).map(|body| (body.to_vec(), length)))
         }
         Framing::Chunked => {
-            let (mut decoder, mut data, mut at) = (ChunkDecoder::default(), Vec::new(), 0);
+            let (mut data, mut at) = (Vec::new(), 0);
             loop {
                 match decoder.step(&input[at..])? {
                     Step::More { .. } => return Ok(None),
@@ -162,7 +162,7 @@ fn requests(mut input: &[u8]) -> (Vec<Read>, Stop<Refusal>, &[u8]) {
             fields: fields(&head.fields, &head.bytes),
             body: None,
         };
-        let found = body(head.framing, input);
+        let found = body(head.framing, ChunkDecoder::default(), input);
         read.body = found.clone().ok().flatten().map(|(body, _)| body);
         reads.push(read);
         match found {
@@ -271,11 +271,12 @@ fn answer(mut input: &[u8], to_head: bool) -> Result<Option<Read>, BadAnswer> {
         if head.is_interim() {
             continue;
         }
+        let body = body(head.framing, ChunkDecoder::of_answer(), input);
         return Ok(Some(Read {
             first: head.status.to_string(),
             version: if head.version == Version::Http10 { "HTTP/1.0" } else { "HTTP/1.1" },
             fields: fields(&head.fields, &head.bytes),
-            body: body(head.framing, input).map_err(|_| BadAnswer::Chunk)?.map(|(body, _)| body),
+            body: body.map_err(|_| BadAnswer::Chunk)?.map(|(body, _)| body),
             ..Read::default()
         }));
     }
@@ -283,7 +284,10 @@ fn answer(mut input: &[u8], to_head: bool) -> Result<Option<Read>, BadAnswer> {
 
 async fn answer_by_hyper(input: &[u8], to_head: bool) -> Option<Read> {
     let (client, mut server) = duplex(PIPE_BYTES);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(client)).await.unwrap();
+    // As a proxy must (RFC 9112 section 5.1).
+    let mut builder = hyper::client::conn::http1::Builder::new();
+    builder.allow_spaces_after_header_name_in_responses(true);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(client)).await.unwrap();
     let method = if to_head { "HEAD" } else { "GET" };
     let request =
         hyper::Request::builder().method(method).uri("/").header("host", "a").body(Empty::<Bytes>::new()).unwrap();
@@ -471,7 +475,7 @@ fn lines() -> BoxedStrategy<String> {
 
 /// Framing lines and the body behind them, which mostly fit.
 fn framed() -> BoxedStrategy<(String, String)> {
-    let chunk = ("[ -~]{1,20}", select(&["", ";a", ";a=b", "; a=\"b\"", ";", " "][..]));
+    let chunk = ("[ -~]{1,20}", select(&["", ";a", ";a=b", "; a=\"b\"", ";", " ", "\t ;a = b "][..]));
     let chunks = prop::collection::vec(chunk, 0..3).prop_map(|chunks| {
         chunks
             .into_iter()

@@ -201,7 +201,7 @@ impl<'a> Exchange<'a> {
         if answer.status == 101 && !self.request.onward.upgrade.is_some_and(|protocol| answer.switches_to(protocol)) {
             return Err(ProxyError::BadAnswer(BadAnswer::UnsolicitedSwitch));
         }
-        conn.begin_receive(answer.framing);
+        conn.begin_receive_answer(answer.framing);
         Ok(())
     }
 

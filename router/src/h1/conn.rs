@@ -230,6 +230,14 @@ impl Conn {
         };
     }
 
+    /// The same of an answer.
+    pub(crate) fn begin_receive_answer(&mut self, framing: Framing) {
+        self.begin_receive(framing);
+        if framing == Framing::Chunked {
+            self.receiving = Receiving::Chunked(ChunkDecoder::of_answer());
+        }
+    }
+
     /// Whether the whole body was received and used.
     pub(crate) const fn has_received(&self) -> bool {
         match &self.receiving {

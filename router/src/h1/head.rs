@@ -9,7 +9,7 @@
 //! The rules are strict, because what two parsers read differently is how requests are smuggled. What is accepted is what
 //! RFC 9110 and RFC 9112 call valid and all their readers take alike.
 //!
-//! Not here: obsolete line folding, HTTP/0.9 and any repair of a malformed head.
+//! Not here: obsolete line folding, HTTP/0.9 and any repair of a malformed head, but for white space before colons of answers.
 
 mod answer;
 mod authority;

@@ -213,7 +213,7 @@ impl Sending {
                         }
                         continue;
                     }
-                    conn.begin_receive(answer.framing);
+                    conn.begin_receive_answer(answer.framing);
                     // A copy asks for no upgrade.
                     return Poll::Ready(if answer.status == 101 { Err(Failure::Protocol) } else { Ok(is_early) });
                 }

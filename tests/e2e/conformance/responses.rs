@@ -42,10 +42,18 @@ async fn an_answer_is_relayed_to_the_byte_and_framed_anew() {
             "HTTP/1.1 200 OK\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nUpgrade: h2c\r\nConnection: keep-alive, X-B\r\nX-B: 1\r\nContent-Length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         ),
+        (
+            "HTTP/1.1 200 OK\r\nFoo : 123\r\nBar\t :1\r\nConnection : Bar\r\nContent-Length: 2\r\n\r\nok",
+            "HTTP/1.1 200 OK\r\nFoo: 123\r\nContent-Length: 2\r\n\r\nok",
+        ),
         ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2;a=b\r\nok\r\n0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2  \r\nok\r\n2\t; a = b ; c = \"d\" \r\nay\r\n0 \r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n2\r\nay\r\n0\r\n\r\n",
         ),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\nSet-Cookie: a\r\n\r\n",
@@ -115,7 +123,8 @@ const BAD_LINES: &[&str] = &[
     "X: 1\r\n 2",
     "X: 1\r\n\t2",
     " X: 1",
-    "X : 1",
+    "X Y: 1",
+    " : 1",
     ": 1",
     "X",
     "X(: 1",
@@ -193,8 +202,12 @@ async fn an_answer_that_breaks_the_rules_is_502_and_its_connection_goes() {
 #[tokio::test]
 async fn what_is_ambiguous_is_the_last_on_both_connections() {
     let world = World::start().await;
-    for lines in ["Content-Length: 3\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 99"]
-    {
+    for lines in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 99",
+        "Transfer-Encoding : chunked",
+        "Content-Length : 3\r\nTransfer-Encoding: chunked",
+    ] {
         world.legacy.on(
             "/both",
             [

@@ -1,6 +1,6 @@
 //! The head of an answer: what an upstream says, judged by the same rules as a request.
 
-use super::line::{Feeds, status_line};
+use super::line::status_line;
 use super::{FIELDS_MAX, Fields, HeadLimits, Name, Persistence, Span, Version, nominate};
 use crate::h1::framing::{self, Framing};
 use crate::h1::refusal::BadAnswer;
@@ -57,7 +57,7 @@ impl ResponseHead {
                 [b'\n', ..] => return Ok(Some(at + 1)),
                 _ => {}
             }
-            let next = self.fields.read(buf, at, Feeds::Bare).map_err(|_| BadAnswer::Head)?;
+            let next = self.fields.read_of_answer(buf, at).map_err(|_| BadAnswer::Head)?;
             if self.fields.len() > limits.fields.min(FIELDS_MAX) {
                 return Err(BadAnswer::TooLarge);
             }
@@ -77,12 +77,15 @@ impl ResponseHead {
         let encodings = || self.fields.values(head, Name::TransferEncoding);
         let framed = framing::of_response(self.version, self.status, to_head, lengths, encodings)?;
         self.framing = framed.framing;
-        self.unambiguous = framed.unambiguous;
+        // Behind a framing name only white space is odd, and there are readers to whom that is another field.
+        let is_odd = |known| self.fields.named(known).any(|field| field.is_spelt_oddly);
+        let is_spaced = self.fields.is_spaced && (is_odd(Name::ContentLength) || is_odd(Name::TransferEncoding));
+        self.unambiguous = framed.unambiguous && !is_spaced;
         let stays = match self.version {
             Version::Http11 => !self.persistence.close,
             Version::Http10 => self.persistence.keep_alive && !self.persistence.close,
         };
-        let ends_clearly = framed.unambiguous && self.framing != Framing::UntilClose;
+        let ends_clearly = self.unambiguous && self.framing != Framing::UntilClose;
         // Behind a 101 the connection speaks another protocol.
         let is_clean = self.status != 101 && !(self.status == 204 && announces_body(&self.fields, head));
         self.reusable = stays && ends_clearly && is_clean;

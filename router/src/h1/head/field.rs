@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut, Range};
 
 use super::Name;
-use super::line::{BadField, Feeds, field};
+use super::line::{BadField, Feeds, field, spaced_name};
 
 /// Where a part of a head lies in its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Field {
     pub known: Name,
     /// Nominated by `Connection`, or a disguise: not forwarded.
     pub dropped: bool,
-    /// The name holds `_` or `%`, which some readers take for something else.
+    /// The name holds `_` or `%`, or has white space behind it, which some readers take for something else.
     pub(in crate::h1) is_spelt_oddly: bool,
     /// Its line already is what would be written: `name: value CRLF`.
     pub(in crate::h1) is_plain: bool,
@@ -64,6 +64,8 @@ pub struct Fields {
     list: Vec<Field>,
     /// One bit for each [`Name`].
     names: u32,
+    /// White space before a colon was left out.
+    pub(super) is_spaced: bool,
 }
 
 impl Fields {
@@ -76,6 +78,37 @@ impl Fields {
         Ok(Some(next))
     }
 
+    /// The same of an answer: white space before the colon is left out, as a proxy must (RFC 9112 section 5.1).
+    #[inline]
+    pub(super) fn read_of_answer(&mut self, buf: &[u8], start: usize) -> Result<Option<usize>, BadField> {
+        match self.read(buf, start, Feeds::Bare) {
+            Ok(next) => Ok(next),
+            Err(bad) => self.read_spaced(bad, buf, start),
+        }
+    }
+
+    /// Reads a line whose name has white space behind it as the line that it would be without, apart from all others, which it
+    /// must not slow down.
+    #[cold]
+    fn read_spaced(&mut self, bad: BadField, buf: &[u8], start: usize) -> Result<Option<usize>, BadField> {
+        if bad != BadField::Name {
+            return Err(bad);
+        }
+        let Some((name_end, colon)) = spaced_name(buf, start)? else { return Ok(None) };
+        let end = memchr::memchr(b'\n', &buf[colon..]).map_or(buf.len(), |at| colon + at + 1);
+        let line = [&buf[start..name_end], &buf[colon..end]].concat();
+        let Some(next) = self.read(&line, 0, Feeds::Bare)? else { return Ok(None) };
+        let left_out = start + colon - name_end;
+        if let Some(field) = self.list.last_mut() {
+            let value = field.value.range();
+            field.name = Span::new(&(start..name_end));
+            field.value = Span::new(&(value.start + left_out..value.end + left_out));
+            (field.is_plain, field.is_spelt_oddly) = (false, true);
+            self.is_spaced = true;
+        }
+        Ok(Some(next + left_out))
+    }
+
     /// The field that was read last.
     pub(in crate::h1) fn newest(&mut self) -> Option<&mut Field> {
         self.list.last_mut()
@@ -83,6 +116,7 @@ impl Fields {
 
     pub(super) fn clear(&mut self) {
         self.names = 0;
+        self.is_spaced = false;
         self.list.clear();
     }
 
@@ -113,5 +147,29 @@ impl Deref for Fields {
 impl DerefMut for Fields {
     fn deref_mut(&mut self) -> &mut [Field] {
         &mut self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_before_a_colon_is_left_out_of_answers() {
+        for text in ["Age : 5\r\n", "Age\t \t:5 \r\n", "Age :\t5\n"] {
+            let (mut fields, bytes) = (Fields::default(), format!("X\r\n{text}Y"));
+            assert_eq!(fields.read_of_answer(bytes.as_bytes(), 3), Ok(Some(bytes.len() - 1)), "{text:?}");
+            let own = fields.newest().unwrap();
+            assert_eq!(
+                (own.name.of(bytes.as_bytes()), own.value.of(bytes.as_bytes())),
+                (&b"Age"[..], &b"5"[..]),
+                "{text:?}"
+            );
+            assert_eq!((own.is_plain, own.is_spelt_oddly), (false, true), "{text:?}");
+            assert_eq!(Fields::default().read(bytes.as_bytes(), 3, Feeds::Strict), Err(BadField::Name), "{text:?}");
+        }
+        for bad in [" a:b", " :b", ":b", "a b:c", "a \r\n", "a \u{b}:b"] {
+            assert_eq!(Fields::default().read_of_answer(bad.as_bytes(), 0), Err(BadField::Name), "{bad:?}");
+        }
     }
 }

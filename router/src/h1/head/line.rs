@@ -69,6 +69,17 @@ pub(super) fn field(buf: &[u8], start: usize, feeds: Feeds) -> Result<Option<(Fi
     Ok(Some((Field { name, value, known, dropped: false, is_spelt_oddly, is_plain }, next)))
 }
 
+/// Where the name ends that begins at `start`, and where the colon is that stands behind it and white space.
+pub(super) fn spaced_name(buf: &[u8], start: usize) -> Result<Option<(usize, usize)>, BadField> {
+    let end = run(buf, start, PLAIN | ODD);
+    let behind = buf.get(end..).unwrap_or_default();
+    match behind.iter().position(|byte| !matches!(byte, b' ' | b'\t')) {
+        None => Ok(None),
+        Some(length) if behind[length] == b':' && end > start => Ok(Some((end, end + length))),
+        Some(_) => Err(BadField::Name),
+    }
+}
+
 /// A request line and where the next line begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RequestLine {
@@ -251,6 +262,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::h1::head::Fields;
 
     #[track_caller]
     fn check_field(line: &str, expected: Result<(&str, &str), BadField>) {
@@ -390,6 +402,8 @@ mod tests {
             for feeds in [Feeds::Strict, Feeds::Bare] {
                 check_pieces(line.as_bytes(), |line| field(line, 0, feeds));
             }
+            check_pieces(line.as_bytes(), |line| Fields::default().read_of_answer(line, 0));
+            check_pieces(format!("a{line}").as_bytes(), |line| Fields::default().read_of_answer(line, 0));
         }
     }
 }

@@ -334,6 +334,10 @@ fn an_answer_keeps_its_connection_only_if_its_end_is_clear() {
     check_answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n", Framing::Length(5), false);
     check_answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Framing::Chunked, true);
     check_answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", Framing::Chunked, false);
+    check_answer("HTTP/1.1 200 OK\r\nServer : a\r\nContent-Length: 5\r\n\r\n", Framing::Length(5), true);
+    check_answer("HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n", Framing::Length(5), false);
+    check_answer("HTTP/1.1 200 OK\r\nTransfer-Encoding\t: chunked\r\n\r\n", Framing::Chunked, false);
+    check_answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection : close\r\n\r\n", Framing::Length(5), false);
     check_answer("HTTP/1.1 200 OK\r\n\r\n", Framing::UntilClose, false);
     check_answer("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", Framing::Length(5), false);
     check_answer("HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n", Framing::Length(5), true);

@@ -24,8 +24,6 @@ pub(in crate::suites) const BAD_SIZES: &[&str] = &[
     "-5",
     " 5",
     "\t5",
-    "5 ",
-    "5\t",
     "5\0",
     "5\x0b",
     "5\x0c",
@@ -57,9 +55,6 @@ pub(in crate::suites) const BAD_SIZES: &[&str] = &[
     "5;a=",
     "5;\"a\"",
     "5;a b",
-    "5 ;a",
-    "5;a =b",
-    "5;a= b",
     "5;a=\"",
     "5;a=\"b",
     "5;a=\"b\"c",
@@ -83,6 +78,9 @@ pub(in crate::suites) const BAD_SIZES: &[&str] = &[
     "5;(",
     "5;a=\"\r\n\"",
 ];
+
+/// With white space that is read over in answers and refused in requests.
+pub(in crate::suites) const PADDED_SIZES: &[&str] = &["5 ", "5\t", "5 ;a", "5;a =b", "5;a= b"];
 
 /// What may not stand between a chunk and the next.
 pub(in crate::suites) const BAD_ENDS: &[&str] = &[
@@ -137,7 +135,7 @@ pub(super) fn chunks() -> Vec<Mutation> {
     let hello = Verdict::Forwarded("hello".into());
     let mut found = Vec::new();
     found.extend(GOOD_SIZES.iter().map(|size| send(format!("{size}\r\nhello\r\n0\r\n\r\n"), &hello)));
-    for size in BAD_SIZES {
+    for size in BAD_SIZES.iter().chain(PADDED_SIZES) {
         found.push(send(format!("{size}\r\nhello\r\n0\r\n\r\n{HIDDEN}"), &Verdict::Cut));
         // The same behind a chunk that is good.
         found.push(send(format!("3\r\nabc\r\n{size}\r\nhello\r\n0\r\n\r\n{HIDDEN}"), &Verdict::Cut));
