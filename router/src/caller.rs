@@ -22,7 +22,7 @@ pub(crate) trait Caller: Inbound + Outbound {
     /// Starts the answer 101, behind which the connection belongs to another protocol.
     fn begin_switch(&mut self, head: &ResponseHead, additions: &[u8], protocol: &[u8]);
 
-    /// Passes on an interim answer.
+    /// Passes on an interim answer; it is left out where the caller has not taken those before it, because it only advises.
     fn interim(&mut self, head: &ResponseHead);
 
     /// Tells a caller that waits for it to send its body.
@@ -75,6 +75,9 @@ impl Caller for Conn {
     }
 
     fn interim(&mut self, head: &ResponseHead) {
+        if self.is_backed_up() {
+            return;
+        }
         let out = self.begin_send(Framing::None);
         write::begin_response(out, head, None);
         out.extend_from_slice(b"\r\n");

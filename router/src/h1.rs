@@ -6,10 +6,11 @@
 //! memory and time than relaying needs. A proxy reads a head, refuses or decides, writes a head and relays a body by its
 //! framing; that is small enough to own and to test exhaustively.
 //!
-//! [`head`], [`framing`] and [`mod@write`] are pure; [`conn`] reads and writes; nothing here routes or decides.
+//! [`head`], [`framing`], `interims` and [`mod@write`] are pure; [`conn`] reads and writes; nothing here routes or decides.
 
 pub mod conn;
 pub mod framing;
 pub mod head;
+pub(crate) mod interims;
 pub mod refusal;
 pub mod write;

@@ -13,15 +13,13 @@ use crate::caller::Caller;
 use crate::error::ProxyError;
 use crate::h1::conn::Conn;
 use crate::h1::head::{ResponseHead, Version};
+use crate::h1::interims::Pace;
 use crate::h1::refusal::BadAnswer;
 use crate::timer::Timer;
 use crate::upstream::Upstream;
 
 /// How long a caller that waits for 100 is kept waiting by an upstream that may not know it.
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Interim answers before the real one; more is an upstream that never answers.
-const INTERIM_ANSWERS_MAX: u8 = 16;
 
 /// The upload and the wait for the head of its answer, which run at the same time.
 pub(super) struct Exchange<'a> {
@@ -37,6 +35,8 @@ pub(super) struct Exchange<'a> {
     /// The rest of the caller's body is waited for.
     awaits_caller: bool,
     pub(super) interims: u8,
+    /// Made by the first of them: mostly there is none, and room for a request is dear.
+    pace: Option<Box<Pace>>,
     progress: Progress,
     to_head: bool,
 }
@@ -53,6 +53,7 @@ impl<'a> Exchange<'a> {
             uploaded: false,
             awaits_caller: false,
             interims: 0,
+            pace: None,
             progress: Progress::default(),
             to_head: request.head.method() == b"HEAD",
         }
@@ -211,8 +212,8 @@ impl<'a> Exchange<'a> {
         answer: &ResponseHead,
         timer: &mut Timer,
     ) -> Result<(), ProxyError> {
-        self.interims += 1;
-        if self.interims > INTERIM_ANSWERS_MAX {
+        self.interims = self.interims.saturating_add(1);
+        if !self.pace.get_or_insert_default().takes(Instant::now(), self.upload.bytes) {
             return Err(ProxyError::BadAnswer(BadAnswer::TooLarge));
         }
         if answer.status != 100 {

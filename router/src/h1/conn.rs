@@ -258,6 +258,13 @@ impl Conn {
         &mut self.out
     }
 
+    /// Whether so much waits to be written that what can be done without should be.
+    ///
+    /// What was sent counts as long as its room is held, which is until all has been sent.
+    pub(crate) const fn is_backed_up(&self) -> bool {
+        self.out.len() >= WAITING_BYTES_MAX
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = ready!(poll_write_once(&self.io, cx, data))?;
         self.written += wrote as u64;
@@ -411,6 +418,8 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::caller::Caller;
+    use crate::h1::head::{HeadLimits, ResponseHead};
 
     /// Ten thousand tunnels that were used once must not keep ten thousand buffers.
     #[tokio::test]
@@ -426,6 +435,27 @@ mod tests {
             let waits = std::future::poll_fn(|cx| Poll::Ready(conn.poll_read(cx).is_pending())).await;
             assert!(waits && conn.buf.capacity() == 0, "{} bytes are held", conn.buf.capacity());
         }
+    }
+
+    /// An upstream that announces its answer for ever must not fill the memory of a caller that does not read.
+    #[tokio::test]
+    async fn what_only_advises_is_held_for_a_caller_up_to_a_bound() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut conn = Conn::new(listener.accept().await.unwrap().0, Rc::default());
+        let bytes = format!("HTTP/1.1 103 Early Hints\r\nLink: <{}>\r\n\r\n", "x".repeat(1_000)).into_bytes();
+        let mut hint = ResponseHead::default();
+        let limits = HeadLimits { bytes: 65_536, fields: 100, target: 8_192 };
+        assert_eq!(hint.parse(&bytes, false, &limits), Ok(Some(bytes.len())));
+        hint.bytes.clone_from(&bytes);
+        (0..1_000).for_each(|_| Caller::interim(&mut conn, &hint));
+        let held = conn.out.len();
+        assert!(held >= WAITING_BYTES_MAX && held < WAITING_BYTES_MAX + bytes.len(), "{held} bytes are held");
+        assert_eq!(held % bytes.len(), 0, "each is held whole or not at all");
+        std::future::poll_fn(|cx| conn.poll_flush(cx)).await.unwrap();
+        Caller::interim(&mut conn, &hint);
+        assert_eq!(conn.out.len(), bytes.len(), "once they have gone there is room again");
+        peer.shutdown().await.unwrap();
     }
 
     #[tokio::test]

@@ -34,12 +34,10 @@ use crate::forward;
 use crate::h1::conn::Conn;
 use crate::h1::framing::Framing;
 use crate::h1::head::ResponseHead;
+use crate::h1::interims::Pace;
 use crate::timer::Timer;
 use crate::upstream::{Purpose, Upstream, asks_to_sign_in};
 use crate::worker::{Tables, Worker};
-
-/// Interim answers before the real one; more is a side that never answers.
-const INTERIM_ANSWERS_MAX: u8 = 16;
 
 /// What is read and hashed of an answer before callers have their turn.
 const TURN_BYTES: u64 = BUFFER_BYTES as u64;
@@ -200,15 +198,14 @@ impl Sending {
             conn.poll_finish(cx, &[])
         });
         sending.await.map_err(|_| Failure::Reset)?;
-        let mut interims = 0;
+        let mut pace = Pace::behind(body.len());
         poll_fn(|cx| {
             loop {
                 let parsed = answer.parse(conn.pending(), copy.to_head, &self.tables.head_limits);
                 if let Some(length) = parsed.map_err(|_| Failure::Protocol)? {
                     conn.take_head(length, &mut answer.bytes);
                     if answer.is_interim() {
-                        interims += 1;
-                        if interims > INTERIM_ANSWERS_MAX {
+                        if !pace.takes(Instant::now(), 0) {
                             return Poll::Ready(Err(Failure::Protocol));
                         }
                         continue;

@@ -1,6 +1,6 @@
 //! Rows 26 and 28 to 34: what comes back from upstreams that follow the rules, bend them or break them.
 
-use harness::backend::answers;
+use harness::backend::{answers, response};
 use harness::{Step, wait_until};
 
 use super::local_answer;
@@ -94,6 +94,26 @@ async fn an_answer_is_relayed_to_the_byte_and_framed_anew() {
     ] {
         relay(&world, "HEAD", answer, expected).await;
     }
+}
+
+/// Row 28: an upload of any length is told how far it has come.
+#[tokio::test]
+async fn an_upload_may_be_told_how_far_it_has_come_as_often_as_it_goes_on() {
+    let world = World::start().await;
+    let progress = "HTTP/1.1 104 Upload Resumption Supported\r\nUpload-Offset: 1\r\n\r\n";
+    let rounds = 200;
+    let told = (1..=rounds).flat_map(|bytes| [Step::ReadSome(bytes), Step::send(progress)]);
+    world.legacy.on("/up", told.chain(answers(response("200 OK", "all"))).collect::<Vec<_>>());
+    let mut client = world.router.connect().await;
+    client.send(format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {rounds}\r\n\r\n")).await;
+    for round in 0..rounds {
+        client.send("x").await;
+        let told = client.head().await.unwrap();
+        assert_eq!((told.status(), told.value("upload-offset").as_deref()), (104, Some("1")), "{round}: {told:?}");
+    }
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.text().as_str(), answer.whole), (200, "all", true), "{answer:?}");
+    assert_eq!(world.legacy.only("/up").await.body_bytes, rounds);
 }
 
 /// Fields of an answer that break the rules.
@@ -288,7 +308,7 @@ async fn an_answer_that_breaks_off_never_ends_cleanly_and_is_told() {
     // An upstream that only ever announces its answer is given up.
     world
         .legacy
-        .on("/soon", [Step::ReadBody, Step::send("HTTP/1.1 102 Processing\r\n\r\n".repeat(50)), Step::AwaitClose]);
+        .on("/soon", [Step::ReadBody, Step::send("HTTP/1.1 102 Processing\r\n\r\n".repeat(500)), Step::AwaitClose]);
     let answer = world.get("/soon").await;
     assert_eq!((answer.status(), answer.error_code().as_deref()), (502, Some("upstream_bad_answer")), "{answer:?}");
 }
