@@ -79,7 +79,13 @@ pub(super) fn written(head: &RequestHead, trusted: bool) -> Vec<u8> {
     let networks = ["192.0.2.0/24".parse().expect("a network")];
     let peer = Peer::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), if trusted { &networks } else { &[] });
     let upgrade = head.upgrade.map(|protocol| protocol.of(&head.bytes));
-    let onward = Onward { default_host: DEFAULT_HOST, trusted, upgrade, expect: head.expects_continue };
+    let onward = Onward {
+        default_host: DEFAULT_HOST,
+        trusted,
+        upgrade,
+        expect: head.expects_continue,
+        trailers: head.takes_trailers(),
+    };
     let mut out = Vec::new();
     begin_request(&mut out, head, &onward);
     forwarded(&mut out, head, &peer, 0x1234);
@@ -130,12 +136,14 @@ fn check_same(head: &RequestHead, again: &RequestHead) {
     {
         assert_eq!(count(once), 1, "{once:?} of {}", again.bytes.escape_ascii());
     }
-    for never in [Name::KeepAlive, Name::ProxyConnection, Name::Te, Name::Http2Settings, Name::Crossfade] {
+    for never in [Name::KeepAlive, Name::ProxyConnection, Name::Http2Settings, Name::Crossfade] {
         assert_eq!(count(never), 0, "{never:?} of {}", again.bytes.escape_ascii());
     }
     assert_eq!(count(Name::ContentLength) + count(Name::TransferEncoding), usize::from(head.framing != Framing::None));
+    let (upgrades, trailers) = (head.upgrade.is_some(), head.takes_trailers());
+    assert_eq!(again.takes_trailers(), trailers);
     assert_eq!(
-        (count(Name::Connection), count(Name::Upgrade)),
-        (usize::from(head.upgrade.is_some()), usize::from(head.upgrade.is_some()))
+        (count(Name::Connection), count(Name::Upgrade), count(Name::Te)),
+        (usize::from(upgrades || trailers), usize::from(upgrades), usize::from(trailers))
     );
 }

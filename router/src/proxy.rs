@@ -228,6 +228,7 @@ impl<C: Caller> Call<'_, C> {
                     trusted: self.peer.trusted,
                     upgrade: place.upgrade(request),
                     expect: request.expects_continue && !proceeded,
+                    trailers: request.takes_trailers(),
                 },
                 additions,
                 body_max: settings.body_max,

@@ -134,6 +134,14 @@ impl RequestHead {
         }
     }
 
+    /// Whether the caller takes trailers (RFC 9110 section 10.1.4), as far as there is a way to relay them to it.
+    pub fn takes_trailers(&self) -> bool {
+        let is_listed = |value: &[u8]| {
+            value.split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        };
+        self.version == Version::Http11 && self.fields.values(&self.bytes, Name::Te).any(is_listed)
+    }
+
     /// Whether body bytes may follow.
     pub const fn has_body(&self) -> bool {
         !matches!(self.framing, Framing::None | Framing::Length(0))

@@ -96,6 +96,8 @@ pub struct Onward<'a> {
     pub upgrade: Option<&'a [u8]>,
     /// Whether the caller waits for 100 before it sends the body.
     pub expect: bool,
+    /// Whether the caller takes trailers: without being told so many a server leaves them out (RFC 9110 section 6.5.1).
+    pub trailers: bool,
 }
 
 /// Writes the request line, `Host` and every field that goes on; the caller appends ours and [`end_request`].
@@ -166,11 +168,27 @@ pub fn end_request(out: &mut Vec<u8>, framing: Framing, onward: &Onward<'_>) {
     if onward.expect {
         out.extend_from_slice(b"Expect: 100-continue\r\n");
     }
-    if let Some(protocol) = onward.upgrade {
-        out.extend_from_slice(b"Connection: Upgrade\r\n");
-        field(out, "Upgrade", protocol);
+    if onward.upgrade.is_some() || onward.trailers {
+        hop(out, onward);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The fields of this hop, which one `Connection` nominates.
+#[cold]
+fn hop(out: &mut Vec<u8>, onward: &Onward<'_>) {
+    let options = match (onward.upgrade, onward.trailers) {
+        (Some(_), true) => "Upgrade, TE",
+        (Some(_), false) => "Upgrade",
+        (None, _) => "TE",
+    };
+    field(out, "Connection", options.as_bytes());
+    if let Some(protocol) = onward.upgrade {
+        field(out, "Upgrade", protocol);
+    }
+    if onward.trailers {
+        field(out, "TE", b"trailers");
+    }
 }
 
 /// How an answer is framed toward the caller.
@@ -297,6 +315,22 @@ mod tests {
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 65_536, fields: 100, target: 8_192 };
 
+    const ONWARD: Onward<'_> =
+        Onward { default_host: "d", trusted: false, upgrade: None, expect: false, trailers: false };
+
+    #[test]
+    fn one_field_nominates_what_is_of_this_hop() {
+        let check = |upgrade: Option<&[u8]>, trailers: bool, expected: &str| {
+            let mut out = Vec::new();
+            end_request(&mut out, Framing::None, &Onward { upgrade, trailers, ..ONWARD });
+            assert_eq!(out, expected.as_bytes());
+        };
+        check(None, false, "\r\n");
+        check(None, true, "Connection: TE\r\nTE: trailers\r\n\r\n");
+        check(Some(b"websocket"), false, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        check(Some(b"websocket"), true, "Connection: Upgrade, TE\r\nUpgrade: websocket\r\nTE: trailers\r\n\r\n");
+    }
+
     #[track_caller]
     fn check_request_line(came: &str, goes: &str) {
         let text = format!("{came}\r\nA: b\r\nHost: h\r\n\r\n");
@@ -304,7 +338,7 @@ mod tests {
         assert_eq!(head.parse(text.as_bytes(), &LIMITS), Ok(Some(text.len())), "{came:?}");
         head.bytes = text.into_bytes();
         let mut out = Vec::new();
-        begin_request(&mut out, &head, &Onward { default_host: "d", trusted: false, upgrade: None, expect: false });
+        begin_request(&mut out, &head, &ONWARD);
         assert_eq!(
             out.escape_ascii().to_string(),
             format!("{goes}\r\nA: b\r\nHost: h\r\n").escape_default().to_string()

@@ -3,7 +3,7 @@
 //! It carries the request id and the trace of the request that it is a copy of, so that logs of both sides can be joined, and an
 //! `Idempotency-Key`: the caller's, or one made of the request id. `Host` stays as it came.
 //!
-//! Not here: trailers, which a body of known length cannot have.
+//! Not here: trailers, which a body of known length cannot have, and `TE`, because those of its answer are not compared.
 
 use std::rc::Rc;
 
@@ -65,7 +65,7 @@ pub(crate) fn rendered(
         (None, _) => Framing::Length(0),
         (Some(body), _) => Framing::Length(body.bytes.len() as u64),
     };
-    let onward = Onward { default_host, trusted: peer.trusted, upgrade: None, expect: false };
+    let onward = Onward { default_host, trusted: peer.trusted, upgrade: None, expect: false, trailers: false };
     let mut bytes = Vec::with_capacity(head.bytes.len() + 512);
     let is_kept = |field: &Field| !is_condition(field.name.of(&head.bytes));
     write::begin_request_of(&mut bytes, head, &onward, is_kept);

@@ -103,6 +103,7 @@ impl PurePath {
             trusted: peer.trusted,
             upgrade: place.upgrade(head),
             expect: head.expects_continue,
+            trailers: head.takes_trailers(),
         };
         write::begin_request(to_upstream, head, &onward);
         to_upstream.extend_from_slice(&exchange.additions);

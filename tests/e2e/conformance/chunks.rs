@@ -3,7 +3,7 @@
 use harness::backend::answers;
 use harness::wait_until;
 
-use super::local_answer;
+use super::{forward, local_answer};
 use crate::world::World;
 
 /// Sends the start of a chunked body, and this behind it once the upstream has the start: refused with this code, and the
@@ -170,6 +170,36 @@ async fn what_each_chunk_may_say_does_not_add_up() {
         let seen = world.legacy.only("/long").await;
         assert_eq!((seen.whole, seen.text() == data), (true, true), "{chunk:?}");
     }
+}
+
+/// Row 17.
+#[tokio::test]
+async fn who_takes_trailers_is_told_to_the_upstream() {
+    let world = World::start().await;
+    let mut client = world.router.connect().await;
+    let request = |version: &str, lines: &str| format!("GET /t HTTP/{version}\r\nHost: a\r\n{lines}\r\n");
+    let told = request("1.1", "Connection: TE\r\nTE: trailers\r\n");
+    for lines in [
+        "TE: trailers\r\nConnection: TE\r\n",
+        "TE: trailers\r\n",
+        "te: Trailers\r\nConnection: te, keep-alive\r\n",
+        "TE: gzip;q=0.5 ,\ttrailers \r\n",
+        "TE: gzip\r\nTE: trailers, deflate\r\n",
+    ] {
+        forward(&world, &mut client, request("1.1", lines), &told).await;
+    }
+    for lines in
+        ["TE: gzip\r\nConnection: TE\r\n", "TE: trailers;q=0\r\n", "TE: xtrailers\r\n", "TE:\r\n", "TE: chunked\r\n"]
+    {
+        forward(&world, &mut client, request("1.1", lines), &request("1.1", "")).await;
+    }
+    let trailers = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n";
+    world.legacy.on("/trailers", answers(trailers));
+    client.send("GET /trailers HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n").await;
+    assert_eq!(client.until(b"1\r\n\r\n").await, trailers.as_bytes());
+    // Nobody can relay trailers to HTTP/1.0.
+    let mut client = world.router.connect().await;
+    forward(&world, &mut client, request("1.0", "TE: trailers\r\nConnection: TE\r\n"), &request("1.1", "")).await;
 }
 
 /// Row 17.

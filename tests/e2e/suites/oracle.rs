@@ -228,7 +228,7 @@ fn understood(request: &Tapped) -> Understood {
 fn fault_of(request: &Tapped) -> Option<&'static str> {
     let head = &request.head;
     let count = |name: &str| head.values(name).len();
-    let other_hops = ["te", "keep-alive", "proxy-connection", "http2-settings", "transfer_encoding", "content_length"];
+    let other_hops = ["keep-alive", "proxy-connection", "http2-settings", "transfer_encoding", "content_length"];
     let is_plain = |text: &String| text.parse::<u64>().is_ok_and(|length| length.to_string() == *text);
     let names: Vec<String> = head.fields().into_iter().map(|(name, _)| name.to_lowercase()).collect();
     let is_token = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
@@ -240,6 +240,7 @@ fn fault_of(request: &Tapped) -> Option<&'static str> {
         (head.value("transfer-encoding").is_none_or(|coding| coding == "chunked"), "no coding but chunked"),
         (head.value("content-length").as_ref().is_none_or(is_plain), "a plain length"),
         (other_hops.iter().all(|name| count(name) == 0), "no field of another hop"),
+        (head.value("te").is_none_or(|taken| taken == "trailers" && count("te") == 1), "no coding of another hop"),
         (names.iter().all(is_token), "names are tokens"),
         (lines == 2 * ends, "lines end with CRLF, and nowhere else"),
         (head.first_line().ends_with(" HTTP/1.1") && head.first_line().split(' ').count() == 3, "a whole request line"),
