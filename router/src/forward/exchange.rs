@@ -24,7 +24,7 @@ const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The upload and the wait for the head of its answer, which run at the same time.
 pub(super) struct Exchange<'a> {
     request: &'a Request<'a>,
-    first_byte: Duration,
+    upstream: &'a Upstream,
     pub(super) upload: Relay,
     pub(super) upload_broken: bool,
     /// The caller holds its body back until it is told to go on.
@@ -42,10 +42,10 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(request: &'a Request<'a>, upstream: &Upstream, body_has_begun: bool, at_once: bool) -> Self {
+    pub(super) fn new(request: &'a Request<'a>, upstream: &'a Upstream, body_has_begun: bool, at_once: bool) -> Self {
         Self {
             request,
-            first_byte: upstream.state.settings.first_byte_timeout,
+            upstream,
             upload: Relay::limited(request.body_max),
             upload_broken: false,
             held_back: request.onward.expect && !body_has_begun,
@@ -141,11 +141,12 @@ impl<'a> Exchange<'a> {
         match polled {
             Poll::Ready(Ok(())) => {
                 self.uploaded = true;
+                let first_byte = self.upstream.state.settings.first_byte_timeout;
                 // Most requests leave whole at once; reading the clock again would tell nothing new.
                 if is_first_poll && self.at_once {
-                    timer.set_from(self.request.now, self.first_byte);
+                    timer.set_from(self.request.now, first_byte);
                 } else {
-                    timer.set(self.first_byte);
+                    timer.set(first_byte);
                 }
             }
             // The upstream may have said why before it stopped reading: its answer is still worth waiting for.
