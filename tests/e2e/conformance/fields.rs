@@ -1,7 +1,7 @@
 //! Rows 18 to 22: fields, sizes and targets, and what goes on of them.
 
 use harness::backend::response;
-use harness::{Step, wait_until};
+use harness::{Step, wait_for, wait_until};
 
 use super::{canonical, forward, local_answer, refuse};
 use crate::world::World;
@@ -282,6 +282,17 @@ async fn an_early_answer_is_whole_and_ends_the_connection_soon() {
         client.send_until_refused(&[b'x'; 16 * 1024]).await;
         wait_until("the upstream's connection is not kept", || world.legacy.open() == 0).await;
     }
+}
+
+/// Row 36: who neither sends nor closes behind its last answer is let go.
+#[tokio::test]
+async fn a_caller_that_is_silent_behind_its_last_answer_holds_no_connection() {
+    let world = World::with(|setup| setup.with_top("timeouts: {body_idle: 1s}")).await;
+    let mut client = world.router.connect().await;
+    assert_eq!(client.get_with("/", "Connection: close\r\n").await.text(), "legacy");
+    let open = || world.router.metric("crossfade_connections", "");
+    wait_for("its connection is closed", || async { (open().await == Some(0.0)).then_some(()) }).await;
+    drop(client);
 }
 
 /// Row 36: an answer is not lost with what its caller still sends, however much that is, and however late it is read.
